@@ -1,0 +1,42 @@
+"""Errors that a user can act on: one line each, naming what is wrong and what to do."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class InputError(ValueError):
+    """Bad input: one line with what is wrong, how often, the first offender, and what to do.
+
+    The command line prints it without a traceback and exits with status 2.
+    """
+
+
+class MissingDependency(InputError, ImportError):
+    """A package that this feature needs is not installed."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import `module`, or say which extra of softfold brings it.
+
+    >>> require("json", extra="cli").__name__
+    'json'
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingDependency(
+            f"{module} is not installed: pip install 'softfold[{extra}]'"
+        ) from None
+
+
+def count_of(n: int, noun: str, plural: str | None = None) -> str:
+    """The count with its noun, in words that read well.
+
+    >>> count_of(1, "item"), count_of(9025, "item")
+    ('1 item', '9,025 items')
+    """
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
