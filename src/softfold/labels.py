@@ -243,6 +243,10 @@ def read_table(
     columns = {"path": path, "valid": valid, "truth": truth, "group": group}
     frame, name, base = _load(labels)
     raw = _columns(frame, name, base, images, label=label, **columns)
+    if holdout is None and valid is not None and not raw["valid"].any():
+        raise InputError(
+            f"{name}: column {valid!r} puts none of {len(frame):,} items in the hold-out"
+        )
     if holdout is not None:
         if raw["valid"] is not None and raw["valid"].any() and valid is not None:
             raise InputError(f"{name}: give either a hold-out file or a split column, not both")
