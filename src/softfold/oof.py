@@ -48,7 +48,7 @@ class OutOfFold:
         """Refuse predictions that the folds of `plan` did not make."""
         if not np.array_equal(self.item, plan.item) or not np.array_equal(self.fold, plan.fold):
             raise InputError(
-                "out-of-fold predictions and fold plan do not belong together: items or folds differ"
+                "these out-of-fold predictions are not of this fold plan: items or folds differ"
             )
 
     def save(self, path: str | Path) -> None:
