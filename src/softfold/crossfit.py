@@ -1,0 +1,163 @@
+"""Cross-fit: for every fold, train without it and predict it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from softfold.engines import get_engine
+from softfold.engines.local import Task
+from softfold.errors import InputError, require
+from softfold.folds import FoldPlan, plan_folds
+from softfold.labels import LabelTable, one_hot
+from softfold.oof import OutOfFold
+from softfold.trainers import Trainer, create_trainer
+
+
+def cross_fit(
+    table: LabelTable,
+    trainer: str | Trainer = "probe",
+    plan: FoldPlan | None = None,
+    *,
+    n_folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+    targets: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
+    out: str | Path | None = None,
+    engine: str = "local",
+    progress: Callable[[int, int], None] | None = None,
+) -> OutOfFold:
+    """Out-of-fold predictions of all training items; repeats are averaged.
+
+    Args:
+        table: label table; items of its hold-out are left out.
+        trainer: "probe", "finetune", "estimator" or a trainer object.
+        plan: which fold each item belongs to; drawn with `n_folds`, `repeats` and `seed` if None.
+        seed: of initial weights and batch order, and of the plan where it is drawn here.
+        targets: (N, K) float32 to train on, one-hot given labels by default.
+        noise: (K, K) transition matrix T[truth, given] to train through, for trainers that
+            support it (forward correction, Patrini et al. 2017).
+        out: folder; each finished fold is saved there before the next begins, and a second call
+            with the same items, targets and settings goes on from there.
+        engine: where the folds run.
+        progress: called with (finished folds, all folds).
+
+    Raises:
+        InputError: a plan of other items, targets of another shape, a fold that cannot be trained.
+    """
+    table = table.train if table.valid.any() else table
+    trainer = create_trainer(trainer)
+    plan = plan or plan_folds(table, n_folds, repeats=repeats, seed=seed)
+    plan.check(table)
+    targets = one_hot(table.given, table.n_classes) if targets is None else np.asarray(targets)
+    if targets.shape != (len(table), table.n_classes):
+        raise InputError(
+            f"targets of shape {targets.shape} for {len(table):,} items and {table.n_classes} "
+            f"classes: want ({len(table)}, {table.n_classes})"
+        )
+    if noise is not None and not getattr(trainer, "supports_noise", False):
+        raise InputError(f"the trainer {trainer.name!r} cannot train through a noise model")
+    store = None
+    if out is not None:
+        store = FoldStore(Path(out), _fingerprint(table, trainer, plan, targets, noise, seed))
+        plan.save(store.folder / "plan.parquet")
+    return _run(table, trainer, plan, targets, noise, seed, store, engine, progress)
+
+
+def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) -> OutOfFold:
+    """The folds that are not on disk yet, then the mean over repeats."""
+    total = np.zeros((len(table), table.n_classes), dtype=np.float32)
+    made = np.zeros((len(table), plan.repeats), dtype=bool)
+    n_tasks, finished = plan.n_folds * plan.repeats, 0
+
+    def take(task: Task, probabilities: np.ndarray) -> None:
+        nonlocal finished
+        probabilities = np.asarray(probabilities, dtype=np.float32)
+        if probabilities.shape != (len(task.predict), table.n_classes):
+            raise InputError(
+                f"the trainer {trainer.name!r} gave predictions of shape {probabilities.shape}; "
+                f"want ({len(task.predict)}, {table.n_classes})"
+            )
+        if not np.isfinite(probabilities).all():
+            raise InputError(
+                f"the trainer {trainer.name!r} gave predictions that are not numbers in fold "
+                f"{task.fold}: training diverged; lower its learning rate"
+            )
+        total[task.predict] += probabilities / plan.repeats
+        made[task.predict, task.repeat] = True
+        finished += 1
+        if progress is not None:
+            progress(finished, n_tasks)
+
+    def save(task: Task, probabilities: np.ndarray) -> None:
+        if store is not None:
+            store.save(task, probabilities)
+        take(task, probabilities)
+
+    left = []
+    for repeat in range(plan.repeats):
+        for fold, (train, predict) in enumerate(plan.splits(repeat)):
+            task = Task(repeat, fold, train, predict, seed=seed * 1009 + repeat * 101 + fold)
+            known = store.load(task) if store is not None else None
+            if known is None:
+                left.append(task)
+            else:
+                take(task, known)
+    if left:
+        if hasattr(trainer, "prepare"):
+            trainer.prepare(table)
+        get_engine(engine).run(trainer, table, left, targets, noise, save)
+    assert made.all(), "every row must be predicted once a repeat"
+    return OutOfFold(item=table.item, probabilities=total, fold=plan.fold, vocab=table.vocab)
+
+
+class FoldStore:
+    """Finished folds on disk, one safetensors file each, tied to what they were made from."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        require("safetensors", extra="cli")
+        self.folder, self.fingerprint = folder, fingerprint
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _file(self, task: Task) -> Path:
+        return self.folder / f"repeat-{task.repeat}-fold-{task.fold}.safetensors"
+
+    def save(self, task: Task, probabilities: np.ndarray) -> None:
+        from safetensors.numpy import save_file
+
+        part = self._file(task).with_suffix(".part")
+        tensors = {
+            "rows": task.predict.astype(np.int64),
+            "probabilities": np.ascontiguousarray(probabilities, dtype=np.float32),
+        }
+        save_file(tensors, str(part), metadata={"fingerprint": self.fingerprint})
+        part.replace(self._file(task))
+
+    def load(self, task: Task) -> np.ndarray | None:
+        """The fold's predictions, None where it is not there or was made from something else."""
+        from safetensors import safe_open
+
+        if not self._file(task).exists():
+            return None
+        with safe_open(str(self._file(task)), framework="numpy") as file:
+            if (file.metadata() or {}).get("fingerprint") != self.fingerprint:
+                return None
+            if not np.array_equal(file.get_tensor("rows"), task.predict):
+                return None
+            return file.get_tensor("probabilities")
+
+
+def _fingerprint(table, trainer, plan, targets, noise, seed) -> str:
+    """A hash of everything that the folds' predictions follow from."""
+    digest = hashlib.sha256(plan.fingerprint.encode())
+    digest.update(json.dumps([list(table.vocab), seed], default=str).encode())
+    digest.update(json.dumps(trainer.describe(), sort_keys=True, default=str).encode())
+    digest.update(np.ascontiguousarray(targets, dtype=np.float32))
+    if noise is not None:
+        digest.update(np.ascontiguousarray(noise, dtype=np.float64))
+    return digest.hexdigest()
