@@ -99,15 +99,20 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
             store.save(task, probabilities)
         take(task, probabilities)
 
-    left = []
+    left: list[Task] = []
     for repeat in range(plan.repeats):
-        for fold, (train, predict) in enumerate(plan.splits(repeat)):
-            task = Task(repeat, fold, train, predict, seed=seed * 1009 + repeat * 101 + fold)
-            known = store.load(task) if store is not None else None
-            if known is None:
+        tasks = [
+            Task(repeat, fold, train, predict, seed=seed * 1009 + repeat * 101 + fold)
+            for fold, (train, predict) in enumerate(plan.splits(repeat))
+        ]
+        known = [store.load(task) if store is not None else None for task in tasks]
+        if hasattr(trainer, "fit_folds") and any(k is None for k in known):
+            known = [None] * len(tasks)  # folds solved together share a choice of strength
+        for task, probabilities in zip(tasks, known, strict=True):
+            if probabilities is None:
                 left.append(task)
             else:
-                take(task, known)
+                take(task, probabilities)
     if left:
         if hasattr(trainer, "prepare"):
             trainer.prepare(table)
