@@ -1,0 +1,114 @@
+"""Given labels and probabilities as arrays: checks at the public edge, and blocks of rows.
+
+Everything that reads an N x K matrix goes through it block by block, so that a memory map of
+1,000,000 x 1,000 needs no more memory than a small one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from softfold.errors import InputError, count_of
+
+BLOCK_CELLS = 1 << 22
+"""Cells of an N x K matrix looked at together: 16 MiB as float32."""
+
+ROW_SUM_TOLERANCE = 0.01
+"""How far the sum of a row of probabilities may be from 1 (float16 predictions need this)."""
+
+
+def row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Slices that cover all rows, each of about `BLOCK_CELLS` cells.
+
+    >>> list(row_blocks(5, BLOCK_CELLS // 2))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = max(1, BLOCK_CELLS // max(1, n_columns))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def check_probabilities(probabilities: np.ndarray, name: str = "probabilities") -> np.ndarray:
+    """`probabilities` as a matrix (N, K), K >= 2: finite, >= 0, rows summing to 1.
+
+    Memory maps stay memory maps. Raises InputError naming the first bad row.
+    """
+    array = np.asanyarray(probabilities)
+    if array.ndim != 2 or array.shape[1] < 2 or array.shape[0] == 0:
+        raise InputError(
+            f"{name}: expected a matrix (items, classes) with at least one item and two "
+            f"classes, got shape {array.shape}"
+        )
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name}: expected numbers, got dtype {array.dtype}")
+    bad, first, why = 0, -1, ""
+    for rows in row_blocks(*array.shape):
+        block = np.asarray(array[rows])
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = block.sum(axis=1, dtype=np.float64)
+            low = block.min(axis=1)
+        wrong = ~(np.abs(total - 1) <= ROW_SUM_TOLERANCE) | ~(low >= 0)
+        if wrong.any():
+            if first < 0:
+                at = int(np.argmax(wrong))
+                first = rows.start + at
+                if not np.isfinite(total[at]):
+                    why = "not finite"
+                elif low[at] < 0:
+                    why = f"holds {float(low[at]):.4g}, below 0"
+                else:
+                    why = f"sums to {float(total[at]):.4g}"
+            bad += int(wrong.sum())
+    if bad:
+        raise InputError(
+            f"{name}: {bad:,} of {count_of(array.shape[0], 'row')} "
+            f"{'is' if bad == 1 else 'are'} no probabilities (finite, at least 0, summing "
+            f"to 1); the first is row {first}, which {why if why != 'not finite' else 'is ' + why}"
+        )
+    return array
+
+
+def check_labels(labels: np.ndarray, n_classes: int, n_items: int | None = None) -> np.ndarray:
+    """`labels` as int64 (N,), each in 0..K-1. Raises InputError naming the first offender."""
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        raise InputError(f"labels: expected one label an item, got shape {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise InputError(
+            f"labels: expected integers in 0..{n_classes - 1} (an index into the classes), "
+            f"got dtype {array.dtype}"
+        )
+    if n_items is not None and len(array) != n_items:
+        raise InputError(
+            f"labels and probabilities differ in length: {count_of(len(array), 'label')}, "
+            f"{count_of(n_items, 'row')} of probabilities"
+        )
+    wrong = (array < 0) | (array >= n_classes)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise InputError(
+            f"labels: {int(wrong.sum()):,} of {len(array):,} are outside 0..{n_classes - 1} "
+            f"(there are {n_classes} columns of probabilities); the first is "
+            f"{array[first]} at row {first}"
+        )
+    return array.astype(np.int64, copy=False)
+
+
+def check_both(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Given labels (N,) and probabilities (N, K) that belong together, checked."""
+    probabilities = check_probabilities(probabilities)
+    labels = check_labels(labels, probabilities.shape[1], probabilities.shape[0])
+    return labels, probabilities
+
+
+def one_hot(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Given labels (N,) as float32 (N, K).
+
+    >>> one_hot(np.array([1, 0]), 2).tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
+    targets = np.zeros((len(labels), n_classes), np.float32)
+    targets[np.arange(len(labels)), labels] = 1
+    return targets

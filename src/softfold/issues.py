@@ -1,0 +1,91 @@
+"""Which given labels are probably wrong, most suspicious first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from softfold.arrays import check_both, row_blocks
+from softfold.errors import InputError
+from softfold.noise import NoiseModel, as_noise_model, estimate_noise, posterior
+
+
+def suspicions(
+    labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel
+) -> tuple[np.ndarray, np.ndarray]:
+    """Suspicion float32 (N,) = P(truth differs from given | x, given), and the likeliest other
+    class int64 (N,).
+    """
+    n, k = probabilities.shape
+    suspicion = np.empty(n, np.float32)
+    suggested = np.empty(n, np.int64)
+    for rows in row_blocks(n, k):
+        y = labels[rows]
+        q = posterior(y, probabilities[rows], noise)
+        here = np.arange(len(y))
+        q[here, y] = 0
+        # The sum over the others keeps its digits where 1 - q(given) would lose them.
+        suspicion[rows] = q.sum(axis=1)
+        q[here, y] = -1
+        suggested[rows] = q.argmax(axis=1)
+    return np.minimum(suspicion, 1), suggested
+
+
+def rank_issues(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    top: int | None = None,
+    *,
+    noise: NoiseModel | np.ndarray | None = None,
+    vocab: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Items by how probably their given label is wrong.
+
+    labels:        int (N,), each in 0..K-1
+    probabilities: out-of-fold predictions, float (N, K)
+    top:           how many to return (all by default); only these are sorted
+    noise:         a NoiseModel or transition matrix; estimated by itself
+    vocab:         K class names: `given` and `suggested` are then names, else class indices
+
+    Returns a data frame with columns index (row of the item), given, suggested (the likeliest
+    other class), suspicion (0..1). Equal suspicions keep the order of the rows.
+
+    >>> p = np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8]])
+    >>> T = np.array([[0.8, 0.2], [0.2, 0.8]])
+    >>> rank_issues(np.array([0, 1, 1]), p, top=1, noise=T).round(2)
+       index  given  suggested  suspicion
+    0      1      1          0       0.69
+    """
+    labels, probabilities = check_both(labels, probabilities)
+    n, k = probabilities.shape
+    if top is not None and top < 0:
+        raise InputError(f"top is {top}; it must be at least 0")
+    if vocab is not None and len(vocab) != k:
+        raise InputError(f"vocab has {len(vocab)} names; there are {k} classes")
+    if noise is None:
+        noise = estimate_noise(labels, probabilities)
+    elif not isinstance(noise, NoiseModel):
+        noise = as_noise_model(noise, k)
+    suspicion, suggested = suspicions(labels, probabilities, noise)
+    order = _first(suspicion, n if top is None else min(top, n))
+    given, suggested = labels[order], suggested[order]
+    if vocab is not None:
+        names = np.asarray([str(name) for name in vocab], dtype=object)
+        given, suggested = names[given], names[suggested]
+    return pd.DataFrame(
+        {"index": order, "given": given, "suggested": suggested, "suspicion": suspicion[order]}
+    )
+
+
+def _first(score: np.ndarray, count: int) -> np.ndarray:
+    """Rows of the `count` largest scores, largest first, ties by row."""
+    if count < len(score):
+        bound = np.partition(score, len(score) - count)[len(score) - count] if count else np.inf
+        rows = np.flatnonzero(score > bound)
+        ties = np.flatnonzero(score == bound)[: count - len(rows)]
+        rows = np.sort(np.concatenate([rows, ties]))
+    else:
+        rows = np.arange(len(score))
+    return rows[np.argsort(-score[rows], kind="stable")]

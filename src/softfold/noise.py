@@ -1,0 +1,302 @@
+"""The noise model: which class is labelled as which, estimated without any truth.
+
+The given label y of an item of true class k is l with probability T[k, l]. With p(k | x) from
+out-of-fold predictions, p(y | x) = sum_k p(k | x) T[k, y], and EM finds the T that makes the
+given labels likeliest. `docs/method.md` has the equations and the limits.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from softfold.arrays import check_both
+from softfold.errors import InputError
+from softfold.evidence import (
+    FLOOR,
+    Evidence,
+    Expected,
+    confident_joint,
+    expect,
+    gather,
+    maximise,
+    symmetric,
+)
+
+CLEAN_RATE = 1e-3
+"""The noise rate that is assumed where nothing shows noise; it keeps suspicions in order."""
+
+SHRINKAGES = (np.inf, 300.0, 30.0, 3.0)
+"""Items' worth of even noise that each row of T is drawn to; the likelihood chooses."""
+
+START_RATES = (0.01, 0.05, 0.15, 0.3, 0.5, 0.7)
+TEMPERATURES = (0.1, 10.0)
+SAMPLE = 50_000
+"""Items on which temperature, start and shrinkage are chosen; T itself uses all."""
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """How given labels come from true classes.
+
+    transition:     float64 (K, K), T[truth, given], rows sum to 1
+    prior:          float64 (K,), share of each true class
+    rate:           share of given labels that are wrong, 0..1
+    rate_interval:  its 95% interval by bootstrap over items; the predictions are taken as they
+                    are, so it knows nothing of their bias
+    temperature:    p(k | x) is proportional to prediction**(1 / temperature)
+    clean:          nothing shows noise: T explains the given labels no better than (almost) none
+    joint:          float64 (K, K), expected items by truth and given label
+    log_likelihood: mean over items of log p(given | x)
+    """
+
+    transition: np.ndarray
+    prior: np.ndarray
+    rate: float
+    rate_interval: tuple[float, float]
+    temperature: float
+    clean: bool
+    joint: np.ndarray
+    log_likelihood: float
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON holds them."""
+        return {
+            "transition": np.round(self.transition, 7).tolist(),
+            "prior": np.round(self.prior, 7).tolist(),
+            "rate": self.rate,
+            "rate_interval": list(self.rate_interval),
+            "temperature": self.temperature,
+            "clean": self.clean,
+            "joint": np.round(self.joint, 3).tolist(),
+            "log_likelihood": self.log_likelihood,
+        }
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any] | str) -> NoiseModel:
+        """What `to_json` gave, as a dict or as text."""
+        if isinstance(fields, str):
+            fields = json.loads(fields)
+        return cls(
+            transition=np.asarray(fields["transition"], float),
+            prior=np.asarray(fields["prior"], float),
+            rate=float(fields["rate"]),
+            rate_interval=(float(fields["rate_interval"][0]), float(fields["rate_interval"][1])),
+            temperature=float(fields["temperature"]),
+            clean=bool(fields["clean"]),
+            joint=np.asarray(fields["joint"], float),
+            log_likelihood=float(fields["log_likelihood"]),
+        )
+
+
+def as_noise_model(transition: np.ndarray, n_classes: int, prior: Any = None) -> NoiseModel:
+    """A NoiseModel with a known transition matrix (K, K), rows truth, columns given."""
+    transition = np.asarray(transition, dtype=float)
+    if transition.shape != (n_classes, n_classes):
+        raise InputError(
+            f"noise: expected a transition matrix ({n_classes}, {n_classes}), got shape "
+            f"{transition.shape}"
+        )
+    wrong = ~(np.abs(transition.sum(axis=1) - 1) < 1e-3) | ~(transition >= 0).all(axis=1)
+    if wrong.any():
+        raise InputError(
+            f"noise: {wrong.sum()} rows of the transition matrix are no probabilities (rows are "
+            f"the truth and sum to 1); the first is row {int(np.argmax(wrong))}"
+        )
+    prior = np.full(n_classes, 1 / n_classes) if prior is None else np.asarray(prior, float)
+    joint = prior[:, None] * transition
+    rate = float(1 - np.trace(joint))
+    return NoiseModel(transition, prior, rate, (rate, rate), 1.0, False, joint, float("nan"))
+
+
+def posterior(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
+    """q(k) proportional to p(k | x) T[k, given]: float32 (n, K), for a block of rows."""
+    logs = np.log(np.maximum(np.asarray(probabilities, np.float32), FLOOR))
+    logs *= np.float32(1 / noise.temperature)
+    logs -= logs.max(axis=1, keepdims=True)
+    q = np.exp(logs, out=logs)
+    q *= np.maximum(noise.transition, 1e-12).T.astype(np.float32)[labels]
+    q /= np.maximum(q.sum(axis=1, keepdims=True), 1e-30)
+    return q
+
+
+def estimate_noise(labels: np.ndarray, probabilities: np.ndarray, *, seed: int = 0) -> NoiseModel:
+    """The noise model of given labels (N,), int in 0..K-1, and out-of-fold predictions (N, K).
+
+    EM on T (with a temperature for p) from two starts, even noise and the confident joint
+    (Northcutt et al. 2021); the likelier is kept. How far rows of T are drawn to even noise is
+    chosen by the likelihood of given labels that it was not fitted to. `clean` is set where T
+    does not beat almost no noise by more than a standard error. The predictions must be
+    out-of-fold; memory maps are read once, in blocks.
+
+    >>> p = np.repeat([[0.98, 0.02], [0.02, 0.98]], 500, axis=0)
+    >>> given = np.repeat([0, 1], 500); given[:100] = 1
+    >>> estimate_noise(given, p).transition.round(2).tolist()
+    [[0.8, 0.2], [0.0, 1.0]]
+    """
+    labels, probabilities = check_both(labels, probabilities)
+    return estimate_from_evidence(gather(labels, probabilities), seed=seed)
+
+
+def estimate_from_evidence(
+    evidence: Evidence, *, seed: int = 0, start: np.ndarray | None = None
+) -> NoiseModel:
+    """`estimate_noise` on evidence already gathered; `start`: a further T to begin EM from."""
+    rng = np.random.default_rng(seed)
+    sample, rest = _two_parts(evidence, rng)
+    k = evidence.n_classes
+    rate, temperature = _even_start(sample)
+    starts = [symmetric(k, rate), _rows(confident_joint(sample))]
+    if start is not None:
+        starts.append(start)
+    best: tuple[float, np.ndarray, float, float] | None = None
+    for shrink in SHRINKAGES:
+        for first in starts[: 1 if np.isinf(shrink) else None]:
+            transition, tau = _fit(sample, first, temperature, shrink)
+            score = float(_explain(rest, transition, tau).log_likelihood.mean())
+            if best is None or score > best[0] + 1e-5:
+                best = (score, transition, tau, shrink)
+    _, transition, temperature, shrink = best
+    clean = _seems_clean(rest, transition, temperature)
+    if clean:
+        transition = symmetric(k, CLEAN_RATE)
+        temperature = _best_temperature(sample, transition, temperature)
+        final = _explain(evidence, transition, temperature)
+    else:
+        # The sample may lack classes: T of all items, from where the sample's ended.
+        transition, temperature = _fit(evidence, transition, temperature, shrink)
+        final = _explain(evidence, transition, temperature)
+    rate = float(final.suspicion.mean())
+    spread = 1.96 * _rate_error(evidence, transition, temperature, shrink, rng)
+    joint = final.counts
+    return NoiseModel(
+        transition=transition,
+        prior=joint.sum(axis=1) / max(joint.sum(), 1e-30),
+        rate=rate,
+        rate_interval=(max(0.0, rate - spread), min(1.0, rate + spread)),
+        temperature=float(temperature),
+        clean=clean,
+        joint=joint,
+        log_likelihood=float(final.log_likelihood.mean()),
+    )
+
+
+def _two_parts(evidence: Evidence, rng: np.random.Generator) -> tuple[Evidence, Evidence]:
+    """Two disjoint random parts, at most `SAMPLE` items each: one to fit, one to choose by."""
+    order = rng.permutation(len(evidence))[: 2 * SAMPLE]
+    half = max(1, len(order) // 2)
+    return evidence.take(np.sort(order[:half])), evidence.take(np.sort(order[-half:]))
+
+
+def _explain(evidence: Evidence, transition: np.ndarray, temperature: float) -> Expected:
+    return expect(evidence, *evidence.at(temperature), transition)
+
+
+def _fit(
+    evidence: Evidence,
+    transition: np.ndarray,
+    temperature: float,
+    shrink: float,
+    iterations: int = 60,
+) -> tuple[np.ndarray, float]:
+    """EM on T, and the temperature that suits it, in turns."""
+    before = -np.inf
+    p = evidence.at(temperature)
+    for i in range(iterations):
+        step = expect(evidence, *p, transition)
+        transition = maximise(step.counts, shrink)
+        score = float(step.log_likelihood.mean())
+        settled = score - before < 1e-5
+        before = score
+        if settled or i % 10 == 4:
+            new = _best_temperature(evidence, transition, temperature)
+            if settled and abs(np.log(new / temperature)) < 0.02:
+                break
+            temperature = new
+            p = evidence.at(temperature)
+    return transition, temperature
+
+
+def _best_temperature(evidence: Evidence, transition: np.ndarray, near: float) -> float:
+    """Maximises the likelihood of given labels through T: golden section on log temperature."""
+    if len(evidence) > SAMPLE:
+        evidence = evidence.take(np.linspace(0, len(evidence) - 1, SAMPLE).astype(int))
+
+    def loss(log_t: float) -> float:
+        return -float(_explain(evidence, transition, np.exp(log_t)).log_likelihood.mean())
+
+    low, high = np.log(TEMPERATURES[0]), np.log(TEMPERATURES[1])
+    a, b = max(low, np.log(near) - 0.8), min(high, np.log(near) + 0.8)
+    ratio = (np.sqrt(5) - 1) / 2
+    x, y = b - ratio * (b - a), a + ratio * (b - a)
+    fx, fy = loss(x), loss(y)
+    while b - a > 0.02:
+        if fx < fy:
+            b, y, fy = y, x, fx
+            x = b - ratio * (b - a)
+            fx = loss(x)
+        else:
+            a, x, fx = x, y, fy
+            y = a + ratio * (b - a)
+            fy = loss(y)
+    return float(np.exp((a + b) / 2))
+
+
+def _even_start(evidence: Evidence) -> tuple[float, float]:
+    """The likeliest rate of even noise on a grid, each with its own temperature."""
+    k = evidence.n_classes
+    best = (-np.inf, CLEAN_RATE, 1.0)
+    temperature = 1.0
+    for rate in START_RATES:
+        if rate > 0.9 * (1 - 1 / k):
+            break
+        transition = symmetric(k, rate)
+        temperature = _best_temperature(evidence, transition, temperature)
+        score = float(_explain(evidence, transition, temperature).log_likelihood.mean())
+        best = max(best, (score, rate, temperature))
+    return best[1], best[2]
+
+
+def _rows(counts: np.ndarray) -> np.ndarray:
+    """Counts as a transition matrix that EM can move: no zeros, and no empty rows."""
+    k = len(counts)
+    counts = counts + symmetric(k, 0.1) * max(1.0, 0.02 * counts.sum() / k)
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def _seems_clean(evidence: Evidence, transition: np.ndarray, temperature: float) -> bool:
+    """T does not beat almost no noise by more than a standard error, on items it did not see."""
+    none = symmetric(evidence.n_classes, CLEAN_RATE)
+    own = _best_temperature(evidence, none, 1.0)
+    with_noise = _explain(evidence, transition, temperature).log_likelihood
+    without = _explain(evidence, none, own).log_likelihood
+    gain = with_noise - without
+    return bool(gain.mean() <= gain.std() / np.sqrt(len(gain)))
+
+
+def _rate_error(
+    evidence: Evidence,
+    transition: np.ndarray,
+    temperature: float,
+    shrink: float,
+    rng: np.random.Generator,
+    replicates: int = 30,
+) -> float:
+    """Standard error of the noise rate: items drawn again, EM going on from T."""
+    n = len(evidence)
+    if n > SAMPLE:
+        evidence = evidence.take(np.sort(rng.choice(n, SAMPLE, replace=False)))
+    p = evidence.at(temperature)
+    rates = []
+    for _ in range(replicates):
+        weights = rng.multinomial(len(evidence), np.full(len(evidence), 1 / len(evidence)))
+        weights = weights.astype(np.float32)
+        current = transition
+        for _ in range(4):
+            step = expect(evidence, *p, current, weights)
+            current = maximise(step.counts, shrink)
+        rates.append(1 - np.trace(step.counts) / step.counts.sum())
+    return float(np.std(rates, ddof=1) * np.sqrt(len(evidence) / n))
