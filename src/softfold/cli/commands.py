@@ -1,0 +1,332 @@
+"""One function a command. What they call is imported inside, when it is needed."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from softfold.cli import options as o
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Soft labels from out-of-fold predictions: noisy labels in; a better model, a ranked "
+    "list of wrong labels and an honest measurement of the gain out.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+) -> None:
+    if version:
+        from softfold import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[str, typer.Option("--out", help="run folder to write")] = "softfold-demo",
+    quiet: o.Quiet = False,
+) -> None:
+    """The whole job on digits with 30% wrong labels."""
+    from softfold.demo import run_demo
+
+    _finished(run_demo(out, quiet=quiet), out, json=False)
+
+
+@app.command()
+def run(
+    labels: o.Labels,
+    images: o.Images = None,
+    path: o.Path = None,
+    label: o.Label = None,
+    valid: o.Valid = None,
+    truth: o.Truth = None,
+    group: o.Group = None,
+    holdout: o.Holdout = None,
+    holdout_label: o.HoldoutLabel = None,
+    noise: o.Noise = None,
+    data: o.Data = None,
+    decisions: o.Decisions = None,
+    group_near_copies: o.GroupNearCopies = False,
+    trainer: o.Trainer = None,
+    oof_trainer: o.OofTrainer = None,
+    arch: o.Arch = None,
+    weights: o.Weights = None,
+    size: o.Size = None,
+    epochs: o.Epochs = None,
+    folds: o.Folds = 5,
+    repeats: o.Repeats = 1,
+    strategy: o.Strategy = "auto",
+    given_weight: o.GivenWeight = 0.7,
+    hard: o.Hard = False,
+    threshold: o.Threshold = None,
+    seeds: o.Seeds = 3,
+    seed: o.Seed = 0,
+    device: o.Device = None,
+    engine: o.Engine = "local",
+    recipe: Annotated[str | None, typer.Option("--recipe", help="a whole protocol: post")] = None,
+    out: o.Out = None,
+    resume: o.Resume = False,
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+) -> None:
+    """The whole job: cross-fit, soften, train, compare, report."""
+    settings = _settings(locals())
+    out = out or _default_out(labels, noise)
+    if recipe is not None:
+        from softfold.recipes import run_recipe
+
+        made = run_recipe(recipe, settings, out, resume=resume, quiet=quiet)
+        print(json_module.dumps(made, indent=1) if json else made["summary"])
+        return
+    from softfold.pipeline import finish, open_job
+
+    _finished(finish(open_job(settings, out, resume=resume, quiet=quiet)), out, json=json)
+
+
+@app.command()
+def crossfit(
+    labels: o.Labels,
+    images: o.Images = None,
+    path: o.Path = None,
+    label: o.Label = None,
+    valid: o.Valid = None,
+    truth: o.Truth = None,
+    group: o.Group = None,
+    holdout: o.Holdout = None,
+    holdout_label: o.HoldoutLabel = None,
+    noise: o.Noise = None,
+    data: o.Data = None,
+    decisions: o.Decisions = None,
+    group_near_copies: o.GroupNearCopies = False,
+    oof_trainer: o.OofTrainer = None,
+    arch: o.Arch = None,
+    weights: o.Weights = None,
+    size: o.Size = None,
+    epochs: o.Epochs = None,
+    folds: o.Folds = 5,
+    repeats: o.Repeats = 1,
+    strategy: o.Strategy = "auto",
+    seed: o.Seed = 0,
+    device: o.Device = None,
+    engine: o.Engine = "local",
+    out: o.Out = None,
+    resume: o.Resume = False,
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+) -> None:
+    """Only the out-of-fold predictions and the noise model."""
+    from softfold.pipeline import open_job
+
+    settings = _settings(locals(), seeds=1)
+    out = out or _default_out(labels, noise)
+    job = open_job(settings, out, resume=resume, quiet=quiet)
+    job.crossfit(1)
+    metrics = job.write_metrics()
+    if json:
+        print(json_module.dumps(metrics, indent=1))
+        return
+    rate, accuracy = metrics["noise"]["rate_estimate"], metrics["oof"]["accuracy_given"]
+    print(f"out-of-fold predictions agree with {accuracy:.1%} of the given labels")
+    print(f"estimated share of wrong labels: {rate:.1%}")
+    print(f"next: softfold soften {out}; softfold compare {out}; softfold issues {out}")
+
+
+@app.command()
+def soften(
+    run: o.RunFolder,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", help="auto, posterior, blend, gate")
+    ] = None,
+    given_weight: Annotated[
+        float | None, typer.Option("--given-weight", help="weight of the given label in a blend")
+    ] = None,
+    hard: Annotated[bool | None, typer.Option("--hard/--probabilities", help="blend with")] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="confidence from which gate blends")
+    ] = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Make soft labels of a run's out-of-fold predictions."""
+    from softfold.pipeline import reopen_job
+
+    changes = {
+        "strategy": strategy,
+        "given_weight": given_weight,
+        "hard": hard,
+        "threshold": threshold,
+    }
+    job = reopen_job(run, quiet=quiet, **changes)
+    soft = job.soften(1)[0]
+    changed = (soft.targets.argmax(1) != job.table.train.given).mean()
+    print(f"{Path(run) / 'soft_labels.safetensors'}: {len(soft):,} soft labels ({soft.strategy})")
+    print(f"{changed:.1%} put most weight on another class than the given one")
+
+
+@app.command()
+def train(
+    run: o.RunFolder,
+    trainer: o.Trainer = None,
+    arch: o.Arch = None,
+    weights: o.Weights = None,
+    size: o.Size = None,
+    epochs: o.Epochs = None,
+    device: o.Device = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train one model on a run's soft labels."""
+    from softfold.pipeline import reopen_job
+    from softfold.runs import Run
+
+    soft = Run.open(run).soft_labels
+    job = reopen_job(
+        run, quiet=quiet, **_given(locals(), "trainer arch weights size epochs device")
+    )
+    job.train(soft)
+    print(f"{Path(run) / 'model.safetensors'}: next: softfold predict {run} IMAGES")
+
+
+@app.command()
+def compare(
+    run: o.RunFolder,
+    trainer: o.Trainer = None,
+    arch: o.Arch = None,
+    weights: o.Weights = None,
+    size: o.Size = None,
+    epochs: o.Epochs = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", help="how many seeds")] = None,
+    device: o.Device = None,
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+) -> None:
+    """Train with given and with soft labels and measure both."""
+    from softfold.pipeline import finish, reopen_job
+
+    names = "trainer arch weights size epochs seeds device"
+    _finished(finish(reopen_job(run, quiet=quiet, **_given(locals(), names))), run, json=json)
+
+
+@app.command()
+def predict(
+    run: o.RunFolder,
+    items: Annotated[str, typer.Argument(help="image, folder, CSV or Parquet file")],
+    out: Annotated[str | None, typer.Option("--out", help=".csv or .parquet to write")] = None,
+) -> None:
+    """Predict new items with a run's better model."""
+    from softfold.errors import InputError
+    from softfold.runs import load
+
+    if out is not None and Path(out).suffix not in {".csv", ".parquet"}:
+        raise InputError(f"--out {out}: predictions go to a .csv or .parquet file")
+    frame = load(run).predict(items)
+    if out is None:
+        frame.to_csv(sys.stdout, index=False)
+    elif out.endswith(".parquet"):
+        frame.to_parquet(out, index=False)
+    else:
+        frame.to_csv(out, index=False)
+    if out is not None:
+        print(f"{out}: {len(frame):,} predictions")
+
+
+@app.command()
+def corrupt(
+    labels: o.Labels,
+    out: Annotated[str, typer.Option("--out", help=".csv or .parquet to write")],
+    rate: Annotated[
+        list[float] | None, typer.Option("--rate", help="fraction of wrong labels; repeatable")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--kind", help="symmetric, pair, transition or instance")
+    ] = "symmetric",
+    transition: Annotated[
+        str | None, typer.Option("--transition", help="K x K matrix: .npy, .csv or .json")
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option("--features", help="N x D features: .npy, for kind instance")
+    ] = None,
+    corrupt_holdout: Annotated[
+        bool, typer.Option("--corrupt-holdout", help="corrupt the hold-out's labels too")
+    ] = False,
+    images: o.Images = None,
+    path: o.Path = None,
+    label: o.Label = None,
+    valid: o.Valid = None,
+    truth: o.Truth = None,
+    data: o.Data = None,
+    seed: o.Seed = 0,
+) -> None:
+    """Make label noise to order, exact to the item."""
+    from softfold.corruption import corrupt_file
+
+    table = _settings(locals()).read_labels()
+    rates = rate or ([None] if transition is not None else [0.05, 0.25, 0.5])
+    line = corrupt_file(
+        table,
+        out,
+        rates,
+        kind,
+        features=features,
+        transition=transition,
+        holdout=corrupt_holdout,
+        seed=seed,
+    )
+    print(line)
+
+
+@app.command()
+def report(run: o.RunFolder) -> None:
+    """Write the run's report, one HTML file."""
+    from softfold.report import write_report
+
+    print(write_report(run))
+
+
+def _settings(values: dict[str, Any], **more: Any):
+    """Settings out of a command's arguments; a run folder's paths are checked first."""
+    from dataclasses import fields
+
+    from softfold.settings import Settings
+
+    known = {f.name for f in fields(Settings)}
+    return Settings(**{**{k: v for k, v in values.items() if k in known}, **more})
+
+
+def _given(values: dict[str, Any], names: str) -> dict[str, Any]:
+    return {name: values[name] for name in names.split()}
+
+
+def _default_out(labels: str, noise: str | None) -> str:
+    stem = Path(labels).resolve().stem if Path(labels).exists() else labels
+    return f"runs/{stem}-{noise}" if noise else f"runs/{stem}"
+
+
+def _finished(made: Any, out: str, *, json: bool) -> None:
+    """Print what a finished run found and where to look."""
+    from softfold.comparing import comparison_table
+
+    metrics = made.metrics
+    if json:
+        print(json_module.dumps(metrics, indent=1))
+        return
+    noise = metrics["noise"]
+    line = f"estimated share of wrong labels: {noise['rate_estimate']:.1%}"
+    if "rate_truth" in noise:
+        line += f" (in truth {noise['rate_truth']:.1%})"
+    print(line)
+    n, against = metrics["data"]["n_valid"], metrics["accuracy_against"]
+    print(f"on {n:,} hold-out items, against their {against} labels:")
+    print(comparison_table(metrics))
+    print(f"took {metrics['seconds']['total']:.0f} s")
+    print(f"look at {Path(out) / 'report.html'}; next: softfold review {out}")

@@ -1,0 +1,484 @@
+"""The main job: label table, cross-fit, soft labels, comparison, report; each step on disk."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from softfold.comparing import Comparison, compare, fit_once
+from softfold.crossfit import cross_fit
+from softfold.errors import InputError, count_of, require
+from softfold.evaluation import accuracy, average_precision, log_loss
+from softfold.folds import FoldPlan, draw_holdout, plan_folds
+from softfold.issues import rank_issues
+from softfold.labels import Images, LabelTable, read_table
+from softfold.noise import NoiseModel, estimate_noise
+from softfold.oof import OutOfFold
+from softfold.progress import Progress
+from softfold.runs import Run, describe_items
+from softfold.settings import Settings
+from softfold.softening import SoftLabels, soften
+from softfold.trainers import Trainer, create_trainer, default_trainers, takes
+
+NOISE_AWARE = ("auto", "posterior")
+
+
+@dataclass
+class Job:
+    """A job in progress: its run folder, items and trainers. Steps are methods, in order."""
+
+    run: Run
+    settings: Settings
+    table: LabelTable
+    groups: np.ndarray | None
+    trainer: Trainer
+    oof_trainer: Trainer
+    progress: Progress
+    notes: list[str]
+
+    def work(self, s: int) -> Path:
+        """Where seed s keeps what it finished."""
+        return self.run.path / "seeds" / str(self.settings.seed + s)
+
+    def plan(self, s: int) -> FoldPlan:
+        return plan_folds(
+            self.table.train,
+            self.settings.folds,
+            repeats=self.settings.repeats,
+            seed=self.settings.seed + s,
+            groups=self.groups,
+        )
+
+    def write_config(self) -> None:
+        """config.json: all that is needed to run the job again."""
+        config = {
+            "settings": self.settings.to_json(),
+            "name": self.table.name,
+            "kind": self.table.kind,
+            "trainer": self.trainer.name,
+            "trainer_settings": self.trainer.describe(),
+            "oof_trainer": self.oof_trainer.name,
+            "oof_trainer_settings": self.oof_trainer.describe(),
+            "seeds": [self.settings.seed + s for s in range(self.settings.seeds)],
+            "notes": self.notes,
+            "versions": versions(),
+            "machine": f"{platform.system()} {platform.machine()}, Python "
+            f"{platform.python_version()}",
+        }
+        self.run.write_json("config.json", config)
+
+    # -- steps -------------------------------------------------------------------------------
+
+    def crossfit(self, seeds: int) -> None:
+        """Out-of-fold predictions and the noise model of each seed."""
+        with self.progress.step("crossfit", "out-of-fold predictions") as advance:
+            if hasattr(self.oof_trainer, "prepare"):
+                self.oof_trainer.prepare(self.table)
+            for s in range(seeds):
+                oof_file = self.work(s) / "oof.safetensors"
+                if oof_file.exists() and (self.work(s) / "noise.json").exists():
+                    OutOfFold.load(oof_file, self.plan(s))
+                    continue
+                oof, noise = self._crossfit_once(s)
+                advance(s + 1, seeds)
+                Run(self.work(s)).write_json("noise.json", noise.to_json())
+                oof.save(oof_file.with_suffix(".part"))
+                oof_file.with_suffix(".part").replace(oof_file)
+        shutil.copyfile(self.work(0) / "oof.safetensors", self.run.path / "oof.safetensors")
+        self.run.write_json("vocab.json", list(self.table.vocab))
+        self.run.write_json("noise.json", self.noise(0).to_json())
+        self.write_items()
+
+    def _crossfit_once(self, s: int) -> tuple[OutOfFold, NoiseModel]:
+        train, plan, seed = self.table.train, self.plan(s), self.settings.seed + s
+        folder = self.work(s) / "folds"
+        if self.settings.strategy in NOISE_AWARE:
+            from softfold.rounds import noise_aware_cross_fit
+
+            made = noise_aware_cross_fit(train, self.oof_trainer, plan, seed=seed, out=folder)
+            return made.oof, made.noise
+        oof = cross_fit(
+            train, self.oof_trainer, plan, seed=seed, out=folder, engine=self.settings.engine
+        )
+        return oof, estimate_noise(train.given, oof.probabilities)
+
+    def soften(self, seeds: int) -> list[SoftLabels]:
+        """Soft labels of each seed from what the cross-fit left on disk."""
+        settings, train = self.settings, self.table.train
+        with self.progress.step("soften", f"soft labels ({settings.strategy})"):
+            made = []
+            for s in range(seeds):
+                soft = soften(
+                    train,
+                    self.oof(s),
+                    settings.strategy,
+                    given_weight=settings.given_weight,
+                    hard=settings.hard,
+                    threshold=settings.threshold,
+                    noise=self.noise(s),
+                )
+                made.append(soft)
+            made[0].save(self.run.path / "soft_labels.safetensors")
+        return made
+
+    def train(self, soft: SoftLabels) -> None:
+        """The soft model of the first seed, to keep."""
+        with self.progress.step("train_soft", f"training on soft labels ({self.trainer.name})"):
+            self._prepare()
+            fit_once(
+                self.table,
+                soft,
+                self.trainer,
+                seed=self.settings.seed,
+                out=self.run.path / "seeds" / "fits",
+                model_file=self._model_file(),
+            )
+
+    def compare(self, softs: list[SoftLabels]) -> Comparison:
+        """Given against soft labels on the hold-out, all seeds."""
+        seeds, out = len(softs), self.run.path / "seeds" / "fits"
+        self._prepare()
+        for kind, name in (("baseline", "given"), ("soft", "soft")):
+            with self.progress.step(
+                f"train_{kind}", f"training on {name} labels ({self.trainer.name})"
+            ) as advance:
+                for s in range(seeds):
+                    keep = self._model_file() if kind == "soft" and s == 0 else None
+                    seed, soft = self.settings.seed + s, softs[s] if kind == "soft" else None
+                    fit_once(self.table, soft, self.trainer, seed=seed, out=out, model_file=keep)
+                    advance(s + 1, seeds)
+        with self.progress.step("evaluate", "measuring on the hold-out"):
+            made = compare(
+                self.table, softs, self.trainer, seeds=seeds, seed=self.settings.seed, out=out
+            )
+            self._write_comparison(made)
+        return made
+
+    # -- what the steps left ------------------------------------------------------------------
+
+    def oof(self, s: int) -> OutOfFold:
+        return OutOfFold.load(self.work(s) / "oof.safetensors", self.plan(s))
+
+    def noise(self, s: int) -> NoiseModel:
+        return NoiseModel.from_json(Run(self.work(s)).read_json("noise.json"))
+
+    def _prepare(self) -> None:
+        if hasattr(self.trainer, "prepare"):
+            self.trainer.prepare(self.table)
+
+    def _model_file(self) -> Path | None:
+        return None if self.trainer.name == "estimator" else self.run.path / "model.safetensors"
+
+    def write_items(self) -> None:
+        """items.parquet: the label table, and what the first seed's cross-fit says of each item."""
+        frame, train = describe_items(self.table), self.table.train
+        oof, noise = self.oof(0), self.noise(0)
+        rows = np.flatnonzero(~self.table.valid)
+        names = np.asarray(self.table.vocab, dtype=object)
+        ranked = rank_issues(train.given, oof.probabilities, noise=noise).set_index("index")
+        ranked = ranked.sort_index()
+        own = oof.probabilities[np.arange(len(train)), train.given]
+        parts = {
+            "fold": [list(map(int, f)) for f in oof.fold],
+            "predicted": names[oof.probabilities.argmax(1)],
+            "self_confidence": own.astype(np.float32),
+            "suspicion": ranked["suspicion"].to_numpy(dtype=np.float32),
+            "suggested": names[ranked["suggested"].to_numpy()],
+        }
+        for name, values in parts.items():
+            column = pd.Series(
+                np.nan if name in ("self_confidence", "suspicion") else None, index=frame.index
+            ).astype("float32" if name in ("self_confidence", "suspicion") else object)
+            filled = pd.Series(list(values), index=rows)
+            column.loc[rows] = filled
+            frame[name] = column
+        frame["fold"] = [f if isinstance(f, list) else [] for f in frame["fold"]]
+        frame.to_parquet(self.run.path / "items.parquet", index=False)
+        data = self.table.data
+        if isinstance(data, pd.DataFrame):
+            data.to_parquet(self.run.path / "data.parquet", index=False)
+        elif isinstance(data, np.ndarray):
+            columns = [f"feature_{j}" for j in range(data.shape[1])]
+            pd.DataFrame(data, columns=columns).to_parquet(self.run.path / "data.parquet")
+
+    def oof_metrics(self) -> dict[str, Any]:
+        """The parts of metrics.json that the cross-fit alone gives."""
+        train, oof, noise = self.table.train, self.oof(0), self.noise(0)
+        out: dict[str, Any] = {
+            "data": {
+                "n_train": len(train),
+                "n_valid": int(self.table.valid.sum()),
+                "n_classes": self.table.n_classes,
+            },
+            "oof": {
+                "accuracy_given": float(accuracy(oof.probabilities, train.given)),
+                "log_loss_given": float(log_loss(oof.probabilities, train.given)),
+            },
+            "noise": {"rate_estimate": float(noise.rate)},
+        }
+        if train.truth is not None and (train.truth >= 0).any():
+            known = train.truth >= 0
+            wrong = train.given[known] != train.truth[known]
+            out["oof"]["accuracy_truth"] = float(
+                accuracy(oof.probabilities[known], train.truth[known])
+            )
+            out["noise"]["rate_truth"] = float(wrong.mean())
+            if 0 < wrong.sum() < len(wrong):
+                suspicion = self.run.items["suspicion"].to_numpy()[~self.table.valid][known]
+                out["issues"] = {"average_precision": float(average_precision(suspicion, wrong))}
+        return out
+
+    def _write_comparison(self, made: Comparison) -> None:
+        from safetensors.numpy import save_file
+
+        save_file(
+            {"baseline": made.baseline, "soft": made.soft},
+            str(self.run.path / "holdout.safetensors"),
+        )
+        history = made.history
+        if history is None:
+            history = pd.DataFrame(
+                {
+                    "model": pd.Series(dtype=str),
+                    "seed": pd.Series(dtype="int64"),
+                    "epoch": pd.Series(dtype="int64"),
+                    "train_loss": pd.Series(dtype=float),
+                    "valid_loss": pd.Series(dtype=float),
+                    "accuracy": pd.Series(dtype=float),
+                }
+            )
+        history.to_parquet(self.run.path / "history.parquet", index=False)
+
+    def write_metrics(self, made: Comparison | None = None) -> dict[str, Any]:
+        """metrics.json; `made` is the comparison where there is one."""
+        metrics = self.oof_metrics()
+        if made is not None:
+            metrics.update(made.metrics)
+        known = self.run.metrics["seconds"] if self.run.has("metrics.json") else {}
+        spent = {**known, **self.progress.seconds}
+        spent["total"] = sum(v for k, v in spent.items() if k != "total")
+        metrics["seconds"] = {k: round(v, 3) for k, v in spent.items()}
+        self.run.write_json("metrics.json", metrics)
+        return metrics
+
+
+def open_job(
+    settings: Settings,
+    out: str | Path,
+    *,
+    table: LabelTable | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> Job:
+    """Read the labels, look for copies, draw the hold-out where there is none, write config.json.
+
+    Raises:
+        InputError: bad labels or settings; a run folder that holds another job.
+    """
+    require("pyarrow", extra="cli")
+    require("safetensors", extra="cli")
+    settings = settings.absolute()
+    run = Run(out)
+    _claim(run, settings, resume)
+    progress = Progress(quiet=quiet)
+    with progress.step("load", "reading the labels"):
+        table = settings.read_labels() if table is None else table
+        table, notes, groups = _untangle(table, settings)
+    job = _begin(run, settings, table, groups, progress, notes)
+    run.path.mkdir(parents=True, exist_ok=True)
+    job.write_config()
+    return job
+
+
+def reopen_job(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
+    """A job on a run that is there: its items and settings, with the changes that are not None."""
+    run = Run.open(path)
+    progress = Progress(quiet=quiet)
+    changes = {k: v for k, v in changes.items() if v is not None}
+    settings = replace(run.settings, **changes)
+    with progress.step("load", "reading the run"):
+        table, _, groups = _untangle(run.table(), replace(settings, decisions=None))
+    job = _begin(run, settings, table, groups, progress, run.config["notes"])
+    if changes:
+        job.write_config()
+    return job
+
+
+def _begin(
+    run: Run,
+    settings: Settings,
+    table: LabelTable,
+    groups: np.ndarray | None,
+    progress: Progress,
+    notes: list[str],
+) -> Job:
+    """Choose and make the trainers, set up the machine, and say so."""
+    name, oof_name, why = default_trainers(table, settings.trainer)
+    oof_name = settings.oof_trainer or oof_name
+    _check_options(settings, name, oof_name)
+    runtime_line = _set_up(settings, name, oof_name)
+    asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "epochs", "device")}
+    trainer = create_trainer(name, **asked)
+    oof_trainer = trainer if oof_name == name else create_trainer(oof_name, **asked)
+    progress.say(
+        f"{table.name}: {int((~table.valid).sum()):,} training items, "
+        f"{int(table.valid.sum()):,} in the hold-out, {table.n_classes} classes"
+    )
+    for line in notes:
+        progress.say(line)
+    progress.say(f"trainer: {name}, out-of-fold predictions: {oof_name} ({why})")
+    if runtime_line:
+        progress.say(runtime_line)
+    return Job(run, settings, table, groups, trainer, oof_trainer, progress, notes)
+
+
+def run(
+    labels: str | Path | pd.DataFrame | LabelTable,
+    out: str | Path = "runs/softfold",
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Run:
+    """The whole job: cross-fit, soft labels, training with both, comparison, report.
+
+    Args:
+        labels: a CSV or Parquet file, a folder, a known dataset's name, a data frame or a
+            LabelTable.
+        out: the run folder to write.
+        resume: go on with the run that is there.
+        quiet: print nothing.
+        settings: the command line's options (see `softfold.settings.Settings`).
+
+    Returns:
+        The run folder, with `metrics`, `items`, `soft_labels` and the rest.
+    """
+    table = labels if isinstance(labels, LabelTable) else None
+    if isinstance(labels, pd.DataFrame):
+        columns = ("images", "path", "label", "valid", "truth", "group")
+        table = read_table(labels, **{c: settings.get(c) for c in columns})
+    named = table.name if table is not None else str(labels)
+    asked = Settings(labels=named, **settings)
+    job = open_job(asked, out, table=table, resume=resume, quiet=quiet)
+    return finish(job)
+
+
+def finish(job: Job) -> Run:
+    """Every step of a job that is not done yet, then metrics.json and the report."""
+    seeds = job.settings.seeds
+    job.crossfit(seeds)
+    job.write_metrics(job.compare(job.soften(seeds)))
+    from softfold.report import write_report
+
+    write_report(job.run.path)
+    return job.run
+
+
+def _untangle(
+    table: LabelTable, settings: Settings
+) -> tuple[LabelTable, list[str], np.ndarray | None]:
+    """Apply decisions, find copies, draw the hold-out; notes say what was done."""
+    notes: list[str] = []
+    if settings.decisions is not None:
+        from softfold.decisions import apply_decisions
+
+        table = apply_decisions(table, settings.decisions)
+    copies = None
+    if isinstance(table.data, Images):
+        from softfold.images import exact_copies
+
+        copies = np.asarray(exact_copies(table.data))
+        repeated = len(copies) - len(np.unique(copies))
+        if repeated:
+            notes.append(
+                f"{count_of(repeated, 'image is an exact copy', 'images are exact copies')} of "
+                "another; copies share a fold"
+            )
+    if not table.valid.any():
+        table = draw_holdout(table, groups=copies)
+        notes.append(
+            "no split given: a stratified fifth of the items was drawn as the hold-out, the same "
+            "for every seed"
+        )
+    groups = copies
+    for name, group in (("copies", copies), ("groups", table.group)):
+        if group is None:
+            continue
+        shared = ~table.valid & np.isin(group, np.unique(group[table.valid]))
+        if shared.any():
+            first = table.item[int(np.argmax(shared))]
+            what = "an exact copy" if name == "copies" else "another item of their group"
+            notes.append(
+                f"{count_of(int(shared.sum()), 'training item has', 'training items have')} {what} "
+                f"in the hold-out and were left out of training; the first is {first}"
+            )
+            table, groups = table.take(~shared), None if groups is None else groups[~shared]
+            copies = groups
+    if table.truth is None:
+        notes.append(
+            "the hold-out has no known truth: accuracies are against its given labels, and where "
+            "those are wrong both are too low and their difference too small"
+        )
+    return table, notes, None if groups is None else groups[~table.valid]
+
+
+def _claim(run: Run, settings: Settings, resume: bool) -> None:
+    """A run folder belongs to one job: a new one, or with `resume` the same one."""
+    if not run.path.exists() or not any(run.path.iterdir()):
+        if run.path.is_file():
+            raise InputError(f"{run.path}: a file is there; give a folder (--out)")
+        return
+    if not run.has("config.json"):
+        raise InputError(
+            f"{run.path}: the folder is not empty and holds no run; give another --out"
+        )
+    if not resume:
+        raise InputError(
+            f"{run.path}: a run is there already; --resume goes on with it, --out DIR makes another"
+        )
+    before, now = run.config["settings"], settings.to_json()
+    other = [k for k in now if before.get(k) != now[k] and k != "seeds"]
+    if other:
+        k = other[0]
+        raise InputError(
+            f"{run.path}: the run was made with {k} {before.get(k)!r}, not {now[k]!r}; "
+            "give the same settings or another --out"
+        )
+
+
+def _check_options(settings: Settings, trainer: str, oof_trainer: str) -> None:
+    for name in ("arch", "weights", "size", "epochs"):
+        if getattr(settings, name) is None:
+            continue
+        if not takes(trainer, name) and not takes(oof_trainer, name):
+            raise InputError(f"--{name} does not go with the trainer {trainer!r}")
+
+
+def _set_up(settings: Settings, *trainers: str) -> str | None:
+    """The machine's settings for torch trainers, in one line."""
+    if set(trainers) <= {"estimator"}:
+        return None
+    from softfold import runtime
+
+    runtime.setup(device=settings.device)
+    return runtime.describe()
+
+
+def versions() -> dict[str, str]:
+    """Versions of softfold and of what the figures depend on."""
+    from softfold import __version__
+
+    found = {"softfold": __version__}
+    for package in ("numpy", "pandas", "torch", "fastai", "timm", "scikit-learn"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
