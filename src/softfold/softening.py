@@ -18,6 +18,7 @@ import pandas as pd
 from softfold.arrays import check_both, check_probabilities, one_hot, row_blocks
 from softfold.errors import InputError, count_of, require
 from softfold.noise import NoiseModel, as_noise_model, estimate_noise, posterior
+from softfold.oof import pack_keys, unpack_keys
 
 GATE_THRESHOLD = 0.8
 TRUE, PREDICTED = "y_true_", "y_pred_"
@@ -100,13 +101,8 @@ class SoftLabels:
     def save(self, path: str | Path) -> None:
         """Write one safetensors file: targets, keys as UTF-8, and the rest as JSON."""
         numpy_io = require("safetensors.numpy", extra="cli")
-        encoded = [str(key).encode() for key in self.item]
         numpy_io.save_file(
-            {
-                "targets": np.ascontiguousarray(self.targets),
-                "item": np.frombuffer(b"".join(encoded), np.uint8),
-                "item_end": np.cumsum([len(key) for key in encoded], dtype=np.int64),
-            },
+            {"targets": np.ascontiguousarray(self.targets), "item": pack_keys(self.item)},
             str(path),
             metadata={
                 "vocab": json.dumps(self.vocab),
@@ -122,15 +118,12 @@ class SoftLabels:
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file of soft labels")
         with safetensors.safe_open(str(path), framework="numpy") as file:
-            if not {"targets", "item", "item_end"} <= set(file.keys()):
+            if not {"targets", "item"} <= set(file.keys()):
                 raise InputError(
                     f"{path}: not a file of soft labels with keys, as SoftLabels.save writes it"
                 )
             about = file.metadata()
-            text, ends = file.get_tensor("item").tobytes(), file.get_tensor("item_end")
-            targets = file.get_tensor("targets")
-        starts = [0, *ends[:-1].tolist()]
-        item = np.array([text[a:b].decode() for a, b in zip(starts, ends.tolist())], dtype=object)
+            item, targets = unpack_keys(file.get_tensor("item")), file.get_tensor("targets")
         return cls(
             item=item,
             targets=targets,
@@ -217,8 +210,8 @@ def soften(
     maps. Raises InputError with one line on what is wrong.
 
     >>> import numpy as np
-    >>> print(soften(np.array([0]), np.array([[0.2, 0.8]]), "blend"))
-    [[0.76 0.24]]
+    >>> print(soften(np.array([0]), np.array([[0.25, 0.75]]), "blend", given_weight=0.5))
+    [[0.625 0.375]]
     >>> T = np.array([[0.9, 0.1], [0.3, 0.7]])
     >>> print(soften(np.array([0]), np.array([[0.2, 0.8]]), "posterior", noise=T).round(2))
     [[0.43 0.57]]
