@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
@@ -20,45 +20,43 @@ Labels = Annotated[
     ),
 ]
 RunFolder = Annotated[str, Argument(metavar="RUN", help="a run folder", show_default=False)]
-Images = _option(Optional[str], "--images", help="folder the paths start from")
-Path = _option(Optional[str], "--path", help="column of image paths or encoded images")
-Label = _option(Optional[str], "--label", help="column of given labels")
-Valid = _option(Optional[str], "--valid", help="column that marks the hold-out (is_valid)")
-Truth = _option(Optional[str], "--truth", help="column of right labels, to measure with only")
-Group = _option(Optional[str], "--group", help="column of groups that share a fold")
-Holdout = _option(Optional[str], "--holdout", help="table of the hold-out's items")
-HoldoutLabel = _option(Optional[str], "--holdout-label", help="its label column")
-Noise = _option(
-    Optional[str], "--noise", help="which noisy labels of a known dataset (5, aggre, ...)"
-)
-Data = _option(Optional[str], "--data", help="local copy of a known dataset")
-Decisions = _option(Optional[str], "--decisions", help="decisions of a review, to train with")
+Images = _option(str | None, "--images", help="folder the paths start from")
+Path = _option(str | None, "--path", help="column of image paths or encoded images")
+Label = _option(str | None, "--label", help="column of given labels")
+Valid = _option(str | None, "--valid", help="column that marks the hold-out (is_valid)")
+Truth = _option(str | None, "--truth", help="column of right labels, to measure with only")
+Group = _option(str | None, "--group", help="column of groups that share a fold")
+Holdout = _option(str | None, "--holdout", help="table of the hold-out's items")
+HoldoutLabel = _option(str | None, "--holdout-label", help="its label column")
+Noise = _option(str | None, "--noise", help="which noisy labels of a known dataset (5, aggre, ...)")
+Data = _option(str | None, "--data", help="local copy of a known dataset")
+Decisions = _option(str | None, "--decisions", help="decisions of a review, to train with")
 GroupNearCopies = _option(
     bool, "--group-near-copies", help="near copies by features share a fold too"
 )
 Trainer = _option(
-    Optional[str],
+    str | None,
     "--trainer",
     help="trains the final models: finetune, probe or estimator (finetune with a GPU, else probe)",
 )
 OofTrainer = _option(
-    Optional[str], "--oof-trainer", help="makes the out-of-fold predictions (probe for images)"
+    str | None, "--oof-trainer", help="makes the out-of-fold predictions (probe for images)"
 )
-Arch = _option(Optional[str], "--arch", help="backbone, by torchvision's or timm's name")
-Weights = _option(Optional[str], "--weights", help="file with the backbone's weights")
-Size = _option(Optional[int], "--size", help="image size in pixels")
-Epochs = _option(Optional[int], "--epochs", help="epochs of fine-tuning: 10 is fine_tune(10)")
+Arch = _option(str | None, "--arch", help="backbone, by torchvision's or timm's name")
+Weights = _option(str | None, "--weights", help="file with the backbone's weights")
+Size = _option(int | None, "--size", help="image size in pixels")
+Epochs = _option(int | None, "--epochs", help="epochs of fine-tuning: 10 is fine_tune(10)")
 Folds = _option(int, "--folds", help="folds of the cross-fit")
 Repeats = _option(int, "--repeats", help="cross-fits to average")
 Seeds = _option(int, "--seeds", help="how many seeds to measure with")
 Seed = _option(int, "--seed", help="the first seed")
-Device = _option(Optional[str], "--device", help="cpu, cuda, cuda:1 or mps")
+Device = _option(str | None, "--device", help="cpu, cuda, cuda:1 or mps")
 Engine = _option(str, "--engine", help="where the folds run: local")
 Strategy = _option(str, "--strategy", help="how soft labels are made: auto, posterior, blend, gate")
 GivenWeight = _option(float, "--given-weight", help="weight of the given label in a blend")
 Hard = _option(bool, "--hard", help="blend with the predicted class, not probabilities")
-Threshold = _option(Optional[float], "--threshold", help="confidence from which gate blends")
-Out = _option(Optional[str], "--out", help="run folder to write")
+Threshold = _option(float | None, "--threshold", help="confidence from which gate blends")
+Out = _option(str | None, "--out", help="run folder to write")
 Resume = _option(bool, "--resume", help="go on with the run that is in --out")
 Quiet = _option(bool, "--quiet", help="no progress")
 Json = _option(bool, "--json", help="print metrics.json")

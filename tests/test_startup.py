@@ -1,0 +1,44 @@
+"""Starting up is quick because nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "fastai", "sklearn", "matplotlib", "pyarrow", "scipy")
+
+
+def imported_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("module", [*HEAVY, "pandas", "numpy"])
+def test_importing_softfold_imports_nothing_heavy(module):
+    assert module not in imported_by("import softfold")
+
+
+def test_help_imports_nothing_heavy():
+    code = "from softfold.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass"
+    assert not imported_by(code) & {*HEAVY, "pandas", "numpy", "rich"}
+
+
+def test_the_core_needs_numpy_and_pandas_only():
+    code = (
+        "import numpy as np, softfold\n"
+        "labels = np.arange(60) % 3\n"
+        "p = np.full((60, 3), 0.1); p[np.arange(60), labels] = 0.8\n"
+        "softfold.estimate_noise(softfold.corrupt(labels, 0.1), p)\n"
+        "softfold.soften(labels, p); softfold.rank_issues(labels, p, top=3)"
+    )
+    assert not imported_by(code) & {"torch", "fastai", "sklearn", "matplotlib", "scipy"}
+
+
+def test_every_public_name_loads():
+    code = "import softfold\nfor name in softfold.__all__: getattr(softfold, name)"
+    assert "softfold.pipeline" in imported_by(code)
