@@ -1,0 +1,463 @@
+"""The report: one HTML file without scripts, that opens without a network."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastcore.xml import FT, to_xml
+
+from softfold.report import charts, measures, theme
+from softfold.report.measures import percent, points
+from softfold.report.parts import chart, el, raw, soft_example, suspicious_item, table, void
+from softfold.report.pictures import Looks
+from softfold.report.reading import RunData
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""No script and nothing from elsewhere, whatever a label or file name holds."""
+
+GALLERY = 48
+"""Most items that the gallery of suspicious items shows, whatever the size of the run."""
+
+Section = tuple[str, str, list[Any]]
+
+
+def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
+    """Write the report of a run folder as one self-contained HTML file.
+
+    Args:
+        run_dir: the run folder. What it lacks is left out of the report.
+        out: where to write; by default `report.html` in the run folder.
+
+    Returns:
+        The file written.
+
+    Raises:
+        InputError: `run_dir` is no run folder, or its files belong to different runs.
+    """
+    run = RunData(Path(run_dir))
+    target = Path(out) if out is not None else run.path / "report.html"
+    partial = target.with_name(target.name + ".part")
+    partial.write_text(render(run), encoding="utf-8")
+    partial.replace(target)
+    return target
+
+
+def render(run: RunData) -> str:
+    """The report of a run as HTML."""
+    looks = Looks.of(run)
+    makers = (comparison, noise, suspicious, softened, curves, learning, time, settings)
+    sections = [s for s in (make(run, looks) for make in makers) if s is not None]
+    verdict = measures.verdict(run)
+    title = f"{run.name}: softfold report"
+    css = theme.variables() + files(__package__).joinpath("report.css").read_text()
+    head = el(
+        "head",
+        void("meta", charset="utf-8"),
+        void("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        void("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        void("meta", name="color-scheme", content="light dark"),
+        el("title", title),
+        el("style", raw(css)),
+    )
+    top = el(
+        "header",
+        el("h1", title),
+        el("p", verdict.sentence, cls=f"verdict {verdict.tone}"),
+        el("p", verdict.note, cls="note") if verdict.note else None,
+        figures(run),
+        el(
+            "nav",
+            el("ul", *[el("li", el("a", name, href=f"#{key}")) for key, name, _ in sections]),
+            aria_label="Sections",
+        ),
+    )
+    body = el(
+        "body",
+        el("a", "Skip to the content", href="#content", cls="skip"),
+        top,
+        el(
+            "main",
+            *[
+                el(
+                    "section",
+                    el("h2", name, id=f"{key}-title"),
+                    *parts,
+                    id=key,
+                    aria_labelledby=f"{key}-title",
+                )
+                for key, name, parts in sections
+            ],
+            id="content",
+        ),
+        el("footer", _colophon(run)),
+    )
+    return "<!doctype html>\n" + to_xml(el("html", head, body, lang="en"), indent=False)
+
+
+def figures(run: RunData) -> FT:
+    """The few numbers that one takes away."""
+    data, cards = run.metrics.get("data") or {}, []
+
+    def card(name: str, value: str, small: str = "") -> None:
+        cards.append(
+            el("div", el("dt", name), el("dd", value, el("small", small) if small else None))
+        )
+
+    card("training items", f"{len(run.train):,}", f"{len(run.vocab):,} classes")
+    wrong = measures.expected_wrong(run)
+    if wrong is not None:
+        share = percent(wrong.count / max(1, len(run.train)))
+        interval = "" if wrong.low is None else f", interval {wrong.low:,.0f} to {wrong.high:,.0f}"
+        card("labels expected to be wrong", f"{wrong.count:,.0f}", share + interval)
+    difference = run.metrics.get("difference") or {}
+    if "mean" in difference:
+        card(
+            "accuracy, soft against given labels",
+            points(difference["mean"]),
+            f"points, 95%: {points(difference['low'])} to {points(difference['high'])}",
+        )
+    oof = run.metrics.get("oof") or {}
+    if "accuracy_truth" in oof:
+        card("out-of-fold accuracy", percent(oof["accuracy_truth"]), "against the truth")
+    elif "accuracy_given" in oof:
+        card("out-of-fold accuracy", percent(oof["accuracy_given"]), "against the given labels")
+    total = (run.metrics.get("seconds") or {}).get("total")
+    if total is not None:
+        card(
+            "time",
+            charts.duration(float(total)),
+            f"{data['n_valid']:,} hold-out items" if data.get("n_valid") else "",
+        )
+    return el("dl", *cards, cls="figures")
+
+
+def comparison(run: RunData, looks: Looks) -> Section | None:
+    metrics = run.metrics
+    difference = metrics.get("difference") or {}
+    baseline = (metrics.get("baseline") or {}).get("accuracy")
+    soft = (metrics.get("soft") or {}).get("accuracy")
+    if not baseline or not soft or not {"mean", "low", "high"} <= difference.keys():
+        return None
+    rows = []
+    for name, word in (("accuracy", "accuracy"), ("roc_auc", "ROC AUC")):
+        before, after = (metrics[part].get(name) for part in ("baseline", "soft"))
+        if before and after:
+            before, after = np.asarray(before, float), np.asarray(after, float)
+            change = after.mean() - before.mean()
+            shown = (percent, percent, points) if name == "accuracy" else (_four, _four, _signed)
+            rows.append([word, shown[0](before.mean()), shown[1](after.mean()), shown[2](change)])
+    against = metrics.get("accuracy_against")
+    if isinstance(against, dict):
+        against = against.get("holdout") or against.get("valid")
+    caption = (
+        f"{len(soft)} {'seed' if len(soft) == 1 else 'seeds'} each, everything but the labels "
+        "equal; the interval covers both the seeds and the hold-out's items."
+    )
+    p_value = difference.get("p_value")
+    if p_value is not None:
+        caption += f" p = {float(p_value):.3g}."
+    parts: list[Any] = [
+        el(
+            "p",
+            "Two models trained the same way, one on the given labels and one on soft labels, "
+            "measured on items that no cross-fit and no soft label has touched.",
+        ),
+        el(
+            "div",
+            chart(
+                charts.comparison(baseline, soft, difference),
+                f"Accuracy {percent(np.mean(baseline))} with given labels, {percent(np.mean(soft))} "
+                f"with soft labels; difference {points(difference['mean'])} points, 95% interval "
+                f"{points(difference['low'])} to {points(difference['high'])}.",
+                caption,
+            ),
+            table(
+                "Mean over the seeds",
+                ["", "given labels", "soft labels", "difference"],
+                rows,
+                (1, 2, 3),
+            ),
+            cls="two",
+        ),
+    ]
+    if against:
+        parts.append(el("p", f"Accuracy is measured against: {against}.", cls="note"))
+    notes = run.config.get("notes") or []
+    if notes:
+        parts.append(
+            el(
+                "ul",
+                *[el("li", note[:1].upper() + note[1:] + ".") for note in map(str, notes)],
+                cls="note",
+            )
+        )
+    return "comparison", "Given against soft labels", parts
+
+
+def _four(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def noise(run: RunData, looks: Looks) -> Section | None:
+    matrix = run.transition
+    if matrix is None:
+        return None
+    wrong = measures.expected_wrong(run)
+    pairs = measures.worst_pairs(run)
+    n = len(run.train)
+    words = "The noise model estimates which labels are given in place of which."
+    if wrong is not None:
+        words = f"About {percent(wrong.count / max(1, n))} of the {n:,} given labels are estimated to be wrong"
+        if wrong.low is not None and wrong.high is not None:
+            words += f" (95% interval {percent(wrong.low / n)} to {percent(wrong.high / n)})"
+        words += "."
+        known = (run.metrics.get("noise") or {}).get("rate_truth")
+        if known is not None:
+            words += f" By the truth it is {percent(float(known))}."
+    shown = np.arange(len(matrix))
+    caption = "Rows: the estimated truth. Columns: the label given. Numbers are percent of a row."
+    if len(matrix) > charts.MAX_HEAT_CLASSES:
+        index = {name: i for i, name in enumerate(run.vocab)}
+        most = measures.worst_pairs(run, 10 * charts.MAX_HEAT_CLASSES)
+        chosen: list[int] = []
+        for first, second in zip(most["truth"], most["given"]):
+            fresh = [i for i in (index[first], index[second]) if i not in chosen]
+            if len(chosen) + len(fresh) > charts.MAX_HEAT_CLASSES:
+                break
+            chosen += fresh
+        shown = np.array(sorted(chosen), dtype=int)
+        caption += f" Shown are the {len(shown)} of {len(matrix):,} classes in the worst pairs."
+    parts: list[Any] = [el("p", words)]
+    figure = None
+    if len(shown):
+        figure = chart(
+            charts.heat_map(matrix[np.ix_(shown, shown)], [run.vocab[i] for i in shown]),
+            "Heat map of the transition matrix from the estimated truth to the given label; the "
+            "table beside it lists its largest errors.",
+            caption,
+        )
+    listing = None
+    if len(pairs):
+        rows = [
+            [
+                el("span", p.truth, cls="soft"),
+                el("span", p.given, cls="given"),
+                percent(p.share),
+                f"{p.items:,.0f}" if p.items >= 10 else f"{p.items:.1f}",
+            ]
+            for p in pairs.itertuples()
+        ]
+        listing = table(
+            "Class pairs with the most wrong labels",
+            ["is", "but given as", "of its items", "expected"],
+            rows,
+            (2, 3),
+        )
+    parts.append(el("div", figure, listing, cls="two"))
+    return "noise", "What is wrong with the labels", parts
+
+
+def suspicious(run: RunData, looks: Looks) -> Section | None:
+    order = run.ranking[:GALLERY]
+    if not len(order):
+        return None
+    wrong = measures.expected_wrong(run)
+    words = (
+        f"The {len(order):,} most suspicious of {len(run.train):,} items, most suspicious first."
+    )
+    if wrong is not None and wrong.count >= 1:
+        words += (
+            f" About {wrong.count:,.0f} labels are expected to be wrong: reviewing that many from "
+            "the top is a sensible place to stop."
+        )
+    parts: list[Any] = [
+        el(
+            "p",
+            words,
+            " Percentages are out-of-fold probabilities: from models that never saw the item.",
+        )
+    ]
+    if looks.missing:
+        parts.append(el("p", looks.missing, cls="note"))
+    cards = [suspicious_item(run, looks, int(row)) for row in order]
+    kind = "gallery" if looks.kind == "image" else "gallery words"
+    parts.append(el("ul", *cards, cls=kind))
+    parts.append(_measured_precision(run))
+    parts.append(
+        el(
+            "p",
+            "To decide about them one by one: ",
+            el("code", "softfold review RUN"),
+            ".",
+            cls="note",
+        )
+    )
+    return "suspicious", "Most suspicious labels", parts
+
+
+def _measured_precision(run: RunData) -> Any:
+    from softfold.decisions import precision_sentence
+
+    sentence = precision_sentence(run)
+    return el("p", sentence) if sentence else None
+
+
+def softened(run: RunData, looks: Looks) -> Section | None:
+    rows = measures.soft_examples(run)
+    if not len(rows):
+        return None
+    strategy = (run.metrics.get("soft") or {}).get("strategy") or run.config.get("strategy")
+    words = "Labels that were moved, left in doubt, and kept; the class given is in amber."
+    if isinstance(strategy, str):
+        words += f" Strategy: {strategy}."
+    cards = [soft_example(run, looks, int(row)) for row in rows]
+    return (
+        "soft-labels",
+        "What soft labels look like",
+        [el("p", words), el("ul", *cards, cls="examples")],
+    )
+
+
+def curves(run: RunData, looks: Looks) -> Section | None:
+    parts = []
+    bins = measures.calibration(run)
+    if bins is not None and len(bins):
+        against = bins.attrs["against"]
+        text = "; ".join(
+            f"{percent(c, 0)} sure: {percent(a, 0)} right"
+            for c, a in zip(bins["confidence"], bins["accuracy"])
+        )
+        caption = (
+            "On the line, a prediction that is 80% sure is right 80% of the time. "
+            "Larger dots hold more items."
+        )
+        if against == "given label":
+            caption += " Wrong given labels count as errors here, so the curve lies too low."
+        parts.append(
+            chart(charts.calibration(bins), f"Calibration against the {against}: {text}.", caption)
+        )
+    curve = measures.suspicion_curve(run)
+    if curve is not None:
+        label = (
+            f"Of the first {curve.looked_at[-1]:,} items, {curve.expected[-1]:,.0f} are "
+            "expected to be wrong"
+        )
+        if curve.measured is not None:
+            label += f" and {curve.measured[-1]:,.0f} are wrong by the truth"
+        caption = (
+            "Looking at items in the order of their suspicion; dashed: if every one were wrong."
+        )
+        parts.append(chart(charts.suspicion(curve), label + ".", caption))
+    if not parts:
+        return None
+    return "curves", "How far to trust it", [el("div", *parts, cls="two")]
+
+
+def learning(run: RunData, looks: Looks) -> Section | None:
+    history = run.history
+    if history is None or not {"model", "seed", "epoch"} <= set(history.columns):
+        return None
+    known = history[history["model"].isin(["baseline", "soft"])]
+    parts = []
+    for column, label in (
+        ("accuracy", "accuracy on the hold-out, %"),
+        ("valid_loss", "hold-out loss"),
+        ("train_loss", "training loss"),
+    ):
+        if column in known and known[column].notna().any() and known["epoch"].nunique() > 1:
+            last = known.groupby("model")[column].last()
+            text = ", ".join(f"{model} ends at {value:.3f}" for model, value in last.items())
+            parts.append(
+                chart(
+                    charts.learning(known, column, label),
+                    f"{label} by epoch: {text}.",
+                    "Thin lines are seeds, thick ones their mean.",
+                )
+            )
+    if not parts:
+        return None
+    words = "For looking only: no epoch, setting or label was chosen by these curves."
+    return "learning", "Learning curves", [el("p", words), el("div", *parts, cls="two")]
+
+
+def time(run: RunData, looks: Looks) -> Section | None:
+    spent = {
+        k: v for k, v in (run.metrics.get("seconds") or {}).items() if isinstance(v, (int, float))
+    }
+    if not [k for k in spent if k != "total"]:
+        return None
+    text = ", ".join(
+        f"{charts.STEP_NAMES.get(k, k)} {charts.duration(v)}" for k, v in spent.items()
+    )
+    total = spent.get("total")
+    caption = f"{charts.duration(total)} in all." if total is not None else "Seconds by step."
+    return (
+        "time",
+        "Where the time went",
+        [chart(charts.seconds(spent), text + ".", caption, wide=True)],
+    )
+
+
+def settings(run: RunData, looks: Looks) -> Section | None:
+    config = dict(run.config)
+    versions = config.pop("versions", None) or {}
+    parts: list[Any] = []
+    flat = _flat(config)
+    if flat:
+        parts.append(
+            table(
+                "Settings of the run",
+                ["setting", "value"],
+                [[key, _short(value)] for key, value in flat[:60]],
+            )
+        )
+    if isinstance(versions, dict) and versions:
+        parts.append(
+            table(
+                "Versions",
+                ["package", "version"],
+                [[key, str(value)] for key, value in sorted(versions.items())],
+            )
+        )
+    if not parts:
+        return None
+    whole = json.dumps(run.config, indent=2, ensure_ascii=False)
+    fold = el(
+        "details", el("summary", "config.json in full"), el("pre", whole[:20_000], tabindex="0")
+    )
+    return "settings", "Settings and versions", [el("div", *parts, cls="two"), fold]
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    out: list[tuple[str, Any]] = []
+    for key, value in config.items():
+        if isinstance(value, dict):
+            out += _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            out.append((prefix + str(key), value))
+    return out
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 160 else text[:159] + "…"
+
+
+def _colophon(run: RunData) -> str:
+    from softfold import __version__
+
+    made = datetime.fromtimestamp((run.path / "items.parquet").stat().st_mtime)
+    version = (run.config.get("versions") or {}).get("softfold", __version__)
+    return (
+        f"Made by softfold {version}; items of {made:%Y-%m-%d %H:%M}. Suspicions are estimates: the "
+        "last word about a label belongs to a person."
+    )

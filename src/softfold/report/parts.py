@@ -1,0 +1,173 @@
+"""The pieces that a report page is put together from. Everything that is text is escaped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from fastcore.xml import FT, Safe, ft
+
+from softfold.report.measures import percent
+from softfold.report.pictures import Looks, data_uri
+from softfold.report.reading import RunData
+
+PICTURE = 160
+"""Pixels of the longer side of a picture in the report."""
+
+
+def el(tag: str, *children: Any, **attributes: Any) -> FT:
+    """An HTML element; text children and attributes are escaped when it is written."""
+    return ft(
+        tag,
+        *[str(c) if isinstance(c, (int, float, np.generic)) else c for c in children],
+        **{k: v if isinstance(v, bool) or v is None else str(v) for k, v in attributes.items()},
+    )
+
+
+def void(tag: str, **attributes: Any) -> FT:
+    """An element without content: `img`, `meta`."""
+    return ft(tag, void_=True, **attributes)
+
+
+def raw(markup: str) -> Any:
+    """Markup made here (charts, styles), never anything that came with the data."""
+    return Safe(markup)
+
+
+def chart(svg: str, label: str, caption: Any, wide: bool = False) -> FT:
+    """A chart with the sentence that says what it shows."""
+    return el(
+        "figure",
+        el("div", raw(svg), role="img", aria_label=label),
+        el("figcaption", caption),
+        cls="chart wide" if wide else "chart",
+    )
+
+
+def table(
+    caption: str, head: list[str], rows: list[list[Any]], numbers: tuple[int, ...] = ()
+) -> FT:
+    """A data table; `numbers` are the columns set flush right."""
+
+    def cell(tag: str, column: int, value: Any, **more: Any) -> FT:
+        return el(tag, value, cls="number" if column in numbers else None, **more)
+
+    return el(
+        "div",
+        el(
+            "table",
+            el("caption", caption),
+            el("thead", el("tr", *[cell("th", i, h, scope="col") for i, h in enumerate(head)])),
+            el("tbody", *[el("tr", *[cell("td", i, v) for i, v in enumerate(r)]) for r in rows]),
+        ),
+        cls="scroll",
+        tabindex="0",
+        role="region",
+        aria_label=caption,
+    )
+
+
+def bar(share: float, kind: str = "") -> FT:
+    """A share of 1 as a bar; its number stands beside it as text."""
+    width = 100 * min(1.0, max(0.0, float(share)))
+    return el(
+        "div", el("i", cls=kind or None, style=f"width:{width:.1f}%"), cls="bar", aria_hidden="true"
+    )
+
+
+def look(looks: Looks, row: int, alt: str) -> FT:
+    """The item as a person sees it: picture, text or columns."""
+    text = looks.text(row)
+    if text is not None:
+        return el("div", text, cls="said", tabindex="0")
+    columns = looks.columns(row)
+    if columns is not None:
+        pairs = [e for name, value in columns for e in (el("dt", name), el("dd", value))]
+        return el("div", el("dl", *pairs), cls="said", tabindex="0")
+    webp = looks.picture(row, PICTURE)
+    if webp is None:
+        return el("div", el("span", "no picture", cls="nothing"), cls="frame")
+    picture = void("img", src=data_uri(webp), alt=alt, loading="lazy", decoding="async")
+    return el("div", picture, cls="frame")
+
+
+def suspicious_item(run: RunData, looks: Looks, row: int) -> FT:
+    """A card: the item, its given label against the suggested one, and the suspicion."""
+    record = run.train.iloc[row]
+    given, suggested = str(record["given"]), str(record.get("suggested", ""))
+    facts = [_fact("given", given, _probability(run, row, given), "of-given", "given")]
+    if suggested and suggested != "nan":
+        facts.append(
+            _fact("suggested", suggested, _probability(run, row, suggested), "of-soft", "soft")
+        )
+    truth = record.get("truth")
+    about = f"suspicion {percent(run.suspicion[row])}"
+    if isinstance(truth, str):
+        about += " · truth: " + truth
+    alt = f"{record['item']}: given {given}, suggested {suggested}"
+    return el(
+        "li",
+        look(looks, int(run.train_rows[row]), alt),
+        el(
+            "div",
+            *facts,
+            el("div", about),
+            el("p", record["item"], cls="key", title=record["item"]),
+            cls="facts",
+        ),
+        cls="item",
+    )
+
+
+def _probability(run: RunData, row: int, name: str) -> float | None:
+    if run.probabilities is None or name not in run.vocab:
+        return None
+    return float(run.probabilities[row, run.vocab.index(name)])
+
+
+def _fact(word: str, name: str, share: float | None, bar_kind: str, kind: str) -> FT:
+    parts = [el("span", word, cls="word"), el("span", name, cls=f"name {kind}", title=name)]
+    if share is not None:
+        parts += [el("span", percent(share, 0)), bar(share, bar_kind)]
+    return el("div", *parts, cls="fact")
+
+
+def soft_example(run: RunData, looks: Looks, row: int, classes: int = 4) -> FT:
+    """A card: the soft label of one item beside the out-of-fold prediction and the given label."""
+    assert run.targets is not None
+    record = run.train.iloc[row]
+    target = np.asarray(run.targets[row], dtype=np.float64)
+    shown = target.copy()
+    p = None
+    if run.probabilities is not None:
+        p = np.asarray(run.probabilities[row], dtype=np.float64)
+        shown = np.maximum(target, p)
+    given = int(run.codes("given")[row])
+    shown[given] = 2
+    rows = []
+    for k in np.argsort(-shown, kind="stable")[:classes]:
+        name = run.vocab[k]
+        cells = [el("th", name, cls="given" if k == given else None, scope="row")]
+        if p is not None:
+            cells.append(el("td", percent(p[k], 0), bar(p[k]), cls="cell"))
+        cells.append(el("td", percent(target[k], 0), bar(target[k], "of-soft"), cls="cell"))
+        rows.append(el("tr", *cells))
+    head = ["class", *(["predicted"] if p is not None else []), "soft label"]
+    body = el(
+        "div",
+        el(
+            "table",
+            el("thead", el("tr", *[el("th", h, scope="col") for h in head])),
+            el("tbody", *rows),
+        ),
+        el("p", record["item"], cls="key"),
+        cls="facts",
+    )
+    alt = f"{record['item']}: given {record['given']}"
+    plain = looks.kind != "image"
+    return el(
+        "li",
+        look(looks, int(run.train_rows[row]), alt),
+        body,
+        cls="item example words plain" if plain else "item example",
+    )
