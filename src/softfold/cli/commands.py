@@ -65,16 +65,16 @@ def run(
     weights: o.Weights = None,
     size: o.Size = None,
     epochs: o.Epochs = None,
-    folds: o.Folds = 5,
-    repeats: o.Repeats = 1,
-    strategy: o.Strategy = "auto",
-    given_weight: o.GivenWeight = 0.7,
+    folds: o.Folds = None,
+    repeats: o.Repeats = None,
+    strategy: o.Strategy = None,
+    given_weight: o.GivenWeight = None,
     hard: o.Hard = False,
     threshold: o.Threshold = None,
-    seeds: o.Seeds = 3,
-    seed: o.Seed = 0,
+    seeds: o.Seeds = None,
+    seed: o.Seed = None,
     device: o.Device = None,
-    engine: o.Engine = "local",
+    engine: o.Engine = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="a whole protocol: post")] = None,
     out: o.Out = None,
     resume: o.Resume = False,
@@ -82,13 +82,16 @@ def run(
     json: o.Json = False,
 ) -> None:
     """The whole job: cross-fit, soften, train, compare, report."""
-    settings = _settings(locals())
-    out = out or _default_out(labels, noise)
+    preset = {}
     if recipe is not None:
-        from softfold.recipes import run_recipe
+        from softfold.recipes import get_recipe
 
-        made = run_recipe(recipe, settings, out, resume=resume, quiet=quiet)
-        print(json_module.dumps(made, indent=1) if json else made["summary"])
+        preset = get_recipe(recipe).SETTINGS
+    settings = _settings(locals(), preset)
+    out = out or _default_out(labels, recipe or noise)
+    if recipe is not None:
+        made = get_recipe(recipe).run(settings, out, quiet=quiet)
+        print(json_module.dumps(made, indent=1) if json else get_recipe(recipe).summary(made))
         return
     from softfold.pipeline import finish, open_job
 
@@ -115,12 +118,12 @@ def crossfit(
     weights: o.Weights = None,
     size: o.Size = None,
     epochs: o.Epochs = None,
-    folds: o.Folds = 5,
-    repeats: o.Repeats = 1,
-    strategy: o.Strategy = "auto",
-    seed: o.Seed = 0,
+    folds: o.Folds = None,
+    repeats: o.Repeats = None,
+    strategy: o.Strategy = None,
+    seed: o.Seed = None,
     device: o.Device = None,
-    engine: o.Engine = "local",
+    engine: o.Engine = None,
     out: o.Out = None,
     resume: o.Resume = False,
     quiet: o.Quiet = False,
@@ -265,7 +268,7 @@ def corrupt(
     valid: o.Valid = None,
     truth: o.Truth = None,
     data: o.Data = None,
-    seed: o.Seed = 0,
+    seed: o.Seed = None,
 ) -> None:
     """Make label noise to order, exact to the item."""
     from softfold.corruption import corrupt_file
@@ -280,7 +283,7 @@ def corrupt(
         features=features,
         transition=transition,
         holdout=corrupt_holdout,
-        seed=seed,
+        seed=seed or 0,
     )
     print(line)
 
@@ -293,14 +296,15 @@ def report(run: o.RunFolder) -> None:
     print(write_report(run))
 
 
-def _settings(values: dict[str, Any], **more: Any):
-    """Settings out of a command's arguments; a run folder's paths are checked first."""
+def _settings(values: dict[str, Any], preset: dict[str, Any] | None = None, **more: Any):
+    """Settings out of a command's arguments; what is None keeps its preset or default."""
     from dataclasses import fields
 
     from softfold.settings import Settings
 
     known = {f.name for f in fields(Settings)}
-    return Settings(**{**{k: v for k, v in values.items() if k in known}, **more})
+    asked = {k: v for k, v in values.items() if k in known and v is not None}
+    return Settings(**{**(preset or {}), **asked, **more})
 
 
 def _given(values: dict[str, Any], names: str) -> dict[str, Any]:

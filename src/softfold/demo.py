@@ -1,0 +1,30 @@
+"""The demo: the whole job on scikit-learn's digits, a third of them with wrong labels."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from softfold.pipeline import finish, open_job
+from softfold.runs import Run
+from softfold.settings import Settings
+
+SETTINGS = Settings(
+    labels="digits",
+    noise="30",
+    trainer="finetune",
+    oof_trainer="finetune",
+    arch="small_cnn",
+    size=16,
+    epochs=6,
+    folds=4,
+    seeds=3,
+)
+
+
+def run_demo(out: str | Path, *, quiet: bool = False) -> Run:
+    """Run it into the folder `out`; an earlier demo there is replaced."""
+    run = Run(out)
+    if run.has("config.json") and run.settings.labels == SETTINGS.labels:
+        shutil.rmtree(run.path)
+    return finish(open_job(SETTINGS, out, quiet=quiet))
