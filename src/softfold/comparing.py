@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.arrays import one_hot
 from softfold.errors import InputError
 from softfold.evaluation import accuracy, paired_difference, roc_auc
-from softfold.labels import LabelTable, one_hot
+from softfold.labels import LabelTable
 from softfold.softening import SoftLabels
 from softfold.trainers import Model, Trainer, create_trainer
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from softfold.arrays import one_hot
 from softfold.engines import get_engine
 from softfold.engines.local import Task
 from softfold.errors import InputError, require
 from softfold.folds import FoldPlan, plan_folds
-from softfold.labels import LabelTable, one_hot
+from softfold.labels import LabelTable
 from softfold.oof import OutOfFold
 from softfold.trainers import Trainer, create_trainer
 

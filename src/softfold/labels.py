@@ -183,18 +183,6 @@ class LabelTable:
         return rows.astype(np.int64)
 
 
-def one_hot(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    """(N, K) float32 targets that put all weight on the labels.
-
-    >>> one_hot(np.array([1, 0]), 3)
-    array([[0., 1., 0.],
-           [1., 0., 0.]], dtype=float32)
-    """
-    targets = np.zeros((len(labels), n_classes), dtype=np.float32)
-    targets[np.arange(len(labels)), labels] = 1
-    return targets
-
-
 def text_column(data: Any) -> str | None:
     """The name of the only column where that column is running text, else None."""
     if not isinstance(data, pd.DataFrame) or data.shape[1] != 1:
@@ -379,30 +367,40 @@ def _columns(
         out["item"] = np.array([f"{prefix}{i}" for i in range(len(frame))], dtype=object)
         out["data"] = data.reset_index(drop=True)
         return out
-    values = frame[path_column].to_numpy(dtype=object)
     missing = pd.isna(frame[path_column]).to_numpy()
     if missing.any():
         raise InputError(
             f"{name}: {missing.sum():,} of {count_of(len(frame), 'item')} have no {path_column!r}; "
             f"the first is row {int(np.argmax(missing))}"
         )
-    if isinstance(values[0], dict):
-        values = np.array([v["bytes"] for v in values] + [None], dtype=object)[:-1]
-    if isinstance(values[0], (bytes, bytearray, memoryview)):
-        out["item"] = np.array([f"{prefix}{i}" for i in range(len(frame))], dtype=object)
-        out["data"] = Images(encoded=[bytes(v) for v in values])
-        return out
-    keys = np.array([str(v) for v in values], dtype=object)
-    keep = _drop_repeats(keys, given, out["valid"], name)
-    root = Path(images) if images is not None else base
     if images is not None and not Path(images).is_dir():
         raise InputError(f"--images {images}: no such folder")
-    full = [k if root is None else str(root / k) for k in keys[keep]]
+    keys, data = image_column(
+        frame[path_column], Path(images) if images is not None else base, prefix
+    )
+    if data.path(0) is None:
+        out["item"], out["data"] = keys, data
+        return out
+    keep = _drop_repeats(keys, given, out["valid"], name)
     for field in ("given", "valid", "truth", "group"):
         if out[field] is not None:
             out[field] = out[field][keep]
-    out["item"], out["data"] = keys[keep], Images(full)
+    out["item"], out["data"] = keys[keep], data.take(keep)
     return out
+
+
+def image_column(
+    column: pd.Series, base: Path | None = None, prefix: str = ""
+) -> tuple[np.ndarray, Images]:
+    """Item keys and images of a column of paths or of encoded images (bytes, or a dict of them)."""
+    values = column.tolist()
+    if isinstance(values[0], dict):
+        values = [v["bytes"] for v in values]
+    if isinstance(values[0], (bytes, bytearray, memoryview)):
+        keys = np.array([f"{prefix}{i}" for i in range(len(values))], dtype=object)
+        return keys, Images(encoded=[bytes(v) for v in values])
+    keys = np.array([str(v) for v in values], dtype=object)
+    return keys, Images(keys if base is None else [str(base / k) for k in keys])
 
 
 def _drop_repeats(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.errors import InputError, require
-from softfold.labels import Images, LabelTable, read_table
+from softfold.labels import Images, LabelTable, image_column
 from softfold.noise import NoiseModel
 from softfold.oof import OutOfFold
 from softfold.settings import Settings
@@ -217,10 +217,7 @@ def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
             column = next((c for c in PATH_NAMES if c in frame.columns), None)
             if column is None:
                 raise InputError(f"{items}: no column with image paths ({', '.join(PATH_NAMES)})")
-            table = read_table(
-                frame.assign(_label=np.arange(len(frame)) % 2), label="_label", images=base
-            )
-            keys, data = table.item, table.data
+            keys, data = image_column(frame[column], base)
         else:
             keys, data = frame.index.astype(str), frame.reset_index(drop=True)
     else:
