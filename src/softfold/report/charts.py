@@ -26,8 +26,12 @@ PALETTE = {
     "#060606": "var(--card)",
 }
 INK, MUTED, LINE, GIVEN, SOFT, CARD = PALETTE
-WIDTH = 4.7
+WIDTH = 4.0
 MAX_HEAT_CLASSES = 24
+
+FULL_COLOUR = 0.1
+"""Smallest error share that gets the full colour: even, small noise must not look alarming."""
+
 STEP_NAMES = {
     "load": "load",
     "crossfit": "cross-fit",
@@ -55,7 +59,7 @@ def comparison(baseline: list[float], soft: list[float], difference: dict[str, f
                 color=colour,
                 weight="bold",
             )
-        left.set(ylim=(-0.6, 1.75), yticks=[0, 1], xlabel="accuracy, %: a dot a seed")
+        left.set(ylim=(-0.6, 1.75), yticks=[0, 1], xlabel="accuracy, % (a dot a seed)")
         left.set_yticklabels(["soft labels", "given labels"], color=INK)
         left.margins(x=0.18)
         left.grid(axis="y", visible=False)
@@ -71,7 +75,7 @@ def comparison(baseline: list[float], soft: list[float], difference: dict[str, f
         right.set_xlabel("difference, points (95%)")
         right.grid(axis="y", visible=False)
 
-    return _svg("comparison", (WIDTH * 1.25, 2.0), draw)
+    return _svg("comparison", (WIDTH * 1.1, 2.1), draw)
 
 
 def heat_map(matrix: np.ndarray, names: list[str]) -> str:
@@ -79,7 +83,7 @@ def heat_map(matrix: np.ndarray, names: list[str]) -> str:
     k = len(matrix)
     side = min(6.0, 1.9 + 0.3 * k)
     errors = matrix - np.diag(np.diag(matrix))
-    top = max(float(errors.max()), 1e-9)
+    top = max(float(errors.max()), FULL_COLOUR)
 
     def draw(figure: Any) -> None:
         from matplotlib.patches import Rectangle

@@ -31,6 +31,19 @@ def percent(fraction: float, digits: int = 1) -> str:
     return f"{100 * fraction:.{digits}f}%"
 
 
+def almost(fraction: float) -> str:
+    """A probability in whole percent that is never rounded to certainty.
+
+    >>> almost(0.9996), almost(0.42), almost(0.0002), almost(0.0)
+    ('>99%', '42%', '<1%', '0%')
+    """
+    if 0.995 <= fraction < 1:
+        return ">99%"
+    if 0 < fraction < 0.005:
+        return "<1%"
+    return f"{100 * fraction:.0f}%"
+
+
 def points(fraction: float) -> str:
     """A difference of two fractions in percentage points, with its sign.
 
@@ -47,7 +60,7 @@ def verdict(run: RunData) -> Verdict:
     if {"mean", "low", "high"} <= difference.keys() and "baseline" in metrics and "soft" in metrics:
         before = float(np.mean(metrics["baseline"]["accuracy"]))
         after = float(np.mean(metrics["soft"]["accuracy"]))
-        mean, low, high = (float(difference[key]) for key in ("mean", "low", "high"))
+        low, high = float(difference["low"]), float(difference["high"])
         n = int((metrics.get("data") or {}).get("n_valid", 0))
         on = f" on {n:,} hold-out items" if n else " on the hold-out"
         interval = f"95% interval {points(low)} to {points(high)} points"

@@ -23,6 +23,9 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 GALLERY = 48
 """Most items that the gallery of suspicious items shows, whatever the size of the run."""
 
+UNFOLDED = 24
+"""How many of them are seen at once; the rest unfolds."""
+
 Section = tuple[str, str, list[Any]]
 
 
@@ -171,8 +174,8 @@ def comparison(run: RunData, looks: Looks) -> Section | None:
             "div",
             chart(
                 charts.comparison(baseline, soft, difference),
-                f"Accuracy {percent(np.mean(baseline))} with given labels, {percent(np.mean(soft))} "
-                f"with soft labels; difference {points(difference['mean'])} points, 95% interval "
+                f"Accuracy {percent(np.mean(baseline))} with given labels, "
+                f"{percent(np.mean(soft))} with soft labels; difference {points(difference['mean'])} points, 95% interval "
                 f"{points(difference['low'])} to {points(difference['high'])}.",
                 caption,
             ),
@@ -216,7 +219,8 @@ def noise(run: RunData, looks: Looks) -> Section | None:
     n = len(run.train)
     words = "The noise model estimates which labels are given in place of which."
     if wrong is not None:
-        words = f"About {percent(wrong.count / max(1, n))} of the {n:,} given labels are estimated to be wrong"
+        share = percent(wrong.count / max(1, n))
+        words = f"About {share} of the {n:,} given labels are estimated to be wrong"
         if wrong.low is not None and wrong.high is not None:
             words += f" (95% interval {percent(wrong.low / n)} to {percent(wrong.high / n)})"
         words += "."
@@ -290,7 +294,11 @@ def suspicious(run: RunData, looks: Looks) -> Section | None:
         parts.append(el("p", looks.missing, cls="note"))
     cards = [suspicious_item(run, looks, int(row)) for row in order]
     kind = "gallery" if looks.kind == "image" else "gallery words"
-    parts.append(el("ul", *cards, cls=kind))
+    parts.append(el("ul", *cards[:UNFOLDED], cls=kind))
+    if len(cards) > UNFOLDED:
+        more = el("ul", *cards[UNFOLDED:], cls=kind)
+        fold = el("summary", f"{len(cards) - UNFOLDED} more")
+        parts.append(el("details", fold, more, cls="more"))
     parts.append(_measured_precision(run))
     parts.append(
         el(
@@ -458,6 +466,6 @@ def _colophon(run: RunData) -> str:
     made = datetime.fromtimestamp((run.path / "items.parquet").stat().st_mtime)
     version = (run.config.get("versions") or {}).get("softfold", __version__)
     return (
-        f"Made by softfold {version}; items of {made:%Y-%m-%d %H:%M}. Suspicions are estimates: the "
-        "last word about a label belongs to a person."
+        f"Made by softfold {version}; items of {made:%Y-%m-%d %H:%M}. Suspicions are estimates: "
+        "the last word about a label belongs to a person."
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from fastcore.xml import FT, Safe, ft
 
-from softfold.report.measures import percent
+from softfold.report.measures import almost, percent
 from softfold.report.pictures import Looks, data_uri
 from softfold.report.reading import RunData
 
@@ -87,7 +87,7 @@ def look(looks: Looks, row: int, alt: str) -> FT:
     webp = looks.picture(row, PICTURE)
     if webp is None:
         return el("div", el("span", "no picture", cls="nothing"), cls="frame")
-    picture = void("img", src=data_uri(webp), alt=alt, loading="lazy", decoding="async")
+    picture = void("img", src=data_uri(webp), alt=alt)
     return el("div", picture, cls="frame")
 
 
@@ -98,10 +98,10 @@ def suspicious_item(run: RunData, looks: Looks, row: int) -> FT:
     facts = [_fact("given", given, _probability(run, row, given), "of-given", "given")]
     if suggested and suggested != "nan":
         facts.append(
-            _fact("suggested", suggested, _probability(run, row, suggested), "of-soft", "soft")
+            _fact("looks", suggested, _probability(run, row, suggested), "of-soft", "soft")
         )
     truth = record.get("truth")
-    about = f"suspicion {percent(run.suspicion[row])}"
+    about = f"suspicion {almost(run.suspicion[row])}"
     if isinstance(truth, str):
         about += " · truth: " + truth
     alt = f"{record['item']}: given {given}, suggested {suggested}"
@@ -111,7 +111,7 @@ def suspicious_item(run: RunData, looks: Looks, row: int) -> FT:
         el(
             "div",
             *facts,
-            el("div", about),
+            el("div", about, cls="about"),
             el("p", record["item"], cls="key", title=record["item"]),
             cls="facts",
         ),
@@ -128,7 +128,7 @@ def _probability(run: RunData, row: int, name: str) -> float | None:
 def _fact(word: str, name: str, share: float | None, bar_kind: str, kind: str) -> FT:
     parts = [el("span", word, cls="word"), el("span", name, cls=f"name {kind}", title=name)]
     if share is not None:
-        parts += [el("span", percent(share, 0)), bar(share, bar_kind)]
+        parts += [el("span", almost(share)), bar(share, bar_kind)]
     return el("div", *parts, cls="fact")
 
 
