@@ -11,12 +11,16 @@ product with the features; rows a problem must not see have weight zero.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 BLOCK_ROWS = 4096
+BLOCK_CELLS = 1 << 22
+"""Logits (rows x problems x classes) held at a time: 16 MiB, and a few copies of them."""
+
 MEMORY = 8
 """Pairs that L-BFGS remembers."""
 
@@ -74,7 +78,7 @@ class Design:
 
 
 class Targets:
-    """What each row should be: given labels where one-hot (n,), else soft targets (n, K).
+    """What each row should be, from targets (n, K); one-hot ones are kept as labels (n,).
 
     `transition` (K, K), rows truth, columns given: the loss is then that of the given label
     through it, -log sum_k T[k, y] p_k (forward correction, Patrini et al. 2017).
@@ -82,7 +86,7 @@ class Targets:
 
     def __init__(self, targets: np.ndarray, transition: np.ndarray | None = None) -> None:
         targets = np.asarray(targets)
-        self.n_classes = targets.shape[1] if targets.ndim == 2 else int(targets.max()) + 1
+        self.n_classes = targets.shape[1]
         hard = targets.argmax(axis=1)
         one_hot = bool((targets[np.arange(len(targets)), hard] == 1).all())
         self.labels = torch.from_numpy(hard.astype(np.int64)) if one_hot else None
@@ -92,6 +96,13 @@ class Targets:
             if transition is None
             else torch.as_tensor(np.asarray(transition), dtype=torch.float32)
         )
+
+    def take(self, rows: torch.Tensor) -> Targets:
+        """The targets of these rows."""
+        part = copy(self)
+        part.labels = None if self.labels is None else self.labels[rows]
+        part.soft = None if self.soft is None else self.soft[rows]
+        return part
 
     def loss(self, logp: torch.Tensor, rows: slice) -> torch.Tensor:
         """Loss (n, P) of log probabilities (n, P, K)."""
@@ -138,7 +149,7 @@ def solve(
     strength: float,
     *,
     start: torch.Tensor | None = None,
-    tolerance: float = 1e-3,
+    tolerance: float = 3e-3,
     max_iterations: int = 200,
 ) -> torch.Tensor:
     """Weights (P, d + 1, K) of P problems.
@@ -156,14 +167,15 @@ def solve(
     penalty[-1] = 0
     scale = (0.5 * design.variance + penalty).clamp_min(1e-8).rsqrt()
     scale = scale[None, :, None]
+    step_rows = max(64, min(BLOCK_ROWS, BLOCK_CELLS // (problems * k)))
 
     def value(u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         w = u * scale
         flat = w.permute(1, 0, 2).reshape(d1, problems * k)
         total = torch.zeros(problems, dtype=torch.float64)
         gradient = torch.zeros(d1, problems * k)
-        for first in range(0, n, BLOCK_ROWS):
-            rows = slice(first, min(n, first + BLOCK_ROWS))
+        for first in range(0, n, step_rows):
+            rows = slice(first, min(n, first + step_rows))
             logits = (design.z[rows] @ flat).view(-1, problems, k)
             loss, residual = targets.loss_and_residual(logits, rows)
             residual *= share[rows][:, :, None]
@@ -233,8 +245,3 @@ def _two_loop(
         beta = torch.where(sy > 1e-12, (y * q).sum(dim=(1, 2)) / sy.clamp_min(1e-30), 0.0)
         q += (torch.where(sy > 1e-12, alpha, 0.0) - beta)[:, None, None] * s
     return q
-
-
-def logits(design: Design, weights: torch.Tensor, rows: np.ndarray | slice) -> torch.Tensor:
-    """Logits (n, K) of these rows under one problem's weights (d + 1, K)."""
-    return design.z[rows] @ weights

@@ -1,0 +1,349 @@
+"""The probe: frozen features and a regularised softmax regression, all folds solved together.
+
+Features come from a pretrained backbone (images) or are given (a matrix, or a frame of numbers).
+The strength of the L2 penalty is the one whose out-of-fold predictions make the targets likeliest;
+no truth and no hold-out is looked at. Standardisation uses the features of all items that are
+cross-fitted, and none of their labels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from softfold.errors import InputError, count_of, require
+from softfold.labels import Images, LabelTable
+from softfold.trainers.softmax_regression import Design, Targets, solve
+
+STRENGTHS = tuple(float(10 ** (e / 2)) for e in range(3, -10, -1))
+"""The path of strengths, strongest first: 31.6 down to 0.00003."""
+
+INNER_FOLDS = 5
+PATIENCE = 2
+
+Fold = tuple[np.ndarray, np.ndarray]
+
+
+class Probe:
+    """Softmax regression on frozen features.
+
+    arch, weights, size, device: of the backbone, as `softfold.features.image_features` takes
+        them; not used where the items are numbers.
+    strength: of the L2 penalty; chosen by out-of-fold likelihood where None.
+    """
+
+    name = "probe"
+    supports_noise = True
+
+    def __init__(
+        self,
+        arch: str = "efficientnet_lite0",
+        weights: str | Path | None = None,
+        size: int = 224,
+        strength: float | None = None,
+        device: str | None = None,
+    ) -> None:
+        if strength is not None and not strength > 0:
+            raise InputError(f"strength is {strength}; it must be above 0")
+        self.arch, self.size, self.strength, self.device = arch, size, strength, device
+        self.weights = None if weights is None else str(weights)
+        self._known: dict[Any, int] = {}
+        self._images: Images | None = None
+        self._features: np.ndarray | None = None
+        self._design: tuple[tuple[int, ...], Any, Design] | None = None
+        self.chosen_strength: float | None = None
+        """Strength of the last fit."""
+
+    def describe(self) -> dict[str, Any]:
+        """Settings, as JSON holds them."""
+        return {
+            "arch": self.arch,
+            "weights": self.weights,
+            "size": self.size,
+            "strength": self.strength,
+        }
+
+    def prepare(self, table: LabelTable) -> None:
+        """Compute the features of all items once; later fits look them up."""
+        if isinstance(table.data, Images):
+            keys = _keys(table.data)
+            if any(key not in self._known for key in keys):
+                self._features = self._image_features(table)
+                self._images = table.data
+                self._known = {key: row for row, key in enumerate(keys)}
+
+    def fit(
+        self,
+        table: LabelTable,
+        targets: np.ndarray,
+        *,
+        seed: int,
+        holdout: LabelTable | None = None,
+        noise: np.ndarray | None = None,
+    ) -> ProbeModel:
+        """A model of all items. The strength is chosen by inner folds drawn with `seed`.
+
+        targets: float32 (n, K), one-hot or soft; noise: T (K, K) to train through.
+        """
+        targets = np.asarray(targets)
+        design, goal = self._designed(table), Targets(targets, noise)
+        everything = torch.ones(len(table), 1)
+        if self.strength is not None:
+            self.chosen_strength, start = self.strength, None
+        else:
+            part = _inner_folds(targets.argmax(axis=1), table.group, seed)
+            folds = [(np.flatnonzero(part != f), np.flatnonzero(part == f)) for f in range(5)]
+            self.chosen_strength, _, weights = _path(design, goal, folds)
+            start = weights.mean(dim=0, keepdim=True)
+        solved = solve(design, goal, everything, self.chosen_strength, start=start)[0]
+        weight, bias = design.original(solved)
+        return ProbeModel(
+            weight=weight.numpy(),
+            bias=bias.numpy(),
+            vocab=table.vocab,
+            features=self._feature_settings(table),
+            strength=self.chosen_strength,
+            source=self,
+        )
+
+    def fit_folds(
+        self,
+        table: LabelTable,
+        folds: Sequence[Fold],
+        targets: np.ndarray,
+        *,
+        seed: int,
+        noise: np.ndarray | None = None,
+    ) -> list[np.ndarray]:
+        """Predictions float32 (n, K) of each fold's held-out rows, all folds solved together.
+
+        One strength serves all folds, the one that makes the targets of held-out rows likeliest.
+        Nothing here is random.
+        """
+        design, goal = self._designed(table), Targets(np.asarray(targets), noise)
+        strengths = None if self.strength is None else [self.strength]
+        self.chosen_strength, logits, _ = _path(design, goal, folds, strengths)
+        return [torch.softmax(z, dim=1).numpy() for z in logits]
+
+    def features(self, table: LabelTable) -> np.ndarray:
+        """Features (N, D) of the items, row i of `table.item[i]`."""
+        if isinstance(table.data, Images):
+            rows = [self._known.get(key, -1) for key in _keys(table.data)]
+            if self._features is None or min(rows, default=0) < 0:
+                return self._image_features(table)
+            if rows == list(range(len(self._features))):
+                return self._features
+            return self._features[rows]
+        return numbers(table)
+
+    def _image_features(self, table: LabelTable) -> np.ndarray:
+        from softfold.features import image_features
+
+        return image_features(table, self.arch, self.size, weights=self.weights, device=self.device)
+
+    def _feature_settings(self, table: LabelTable) -> dict[str, Any]:
+        if isinstance(table.data, Images):
+            return {"arch": self.arch, "weights": self.weights, "size": self.size}
+        columns = list(map(str, table.data.columns)) if isinstance(table.data, pd.DataFrame) else []
+        return {"columns": columns}
+
+    def _designed(self, table: LabelTable) -> Design:
+        """The features ready for the solver; kept for the next call on the same items."""
+        if len(table) == 0:
+            raise InputError(f"{table.name}: no items to train on")
+        mark = tuple(_keys(table.data)) if isinstance(table.data, Images) else (id(table.data),)
+        if self._design is None or self._design[0] != mark:
+            self._design = (mark, table.data, Design.of(self.features(table)))
+        return self._design[2]
+
+
+class ProbeModel:
+    """A linear softmax classifier on features.
+
+    weight (D, K), bias (K,): of the features as they are. features: how to make them.
+    """
+
+    history = None
+
+    def __init__(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        vocab: Sequence[str],
+        features: dict[str, Any],
+        strength: float,
+        source: Probe | None = None,
+    ) -> None:
+        self.weight, self.bias, self.vocab = weight, bias, tuple(vocab)
+        self.feature_settings, self.strength = features, strength
+        if source is None:
+            source = Probe(**{k: v for k, v in features.items() if k != "columns"})
+        self._source = source
+
+    def predict(self, table: LabelTable) -> np.ndarray:
+        """Probabilities float32 (n, K), columns in the order of `vocab`."""
+        columns = self.feature_settings.get("columns")
+        if columns and isinstance(table.data, pd.DataFrame):
+            lost = [c for c in columns if c not in table.data.columns]
+            if lost:
+                raise InputError(
+                    f"{table.name}: {count_of(len(lost), 'column')} of the trained model "
+                    f"missing; the first is {lost[0]!r}"
+                )
+            features = numbers(table, columns)
+        else:
+            features = self._source.features(table)
+        if features.shape[1] != len(self.weight):
+            raise InputError(
+                f"{table.name}: items have {features.shape[1]} features; the model was trained "
+                f"on {len(self.weight)}"
+            )
+        out = np.empty((len(features), len(self.bias)), np.float32)
+        for start in range(0, len(features), 65536):
+            rows = slice(start, start + 65536)
+            logits = features[rows].astype(np.float32) @ self.weight + self.bias
+            logits -= logits.max(axis=1, keepdims=True)
+            np.exp(logits, out=logits)
+            out[rows] = logits / logits.sum(axis=1, keepdims=True)
+        return out
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, with what is needed to rebuild the model in its header."""
+        numpy_io = require("safetensors.numpy", extra="cli")
+        meta = {
+            "trainer": "probe",
+            "vocab": list(self.vocab),
+            "features": self.feature_settings,
+            "strength": self.strength,
+        }
+        tensors = {
+            "weight": np.ascontiguousarray(self.weight, np.float32),
+            "bias": np.ascontiguousarray(self.bias, np.float32),
+        }
+        numpy_io.save_file(tensors, str(path), metadata={"softfold": json.dumps(meta)})
+
+
+def load(path: str | Path) -> ProbeModel:
+    """Read what `ProbeModel.save` wrote."""
+    safetensors = require("safetensors", extra="cli")
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such model file")
+    with safetensors.safe_open(str(path), framework="numpy") as file:
+        about = json.loads((file.metadata() or {}).get("softfold", "{}"))
+        if about.get("trainer") != "probe":
+            raise InputError(f"{path}: not the file of a probe")
+        return ProbeModel(
+            weight=file.get_tensor("weight"),
+            bias=file.get_tensor("bias"),
+            vocab=about["vocab"],
+            features=about["features"],
+            strength=about["strength"],
+        )
+
+
+def numbers(table: LabelTable, columns: Sequence[str] | None = None) -> np.ndarray:
+    """The numbers of a feature matrix or a frame of numeric columns, (N, D), all finite."""
+    data = table.data
+    if isinstance(data, pd.DataFrame):
+        data = data if columns is None else data[list(columns)]
+        words = [c for c in data.columns if not pd.api.types.is_numeric_dtype(data[c])]
+        if words:
+            raise InputError(
+                f"{table.name}: the probe takes numbers, and {count_of(len(words), 'column')} "
+                f"of {data.shape[1]} hold{'s' if len(words) == 1 else ''} none; the first is "
+                f"{words[0]!r}: use --trainer estimator"
+            )
+        data = data.to_numpy(dtype=np.float32, na_value=np.nan)
+    if not isinstance(data, np.ndarray) or data.ndim != 2:
+        raise InputError(f"{table.name}: the probe takes images, a feature matrix or numbers")
+    for start in range(0, len(data), 65536):
+        wrong = ~np.isfinite(data[start : start + 65536]).all(axis=1)
+        if wrong.any():
+            first = table.item[start + int(np.argmax(wrong))]
+            raise InputError(
+                f"{table.name}: features are missing or infinite; the first such item is {first!r}"
+            )
+    return data
+
+
+def _keys(images: Images) -> list[Any]:
+    """What an image is known by: its path, or the very bytes object that was given."""
+    keys: list[Any] = []
+    for i in range(len(images)):
+        path = images.path(i)
+        keys.append(id(images[i]) if path is None else str(path))
+    return keys
+
+
+def _inner_folds(labels: np.ndarray, group: np.ndarray | None, seed: int) -> np.ndarray:
+    """Fold 0..4 of each row, by label; rows of one group stay together."""
+    rng = np.random.default_rng(seed)
+    if group is not None:
+        names, index = np.unique(group.astype(str), return_inverse=True)
+        return (rng.permutation(len(names)) % INNER_FOLDS)[index]
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    part = np.empty(len(labels), np.int64)
+    part[order] = np.arange(len(labels)) % INNER_FOLDS
+    return part
+
+
+def _path(
+    design: Design,
+    targets: Targets,
+    folds: Sequence[Fold],
+    strengths: Sequence[float] | None = None,
+) -> tuple[float, list[torch.Tensor], torch.Tensor]:
+    """The best strength, its held-out logits by fold, and its weights by fold.
+
+    Strengths are solved from the strongest on, each from the last one's weights, until the
+    held-out loss has not fallen for `PATIENCE` of them; then the two beside the best are tried.
+    """
+    row_weights = torch.zeros(len(design.z), len(folds))
+    held = [torch.from_numpy(predict) for _, predict in folds]
+    for f, (train, _) in enumerate(folds):
+        row_weights[torch.from_numpy(train), f] = 1
+
+    def attempt(strength: float, start: torch.Tensor | None) -> tuple[float, Any, Any]:
+        weights = solve(design, targets, row_weights, strength, start=start)
+        logits = [design.z[rows] @ weights[f] for f, rows in enumerate(held)]
+        return held_out_loss(targets, held, logits), logits, weights
+
+    tried: dict[float, tuple[float, Any, Any]] = {}
+    best, weights = None, None
+    for strength in STRENGTHS if strengths is None else strengths:
+        tried[strength] = attempt(strength, weights)
+        weights = tried[strength][2]
+        if best is None or tried[strength][0] < tried[best][0]:
+            best = strength
+        losers = [s for s in tried if s not in (best, strength)]
+        for s in losers:
+            tried[s] = (tried[s][0], None, None)
+        if len([s for s in tried if s < best]) >= PATIENCE:
+            break
+    if strengths is None:
+        for strength in (best * 10**0.25, best * 10**-0.25):
+            tried[strength] = attempt(strength, tried[best][2])
+        best = min(tried, key=lambda s: tried[s][0])
+    return best, tried[best][1], tried[best][2]
+
+
+def held_out_loss(
+    targets: Targets, held: Sequence[torch.Tensor], logits: Sequence[torch.Tensor]
+) -> float:
+    """Mean loss of held-out rows: minus the log likelihood of their (soft) targets."""
+    total, count = 0.0, 0
+    for rows, z in zip(held, logits):
+        part = targets.take(rows)
+        for start in range(0, len(rows), 65536):
+            here = slice(start, start + 65536)
+            logp = torch.log_softmax(z[here], dim=1)[:, None, :]
+            total += float(part.loss(logp, here).sum(dtype=torch.float64))
+        count += len(rows)
+    return total / max(1, count)
