@@ -1,0 +1,94 @@
+"""Soft labels as the target block of a DataBlock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.data.block import TransformBlock
+from fastai.data.transforms import Category, CategoryMap
+from fastai.torch_core import TensorCategory
+from fasttransform import Transform
+
+from softfold.errors import InputError
+from softfold.fastai.delivery import TensorSoftTarget
+from softfold.fastai.loss import SoftCrossEntropy
+from softfold.fastai.matching import RowIndex, as_soft_labels
+from softfold.labels import LabelTable
+from softfold.softening import SoftLabels
+
+Labels = Mapping[Any, Any] | pd.Series | LabelTable | None
+
+
+def SoftCategoryBlock(
+    soft: SoftLabels | pd.DataFrame, labels: Labels = None, *, root: str | Path = "."
+) -> TransformBlock:
+    """A `CategoryBlock` with soft training targets: `blocks=(ImageBlock, SoftCategoryBlock(soft))`.
+
+    `get_y` gives the item's key. Training items get the soft label with that key, validation
+    items the class index of their given label. `dls.vocab` is the soft labels' classes, the loss
+    `SoftCrossEntropy`, `show_batch` shows the most likely class.
+
+    Args:
+        soft: SoftLabels, or a frame of `y_true_*` and `y_pred_*` columns, blended 0.7 to 0.3.
+        labels: the given label's class name of each validation item, by key: a mapping, a
+            Series, or a LabelTable.
+        root: folder that relative keys start from, where keys are not written alike.
+
+    Raises:
+        InputError: when an item is read: no soft label or no given label for it (it is named).
+    """
+    return TransformBlock(type_tfms=SoftCategorize(as_soft_labels(soft), labels, root))
+
+
+class SoftCategorize(Transform):
+    """Key to soft target in training (K,), to class index elsewhere; back to a class name."""
+
+    loss_func, order = SoftCrossEntropy(), 1
+
+    def __init__(self, soft: SoftLabels, labels: Labels = None, root: str | Path = ".") -> None:
+        super().__init__()
+        self.vocab = CategoryMap(list(soft.vocab), sort=False)
+        self.c = len(self.vocab)
+        self.soft_rows, self.targets = RowIndex(soft.item, root), soft.targets
+        keys, names = _keys_and_names(labels)
+        self.label_rows, self.names = RowIndex(keys, root), names
+
+    def __call__(self, key: Any, split_idx: int | None = None, **kwargs: Any) -> torch.Tensor:
+        key = str(key)
+        row = self.soft_rows.get(key)
+        if split_idx == 0 and row is None:
+            self.soft_rows.rows([key])  # says what is wrong
+        if row is not None and split_idx != 1:
+            target = torch.from_numpy(np.array(self.targets[row], dtype=np.float32))
+            return target.as_subclass(TensorSoftTarget)
+        return self._given(key)
+
+    def _given(self, key: str) -> torch.Tensor:
+        row = self.label_rows.get(key)
+        if row is None:
+            raise InputError(
+                f"validation item {key!r} has no given label: SoftCategoryBlock(soft, labels) "
+                "takes them as a mapping of keys to class names"
+            )
+        name = str(self.names[row])
+        if name not in self.vocab.o2i:
+            raise InputError(f"validation item {key!r} has the label {name!r}, which is no class")
+        return TensorCategory(self.vocab.o2i[name])
+
+    def decodes(self, target: torch.Tensor) -> Category:
+        index = target.argmax(-1) if target.is_floating_point() else target
+        return Category(self.vocab[int(index)])
+
+
+def _keys_and_names(labels: Labels) -> tuple[list[Any], list[Any]]:
+    if labels is None:
+        return [], []
+    if isinstance(labels, LabelTable):
+        return list(labels.item), [labels.vocab[i] for i in labels.given]
+    pairs = list(labels.items())
+    return [key for key, _ in pairs], [name for _, name in pairs]
