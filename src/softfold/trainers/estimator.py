@@ -1,0 +1,438 @@
+"""Trainer `estimator`: scikit-learn classifiers on tables, feature matrices and texts."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from softfold.errors import InputError, count_of, require
+from softfold.labels import Images, LabelTable, text_column
+
+LEAST_WEIGHT = 0.01
+"""A class with less of an item's soft label than this gets no copy of the item."""
+
+
+class Estimator:
+    """A scikit-learn classifier that learns from soft labels.
+
+    Soft labels reach the classifier as weighted copies: an item is repeated for every class with
+    at least 1% of its soft label, each copy with that class as its label and its share as its
+    weight, so that an item weighs 1 in all. A classifier that takes no `sample_weight` gets one
+    copy an item instead, its class drawn from the soft label with the seed, and a warning says so.
+    One-hot targets are passed as they are, without weights.
+
+    Args:
+        estimator: a classifier with `predict_proba`, cloned for every fit; a Pipeline sees the
+            data as they are, as does any other classifier unless it would meet text columns.
+        arch: the same by dotted name, such as "sklearn.ensemble.RandomForestClassifier"; it gets
+            missing values filled, numbers scaled and categories one-hot encoded.
+        params: keyword arguments for `arch`.
+
+    By default: for tables histogram gradient boosting, which takes missing values and categories;
+    for feature matrices a scaled logistic regression; for a column of texts the same on TF-IDF.
+    A `random_state` that is None is set to the seed of the fit.
+
+    >>> table = LabelTable(
+    ...     item=np.array(list("abcd"), dtype=object), given=np.array([0, 0, 1, 1]),
+    ...     vocab=("no", "yes"), valid=np.zeros(4, bool), data=np.array([[0.], [1.], [8.], [9.]]))
+    >>> model = Estimator().fit(table, np.array([[1, 0], [.9, .1], [.1, .9], [0, 1]]), seed=0)
+    >>> model.predict(table).argmax(axis=1)
+    array([0, 0, 1, 1])
+    """
+
+    name = "estimator"
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        arch: str | None = None,
+        params: dict[str, Any] | None = None,
+    ) -> None:
+        require("sklearn", extra="fastai")
+        if estimator is not None and arch is not None:
+            raise InputError("give the estimator either as an object or by name, not both")
+        if params and arch is None:
+            raise InputError("params go with arch, the estimator's dotted name")
+        if estimator is not None:
+            _check_classifier(estimator, _dotted(estimator))
+        self.estimator = estimator
+        self.arch = arch
+        self.params = dict(params or {})
+        if arch is not None:
+            _by_name(arch, self.params)
+
+    def describe(self) -> dict[str, Any]:
+        """Settings that make the same trainer again where the estimator was given by name."""
+        if self.estimator is None:
+            return {"arch": self.arch, "params": self.params}
+        params = {k: _plain(v) for k, v in self.estimator.get_params(deep=True).items()}
+        return {"arch": _dotted(self.estimator), "params": params}
+
+    def fit(
+        self,
+        table: LabelTable,
+        targets: np.ndarray,
+        *,
+        seed: int,
+        holdout: LabelTable | None = None,
+        noise: np.ndarray | None = None,
+    ) -> EstimatorModel:
+        """Fit to `targets` float (n, K), one-hot or soft; row i belongs to `table.item[i]`."""
+        data = _data(table)
+        targets = np.asarray(targets, dtype=np.float64)
+        if targets.shape != (len(table), table.n_classes):
+            raise InputError(
+                f"targets have shape {targets.shape}; want ({len(table)}, {table.n_classes})"
+            )
+        classifier = self._build(data)
+        _set_random_state(classifier, seed)
+        rows, labels, weights = weighted_copies(targets)
+        fit_params = {}
+        if weights is not None:
+            key = _weight_parameter(classifier)
+            if key is None:
+                warnings.warn(
+                    f"{_dotted(classifier)} takes no sample_weight: it learns from one label an "
+                    f"item, drawn from the soft labels (seed {seed})",
+                    stacklevel=2,
+                )
+                rows, labels = np.arange(len(table)), _draw(targets, seed)
+            else:
+                fit_params[key] = weights
+        classes, codes = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
+            raise InputError(
+                f"{table.name}: all targets of {count_of(len(table), 'training item')} are of "
+                f"class {table.vocab[int(classes[0])]!r}; two classes are the least"
+            )
+        copies = data.iloc[rows] if isinstance(data, pd.DataFrame) else data[rows]
+        try:
+            with _threads_for(len(copies)):
+                classifier.fit(copies, codes, **fit_params)
+        except (ValueError, TypeError) as error:
+            line = str(error).strip().splitlines()[0]
+            raise InputError(f"{_dotted(classifier)} cannot be fitted: {line}") from error
+        return EstimatorModel(classifier, classes, table.vocab, self.describe(), data)
+
+    def _build(self, data: pd.DataFrame | np.ndarray) -> Any:
+        from sklearn.base import clone
+        from sklearn.pipeline import Pipeline, make_pipeline
+
+        if self.estimator is not None:
+            classifier = clone(self.estimator)
+            plain = isinstance(data, np.ndarray) or not (
+                _columns_by_kind(data)[1] or text_column(data)
+            )
+            if plain or isinstance(classifier, Pipeline):
+                return classifier
+            return make_pipeline(_encode(data), classifier)
+        if self.arch is not None:
+            return make_pipeline(_encode(data), _by_name(self.arch, self.params))
+        return _default(data)
+
+
+class EstimatorModel:
+    """A fitted classifier whose predictions have a column for every class of the vocabulary."""
+
+    history: pd.DataFrame | None = None
+
+    def __init__(
+        self,
+        classifier: Any,
+        classes: np.ndarray,
+        vocab: tuple[str, ...],
+        settings: dict[str, Any],
+        seen: pd.DataFrame | np.ndarray,
+    ) -> None:
+        self.classifier, self.classes, self.vocab = classifier, classes, vocab
+        self.settings = settings
+        if isinstance(seen, pd.DataFrame):
+            self._columns: list[str] | None = list(seen.columns)
+            self._numeric = set(_columns_by_kind(seen)[0])
+        else:
+            self._columns, self._width = None, seen.shape[1]
+
+    def predict(self, table: LabelTable) -> np.ndarray:
+        """(n, K) float32 probabilities, columns in the order of the vocabulary."""
+        data = self._like_training(_data(table), table.name)
+        out = np.zeros((len(table), len(self.vocab)), dtype=np.float32)
+        if len(table):
+            with _threads_for(len(table)):
+                out[:, self.classes] = self.classifier.predict_proba(data)
+        return out
+
+    def save(self, path: str | Path) -> None:
+        """Write the settings as JSON; the classifier itself would be a pickle and is not kept.
+
+        A run fits it again from its items, soft labels and config.json (`softfold.load`).
+        """
+        note = "scikit-learn models are fitted again from config.json and the soft labels"
+        content = {"trainer": Estimator.name, "settings": self.settings, "note": note}
+        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def _like_training(self, data: Any, name: str) -> Any:
+        if self._columns is None:
+            if not isinstance(data, np.ndarray) or data.shape[1] != self._width:
+                raise InputError(f"{name}: want a feature matrix with {self._width:,} columns")
+            return data
+        if isinstance(data, np.ndarray):
+            raise InputError(f"{name}: want a table with the columns of training, not a matrix")
+        lacking = [c for c in self._columns if c not in data.columns]
+        if lacking:
+            raise InputError(
+                f"{name}: {count_of(len(lacking), 'column')} of training not there; the first is "
+                f"{lacking[0]!r}"
+            )
+        data = data[self._columns].copy()
+        for column in self._numeric:
+            data[column] = _numbers(data[column], name)
+        return data
+
+
+def weighted_copies(
+    targets: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Rows, labels and weights that stand for soft targets (n, K).
+
+    Every item is there once for each class with at least `LEAST_WEIGHT` of its target, and at
+    least for its most probable one; its weights sum to 1. Weights are None where every item is
+    there once.
+
+    >>> weighted_copies(np.array([[0.75, 0.25], [0.0, 1.0]]))
+    (array([0, 0, 1]), array([0, 1, 1]), array([0.75, 0.25, 1.  ]))
+    >>> weighted_copies(np.array([[1.0, 0.0], [0.0, 1.0]]))
+    (array([0, 1]), array([0, 1]), None)
+    """
+    kept = targets >= LEAST_WEIGHT
+    kept[np.arange(len(targets)), targets.argmax(axis=1)] = True
+    rows, labels = np.nonzero(kept)
+    if len(rows) == len(targets):
+        return rows, labels, None
+    weights = targets[rows, labels]
+    return rows, labels, weights / np.bincount(rows, weights=weights)[rows]
+
+
+def load(path: str | Path) -> Any:
+    """scikit-learn models are not read from disk: a run fits them again."""
+    raise InputError(f"{path}: scikit-learn models are not kept; softfold.load(RUN) fits again")
+
+
+def _threads_for(n_rows: int) -> AbstractContextManager:
+    """One OpenMP thread for small data: boosting's threads cost more than they give there."""
+    if n_rows > 50_000:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="openmp")
+
+
+def _draw(targets: np.ndarray, seed: int) -> np.ndarray:
+    """(n,) one class an item, drawn from its target."""
+    edges = np.cumsum(targets, axis=1)
+    draw = np.random.default_rng(seed).random(len(targets)) * edges[:, -1]
+    return (edges <= draw[:, None]).sum(axis=1).clip(0, targets.shape[1] - 1)
+
+
+def _data(table: LabelTable) -> pd.DataFrame | np.ndarray:
+    if table.data is None:
+        raise InputError(f"{table.name}: the estimator needs features; the table has labels only")
+    if isinstance(table.data, Images):
+        raise InputError(
+            f"{table.name}: the estimator takes tables, feature matrices and texts; for images "
+            "use --trainer probe or finetune"
+        )
+    if isinstance(table.data, np.ndarray) and table.data.ndim != 2:
+        raise InputError(f"{table.name}: features have shape {table.data.shape}; want (N, D)")
+    if isinstance(table.data, pd.DataFrame):
+        data = table.data
+        for column in data.columns:
+            if pd.api.types.is_datetime64_any_dtype(data[column]):
+                data = data.assign(**{column: _numbers(data[column], table.name)})
+        return data.rename(columns=str)
+    return table.data
+
+
+def _numbers(values: pd.Series, name: str) -> pd.Series:
+    """A column as float64: dates in days, missing values as NaN."""
+    if pd.api.types.is_datetime64_any_dtype(values):
+        days = (values - pd.Timestamp(0, tz=values.dt.tz)) / pd.Timedelta(days=1)
+        return days.astype(float)
+    try:
+        return pd.to_numeric(values).astype(float)
+    except (ValueError, TypeError):
+        bad = pd.to_numeric(values, errors="coerce").isna() & values.notna()
+        first = values[bad].iloc[0] if bad.any() else values.iloc[0]
+        raise InputError(
+            f"{name}: column {values.name!r} held numbers in training, and now {first!r}"
+        ) from None
+
+
+def _columns_by_kind(data: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Names of numeric columns (booleans too) and of columns of categories; empty ones left out."""
+    filled = [c for c in data.columns if data[c].notna().any()]
+    numbers = [c for c in filled if pd.api.types.is_numeric_dtype(data[c])]
+    return numbers, [c for c in filled if c not in numbers]
+
+
+def _default(data: pd.DataFrame | np.ndarray) -> Any:
+    from sklearn.compose import make_column_transformer
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OrdinalEncoder
+
+    if isinstance(data, np.ndarray) or text_column(data):
+        # labels that are partly wrong want more shrinkage than scikit-learn's default of 1
+        return make_pipeline(_encode(data), LogisticRegression(C=0.1, max_iter=1000))
+    numbers, categories = _columns_by_kind(data)
+    encode = make_column_transformer(
+        (_as_float(), numbers),
+        (
+            make_pipeline(
+                _as_text(),
+                # 255 bins are the most that histogram gradient boosting has for a category
+                OrdinalEncoder(
+                    handle_unknown="use_encoded_value",
+                    unknown_value=np.nan,
+                    max_categories=250,
+                ),
+            ),
+            categories,
+        ),
+    )
+    which = [False] * len(numbers) + [True] * len(categories)
+    # no early stopping: its own split would put copies of one item on both sides
+    boosting = HistGradientBoostingClassifier(categorical_features=which, early_stopping=False)
+    return make_pipeline(encode, boosting)
+
+
+def _encode(data: pd.DataFrame | np.ndarray) -> Any:
+    """What turns the data into a matrix of scaled numbers without gaps."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    fill = SimpleImputer(strategy="median", keep_empty_features=True)
+    if isinstance(data, np.ndarray):
+        return make_pipeline(fill, StandardScaler())
+    text = text_column(data)
+    if text is not None:
+        words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
+        return make_column_transformer((make_pipeline(_as_words(), words), [text]))
+    numbers, categories = _columns_by_kind(data)
+    one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=100)
+    return make_column_transformer(
+        (make_pipeline(_as_float(), fill, StandardScaler()), numbers),
+        (make_pipeline(_as_text(), one_hot), categories),
+        sparse_threshold=0,
+    )
+
+
+def _float_values(columns: pd.DataFrame) -> np.ndarray:
+    return columns.astype(float).to_numpy()
+
+
+def _text_values(columns: pd.DataFrame) -> np.ndarray:
+    filled = columns.astype(object).where(columns.notna(), "missing")
+    return filled.astype(str).to_numpy(dtype=object)
+
+
+def _words(columns: pd.DataFrame) -> np.ndarray:
+    return columns.iloc[:, 0].fillna("").astype(str).to_numpy(dtype=object)
+
+
+def _as_float() -> Any:
+    from sklearn.preprocessing import FunctionTransformer
+
+    return FunctionTransformer(_float_values)
+
+
+def _as_text() -> Any:
+    from sklearn.preprocessing import FunctionTransformer
+
+    return FunctionTransformer(_text_values)
+
+
+def _as_words() -> Any:
+    from sklearn.preprocessing import FunctionTransformer
+
+    return FunctionTransformer(_words)
+
+
+def _dotted(estimator: Any) -> str:
+    """The public dotted name: without private modules such as `_forest`."""
+    if hasattr(estimator, "steps"):
+        return _dotted(estimator.steps[-1][1])
+    parts = type(estimator).__module__.split(".") + [type(estimator).__qualname__]
+    return ".".join(p for p in parts if not p.startswith("_"))
+
+
+def _by_name(arch: str, params: dict[str, Any]) -> Any:
+    """A classifier by dotted name; only public names below `sklearn` are looked up."""
+    module, _, name = arch.rpartition(".")
+    parts = arch.split(".")
+    if parts[0] != "sklearn" or len(parts) < 3 or any(p.startswith("_") or not p for p in parts):
+        raise InputError(
+            f"--arch {arch}: want a scikit-learn classifier by its dotted name, such as "
+            "sklearn.ensemble.RandomForestClassifier"
+        )
+    try:
+        factory = getattr(import_module(module), name)
+    except (ImportError, AttributeError):
+        raise InputError(f"--arch {arch}: scikit-learn has no such classifier") from None
+    if not (isinstance(factory, type) and hasattr(factory, "get_params")):
+        raise InputError(f"--arch {arch}: it is no scikit-learn classifier")
+    try:
+        classifier = factory(**params)
+    except TypeError as error:
+        raise InputError(f"--arch {arch}: {error}") from None
+    _check_classifier(classifier, arch)
+    return classifier
+
+
+def _check_classifier(estimator: Any, name: str) -> None:
+    if not (hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")):
+        raise InputError(
+            f"{name} gives no probabilities (it has no predict_proba): choose a classifier that "
+            "does, or wrap it in sklearn.calibration.CalibratedClassifierCV"
+        )
+
+
+def _weight_parameter(classifier: Any) -> str | None:
+    """How `fit` takes sample weights, through the last step of nested pipelines; None if it cannot.
+
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> _weight_parameter(make_pipeline(LogisticRegression()))
+    'logisticregression__sample_weight'
+    """
+    from sklearn.utils.validation import has_fit_parameter
+
+    if hasattr(classifier, "steps"):
+        name, last = classifier.steps[-1]
+        inner = _weight_parameter(last)
+        return None if inner is None else f"{name}__{inner}"
+    return "sample_weight" if has_fit_parameter(classifier, "sample_weight") else None
+
+
+def _set_random_state(classifier: Any, seed: int) -> None:
+    unset = [
+        key
+        for key, value in classifier.get_params(deep=True).items()
+        if value is None and (key == "random_state" or key.endswith("__random_state"))
+    ]
+    classifier.set_params(**dict.fromkeys(unset, seed % 2**32))
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
