@@ -1,4 +1,4 @@
-"""Known datasets by name: `softfold run imagewoof --noise 5`, `load_dataset("digits", noise=30)`."""
+"""Known datasets by name, as in `softfold run imagewoof --noise 5`."""
 
 from __future__ import annotations
 
