@@ -175,7 +175,8 @@ def comparison(run: RunData, looks: Looks) -> Section | None:
             chart(
                 charts.comparison(baseline, soft, difference),
                 f"Accuracy {percent(np.mean(baseline))} with given labels, "
-                f"{percent(np.mean(soft))} with soft labels; difference {points(difference['mean'])} points, 95% interval "
+                f"{percent(np.mean(soft))} with soft labels; difference "
+                f"{points(difference['mean'])} points, 95% interval "
                 f"{points(difference['low'])} to {points(difference['high'])}.",
                 caption,
             ),
@@ -315,7 +316,7 @@ def suspicious(run: RunData, looks: Looks) -> Section | None:
 def _measured_precision(run: RunData) -> Any:
     from softfold.decisions import precision_sentence
 
-    sentence = precision_sentence(run)
+    sentence = precision_sentence(run.path)
     return el("p", sentence) if sentence else None
 
 

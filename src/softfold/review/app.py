@@ -1,0 +1,238 @@
+"""The review page's routes: one page, its own scripts and pictures, and JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fasthtml.core import FastHTML
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from softfold.errors import InputError
+from softfold.report import theme
+from softfold.review.desk import STATES, Desk, Filter
+from softfold.review.guard import Guard, check_binding
+from softfold.review.page import page
+
+STATIC = {
+    "app.js": "text/javascript; charset=utf-8",
+    "grid.js": "text/javascript; charset=utf-8",
+    "review.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "nothing.svg": "image/svg+xml",
+}
+THUMBNAIL, PICTURE = 220, 720
+CACHED = 16_384
+MOST_DESCRIBED = 200
+MOST_STROKES = 100
+MAX_NAME = 40
+
+
+def create_app(
+    run_dir: str | Path,
+    *,
+    reviewer: str = "reviewer",
+    host: str = "127.0.0.1",
+    token: str | None = None,
+    names: tuple[str, ...] = (),
+) -> Guard:
+    """The ASGI application that reviews one run.
+
+    Args:
+        run_dir: the run folder; the log of decisions is written into it, nothing else.
+        reviewer: the name that the page proposes.
+        host: the address it will be bound to; it decides which Host headers are answered.
+        token: what every request must carry; needed where `host` is not a loopback address.
+        names: further host names that are this server's, such as that of a proxy.
+
+    Raises:
+        InputError: no run folder there, or an open address without a token.
+    """
+    check_binding(host, token)
+    desk = Desk(run_dir)
+    return Guard(_routes(desk, _name(reviewer)), host, token, names)
+
+
+def _routes(desk: Desk, reviewer: str) -> FastHTML:
+    app = FastHTML(default_hdrs=False, secret_key=secrets.token_hex(), sess_cls=None)
+    static = {name: files(__package__).joinpath(f"static/{name}").read_bytes() for name in STATIC}
+    made = f"{desk.run.path.resolve()} {(desk.run.path / 'items.parquet').stat().st_mtime_ns}"
+    version = hashlib.sha256(made.encode()).hexdigest()[:12]
+
+    @lru_cache(maxsize=CACHED)
+    def thumbnail(row: int) -> bytes | None:
+        return desk.looks.picture(int(desk.run.train_rows[row]), THUMBNAIL)
+
+    @app.get("/")
+    def index() -> Response:
+        return HTMLResponse(page(desk.run.name, desk.looks.kind, desk.looks.missing))
+
+    @app.get("/static/theme.css")
+    def colours() -> Response:
+        return Response(theme.variables(), media_type="text/css; charset=utf-8")
+
+    @app.get("/static/{name}.{extension}")
+    def asset(name: str, extension: str) -> Response:
+        known = f"{name}.{extension}"
+        if known not in static:
+            return Response("not found", status_code=404)
+        return Response(static[known], media_type=STATIC[known])
+
+    @app.get("/thumbnail/{row:int}")
+    def small(row: int) -> Response:
+        return _picture(thumbnail(row) if row < len(desk.item) else None, static)
+
+    @app.get("/picture/{row:int}")
+    def large(row: int) -> Response:
+        if row >= len(desk.item):
+            return _picture(None, static)
+        return _picture(desk.looks.picture(int(desk.run.train_rows[row]), PICTURE), static)
+
+    @app.get("/api/run")
+    def about(req: Request) -> Response:
+        me = _name(req.query_params.get("me", reviewer))
+        desk.refresh()
+        return JSONResponse(
+            {
+                "name": desk.run.name,
+                "version": version,
+                "kind": desk.looks.kind,
+                "vocab": desk.run.vocab,
+                "me": me,
+                "reviewers": sorted(desk.reviewers),
+                "progress": desk.progress(me),
+                "agreement": desk.agreement(),
+            }
+        )
+
+    @app.get("/api/list")
+    def listing(req: Request) -> Response:
+        wanted, me = _filter(req, len(desk.run.vocab)), _me(req)
+        desk.refresh()
+        rows, total = desk.listing(wanted, me)
+        groups = desk.groups[rows].tolist() if wanted.similar else None
+        return JSONResponse({"rows": rows, "total": total, "groups": groups})
+
+    @app.get("/api/items")
+    def items(req: Request) -> Response:
+        rows = _rows(req.query_params.get("rows", ""), len(desk.item))
+        me = _me(req)
+        return JSONResponse([{**desk.describe(r), "opinion": desk.opinion(r, me)} for r in rows])
+
+    @app.get("/api/group/{row:int}")
+    def group(row: int) -> Response:
+        if row >= len(desk.item):
+            return Response("not found", status_code=404)
+        return JSONResponse(desk.group(row))
+
+    @app.get("/api/changes")
+    def changes(req: Request) -> Response:
+        me, after = _me(req), _number(req, "after", 0)
+        rows = desk.changes(int(after))
+        return JSONResponse(
+            {
+                "opinions": {row: desk.opinion(row, me) for row in rows},
+                "progress": desk.progress(me),
+                "agreement": desk.agreement(),
+                "reviewers": sorted(desk.reviewers),
+            }
+        )
+
+    @app.post("/api/strokes")
+    async def strokes(req: Request) -> Response:
+        try:
+            sent = await req.json()
+        except ValueError:
+            raise InputError("no JSON was sent") from None
+        return await run_in_threadpool(strike, sent)
+
+    def strike(sent: Any) -> Response:
+        if not isinstance(sent, dict) or not isinstance(sent.get("strokes"), list):
+            raise InputError("a list of strokes is needed")
+        listed = sent["strokes"]
+        if len(listed) > MOST_STROKES or not all(isinstance(s, dict) for s in listed):
+            raise InputError(f"at most {MOST_STROKES} strokes at once")
+        me = _name(sent.get("me"))
+        rows = desk.strike(me, listed)
+        opinions = {row: desk.opinion(row, me) for row in rows}
+        return JSONResponse({"opinions": opinions, "progress": desk.progress(me)})
+
+    @app.get("/export.csv")
+    def export() -> Response:
+        from softfold.review.export import corrected
+
+        text = corrected(desk.run).to_csv(index=False)
+        place = {"Content-Disposition": 'attachment; filename="corrected-labels.csv"'}
+        return Response(text, media_type="text/csv; charset=utf-8", headers=place)
+
+    app.add_exception_handler(InputError, _explain)
+    return app
+
+
+def _explain(req: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, status_code=400)
+
+
+def _picture(webp: bytes | None, static: dict[str, bytes]) -> Response:
+    if webp is None:
+        return Response(static["nothing.svg"], media_type="image/svg+xml")
+    keep = {"Cache-Control": "private, max-age=86400, immutable"}
+    return Response(webp, media_type="image/webp", headers=keep)
+
+
+def _name(value: Any) -> str:
+    """A reviewer's name: short and printable."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise InputError("a reviewer needs a name of printable characters")
+    if len(value.strip()) > MAX_NAME:
+        raise InputError(f"a reviewer's name has at most {MAX_NAME} characters")
+    return value.strip()
+
+
+def _me(req: Request) -> str:
+    return _name(req.query_params.get("me"))
+
+
+def _number(req: Request, name: str, default: float) -> float:
+    try:
+        value = float(req.query_params.get(name) or default)
+    except ValueError:
+        raise InputError(f"{name} must be a number") from None
+    if not abs(value) < 1e15:
+        raise InputError(f"{name} must be a number")
+    return value
+
+
+def _rows(text: str, n: int) -> list[int]:
+    parts = text.split(",") if text else []
+    if len(parts) > MOST_DESCRIBED or not all(p.isascii() and p.isdigit() for p in parts):
+        raise InputError(f"rows must be at most {MOST_DESCRIBED} numbers")
+    rows = [int(p) for p in parts]
+    if any(row >= n for row in rows):
+        raise InputError("rows names an item that is not in the run")
+    return rows
+
+
+def _filter(req: Request, n_classes: int) -> Filter:
+    def code(name: str) -> int | None:
+        value = _number(req, name, -1)
+        return int(value) if 0 <= value < n_classes else None
+
+    state = req.query_params.get("state", "any")
+    if state not in (*STATES, "any", "mine"):
+        raise InputError(f"there is no state {state[:40]!r}")
+    return Filter(
+        state=state,
+        given=code("given"),
+        suggested=code("suggested"),
+        least=_number(req, "least", 0.0),
+        most=_number(req, "most", 1.0),
+        reviewer=req.query_params.get("reviewer") or None,
+        similar=req.query_params.get("similar") == "1",
+    )

@@ -1,0 +1,289 @@
+"""The reviewers' desk: the items of a run, what was decided about each, what is left to do.
+
+Everything here is in the rows of the training items and codes of the vocabulary; the log of
+decisions is the only thing that is kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from softfold.decisions import ACTIONS, LOG, Decision, DecisionLog, Opinions, agreement
+from softfold.errors import InputError
+from softfold.report.pictures import Looks
+from softfold.report.reading import RunData
+from softfold.review.similar import groups_of
+
+STATES = ("open", "confirmed", "excluded", "unsure", "conflict")
+MOST_LISTED = 50_000
+MOST_IN_A_STROKE = 500
+TOP_CLASSES = 5
+PRIOR_LOOKS = 10.0
+"""Items' worth of trust in the suspicions before decisions correct the expected number."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which items to list. Codes are positions in the vocabulary; None asks nothing."""
+
+    state: str = "any"
+    given: int | None = None
+    suggested: int | None = None
+    least: float = 0.0
+    most: float = 1.0
+    reviewer: str | None = None
+    similar: bool = False
+
+
+class Desk:
+    """One run under review. All methods may be called from several threads."""
+
+    def __init__(self, run_dir: str | Path) -> None:
+        self.run = RunData(Path(run_dir))
+        if not len(self.run.ranking):
+            raise InputError(
+                f"{run_dir}: its items have no suspicion yet (softfold crossfit first)"
+            )
+        self.looks = Looks.of(self.run)
+        self.item = self.run.train["item"].to_numpy(dtype=object)
+        self.given = self.run.codes("given")
+        self.suggested = self.run.codes("suggested")
+        self.suspicion = np.nan_to_num(self.run.suspicion).astype(np.float64)
+        self.rows = pd.Index(self.item)
+        self.state = np.zeros(len(self.item), dtype=np.int8)
+        self.label = np.full(len(self.item), -1)
+        self.opinions: dict[int, Opinions] = {}
+        self.reviewers: dict[str, int] = {}
+        self._codes = {name: code for code, name in enumerate(self.run.vocab)}
+        self._last = 0
+        self._groups: np.ndarray | None = None
+        self._lock = threading.RLock()
+        self.log = DecisionLog(self.run.path / LOG)
+        self.refresh()
+
+    def refresh(self) -> list[int]:
+        """Take in what the log holds beyond what is known; returns the rows it touched."""
+        with self._lock:
+            touched: list[int] = []
+            for decision in self.log.since(self._last):
+                self._last = decision.id
+                row = self._row(decision.item)
+                if row is not None:
+                    self._take_in(row, decision)
+                    touched.append(row)
+            for row in set(touched):
+                state, label = self.opinions[row].outcome()
+                self.state[row] = STATES.index(state)
+                self.label[row] = -1 if label is None else self._codes.get(label, -1)
+            return touched
+
+    @property
+    def last(self) -> int:
+        """The number of the last row of the log taken in."""
+        return self._last
+
+    def _row(self, item: str) -> int | None:
+        try:
+            found = self.rows.get_loc(item)
+        except KeyError:
+            return None
+        return found if isinstance(found, int) else None
+
+    def _take_in(self, row: int, decision: Decision) -> None:
+        self.opinions.setdefault(row, Opinions()).add(decision)
+        self.reviewers.setdefault(decision.reviewer, 0)
+        self.reviewers[decision.reviewer] += -1 if decision.action == "undo" else 1
+
+    def changes(self, last: int) -> list[int]:
+        """Rows that log entries after number `last` are about."""
+        self.refresh()
+        rows = (self._row(decision.item) for decision in self.log.since(last))
+        return sorted({row for row in rows if row is not None})
+
+    def strike(self, reviewer: str, strokes: list[dict[str, Any]]) -> list[int]:
+        """Write down strokes of one reviewer, in order; returns the rows they are about.
+
+        A stroke has an id of its own and an action; all but undo have rows, and `class` a label
+        code. Everything is on disk when this returns. A stroke known already changes nothing.
+
+        Raises:
+            InputError: a stroke that means nothing; nothing of this call is written then.
+        """
+        checked = [self._check(stroke) for stroke in strokes]
+        with self._lock:
+            touched: list[int] = []
+            waiting: list[dict[str, Any]] = []
+            for stroke, rows in checked:
+                if stroke["action"] == "undo":
+                    self.log.append(waiting)
+                    waiting = []
+                    undone = self.log.undo(reviewer, stroke["stroke"])
+                    touched += [r for r in map(self._row, undone) if r is not None]
+                    continue
+                touched += rows
+                waiting += [self._entry(reviewer, stroke, row) for row in rows]
+            if waiting:
+                self.log.append(waiting)
+            self.refresh()
+            return sorted(set(touched))
+
+    def _check(self, stroke: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        name, action, rows = stroke.get("stroke"), stroke.get("action"), stroke.get("rows", [])
+        if not isinstance(name, str) or not 8 <= len(name) <= 64:
+            raise InputError("a stroke needs an id of 8 to 64 characters")
+        if action == "undo":
+            return stroke, []
+        if action not in ACTIONS:
+            raise InputError(f"unknown action {str(action)[:40]!r}")
+        if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_IN_A_STROKE:
+            raise InputError(f"a stroke is about 1 to {MOST_IN_A_STROKE} items")
+        if any(type(row) is not int or not 0 <= row < len(self.item) for row in rows):
+            raise InputError("a stroke names an item that is not in the run")
+        label = stroke.get("label")
+        if action == "class" and (type(label) is not int or not 0 <= label < len(self.run.vocab)):
+            raise InputError("a stroke names a class that is not in the run")
+        if action == "accept" and (self.suggested[rows] < 0).any():
+            raise InputError("there is no suggestion to accept for an item of the stroke")
+        return stroke, rows
+
+    def _entry(self, reviewer: str, stroke: dict[str, Any], row: int) -> dict[str, Any]:
+        codes = {
+            "accept": self.suggested[row],
+            "keep": self.given[row],
+            "class": stroke.get("label"),
+        }
+        code = codes.get(stroke["action"])
+        return {
+            "reviewer": reviewer,
+            "stroke": stroke["stroke"],
+            "item": self.item[row],
+            "action": stroke["action"],
+            "label": None if code is None else self.run.vocab[code],
+            "given": self.run.vocab[self.given[row]],
+            "suspicion": float(self.suspicion[row]),
+        }
+
+    def listing(self, wanted: Filter, me: str) -> tuple[list[int], int]:
+        """Rows that pass the filter, most suspicious first, and how many there are in all.
+
+        With `similar`, groups of similar items stay together, in the order of their first item.
+        """
+        order = self.run.ranking
+        keep = (self.suspicion[order] >= wanted.least) & (self.suspicion[order] <= wanted.most)
+        if wanted.given is not None:
+            keep &= self.given[order] == wanted.given
+        if wanted.suggested is not None:
+            keep &= self.suggested[order] == wanted.suggested
+        if wanted.state in STATES:
+            keep &= self.state[order] == STATES.index(wanted.state)
+        if wanted.state == "mine" or wanted.reviewer is not None:
+            reviewer = me if wanted.state == "mine" else wanted.reviewer
+            with self._lock:
+                seen = [r for r, held in self.opinions.items() if reviewer in held.by_reviewer]
+            by = np.isin(order, np.array(seen, dtype=int))
+            keep &= ~by if wanted.state == "mine" else by
+        rows = order[keep]
+        if wanted.similar:
+            groups = self.groups[rows]
+            _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+            rows = rows[np.argsort(first[inverse], kind="stable")]
+        return rows[:MOST_LISTED].tolist(), len(rows)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """(N,) number of the group of similar items that each row belongs to."""
+        with self._lock:
+            if self._groups is None:
+                self._groups = groups_of(self.run, self.given, self.suggested)
+            return self._groups
+
+    def group(self, row: int, size: int = 60) -> list[int]:
+        """The rows of an item's group, the item first, at most `size`."""
+        rows = np.flatnonzero(self.groups == self.groups[row])
+        rows = rows[np.argsort(-self.suspicion[rows], kind="stable")]
+        return [row, *(int(r) for r in rows if r != row)][:size]
+
+    def opinion(self, row: int, me: str) -> dict[str, Any]:
+        """What reviewer `me` may know about the decisions on an item.
+
+        Others' decisions stay hidden until one's own is made, so that agreement means something;
+        a conflict shows all sides.
+        """
+        with self._lock:
+            held = self.opinions.get(row)
+            current = {} if held is None else held.current()
+            state = STATES[self.state[row]]
+        mine = current.get(me)
+        told = state == "conflict" or mine is not None
+        return {
+            "state": state if told or state == "open" else "seen",
+            "mine": None if mine is None else self._vote(mine),
+            "others": sum(reviewer != me for reviewer in current),
+            "sides": [[r, *self._vote(d)] for r, d in sorted(current.items())] if told else [],
+        }
+
+    def _vote(self, decision: Decision) -> list[Any]:
+        return [decision.action, self._codes.get(decision.label or "", -1)]
+
+    def progress(self, me: str) -> dict[str, Any]:
+        """Counts, the measured precision and how many labels are expected to be wrong still."""
+        state, label = self.state, self.label
+        confirmed = state == STATES.index("confirmed")
+        wrong = int((label[confirmed] != self.given[confirmed]).sum())
+        right = int(confirmed.sum()) - wrong
+        promised = float(self.suspicion[confirmed].sum())
+        left = (state != STATES.index("confirmed")) & (state != STATES.index("excluded"))
+        # The suspicions' total, corrected by how far they held for what was looked at.
+        held = (wrong + PRIOR_LOOKS) / (promised + PRIOR_LOOKS)
+        total = float(self.suspicion.sum())
+        still = min(float(left.sum()), float(self.suspicion[left].sum()) * held)
+        return {
+            "items": len(self.item),
+            "expected": total,
+            "reviewed": int((state > 0).sum()),
+            "mine": self.reviewers.get(me, 0),
+            "wrong": wrong,
+            "right": right,
+            "excluded": int((state == STATES.index("excluded")).sum()),
+            "unsure": int((state == STATES.index("unsure")).sum()),
+            "conflict": int((state == STATES.index("conflict")).sum()),
+            "still": still,
+            "last": self._last,
+        }
+
+    def agreement(self) -> tuple[int, float, float] | None:
+        """See `softfold.decisions.agreement`."""
+        with self._lock:
+            return agreement([held for held in self.opinions.values() if len(held.by_reviewer) > 1])
+
+    def describe(self, row: int) -> dict[str, Any]:
+        """What an item is and what the models say about it."""
+        p = self.run.probabilities
+        top: list[list[float]] = []
+        p_given = p_suggested = None
+        if p is not None:
+            here = np.asarray(p[row], dtype=np.float64)
+            best = np.argsort(-here, kind="stable")[:TOP_CLASSES]
+            top = [[int(k), round(float(here[k]), 4)] for k in best]
+            p_given = round(float(here[self.given[row]]), 4)
+            if self.suggested[row] >= 0:
+                p_suggested = round(float(here[self.suggested[row]]), 4)
+        where = int(self.run.train_rows[row])
+        return {
+            "row": row,
+            "item": str(self.item[row]),
+            "given": int(self.given[row]),
+            "suggested": int(self.suggested[row]),
+            "suspicion": round(float(self.suspicion[row]), 4),
+            "p_given": p_given,
+            "p_suggested": p_suggested,
+            "top": top,
+            "text": self.looks.text(where),
+            "columns": self.looks.columns(where),
+        }

@@ -1,0 +1,176 @@
+"""The corrected label table, in the forms that other tools read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from softfold.decisions import LOG, read_decisions
+from softfold.errors import InputError
+from softfold.report.reading import RunData
+from softfold.runs import write_atomic
+
+FORMATS = ("csv", "parquet", "cleanlab", "fiftyone", "labelstudio")
+
+
+def export_labels(run_dir: str | Path, out: str | Path, format: str | None = None) -> Path:
+    """Write the labels of a run as people corrected them.
+
+    Args:
+        run_dir: the run folder, with decisions or without.
+        out: the file to write; for cleanlab and fiftyone a folder.
+        format: csv, parquet, cleanlab, fiftyone or labelstudio; by default by the ending of
+            `out` (.csv or .parquet).
+
+    Returns:
+        The file or folder written.
+
+    Raises:
+        InputError: no run folder, or an unknown format.
+    """
+    run, out = RunData(Path(run_dir)), Path(out)
+    if format is None:
+        format = out.suffix.lower().lstrip(".")
+    writers = {
+        "csv": lambda: _write_csv(corrected(run), out),
+        "parquet": lambda: corrected(run).to_parquet(out, index=False),
+        "cleanlab": lambda: _cleanlab(run, out),
+        "fiftyone": lambda: _fiftyone(run, out),
+        "labelstudio": lambda: _label_studio(run, out),
+    }
+    if format not in writers:
+        raise InputError(f"no format {format!r}: choose one of {', '.join(FORMATS)} (--format)")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    writers[format]()
+    return out
+
+
+def corrected(run: RunData) -> pd.DataFrame:
+    """The run's label table with what people decided.
+
+    One row an item that is not excluded: path (the item's key), label (confirmed, else as given),
+    is_valid, given, state (open, confirmed, unsure or conflict), suggested, suspicion, reviewers.
+    `softfold run` reads it as a label table; an image's path is relative as it was.
+    """
+    every = _with_states(run)
+    keep = every["state"] != "excluded"
+    return every[keep].reset_index(drop=True)
+
+
+def _with_states(run: RunData) -> pd.DataFrame:
+    items = run.items
+    n = len(items)
+    frame = pd.DataFrame({"path": items["item"], "label": items["given"]})
+    split = items["split"] if "split" in items else pd.Series(["train"] * n)
+    frame["is_valid"] = (split != "train").to_numpy()
+    frame["given"] = items["given"]
+    frame["state"] = "open"
+    for column in ("suggested", "suspicion"):
+        if column in items:
+            frame[column] = items[column]
+    frame["reviewers"] = ""
+    if (run.path / LOG).is_file():
+        decided = read_decisions(run.path)
+        rows = pd.Index(frame["path"]).get_indexer(pd.Index(decided["item"]))
+        decided, rows = decided[rows >= 0], rows[rows >= 0]
+        confirmed = (decided["state"] == "confirmed").to_numpy()
+        for column, part, values in (
+            ("state", rows, decided["state"]),
+            ("reviewers", rows, decided["reviewers"]),
+            ("label", rows[confirmed], decided["label"][confirmed]),
+        ):
+            whole = frame[column].to_numpy(dtype=object).copy()
+            whole[part] = values.to_numpy(dtype=object)
+            frame[column] = whole
+    return frame
+
+
+def _write_csv(frame: pd.DataFrame, out: Path) -> None:
+    write_atomic(out, frame.to_csv(index=False))
+
+
+def _cleanlab(run: RunData, out: Path) -> None:
+    """What `cleanlab.filter.find_label_issues(labels, pred_probs)` takes, and a frame in the
+    columns that `CleanLearning.get_label_issues()` gives.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    frame = _with_states(run).iloc[run.train_rows].reset_index(drop=True)
+    keep = (frame["state"] != "excluded").to_numpy()
+    vocab = pd.Index(run.vocab)
+    labels = vocab.get_indexer(pd.Index(frame["label"]))
+    np.save(out / "labels.npy", labels[keep].astype(np.int64))
+    if run.probabilities is not None:
+        np.save(out / "pred_probs.npy", np.asarray(run.probabilities)[keep])
+    issues = pd.DataFrame(
+        {
+            "item": frame["path"],
+            "is_label_issue": run.suspicion > 0.5,
+            "label_quality": 1 - run.suspicion,
+            "given_label": vocab.get_indexer(pd.Index(frame["given"])),
+            "predicted_label": run.codes("predicted"),
+        }
+    )
+    _write_csv(issues[keep], out / "label_issues.csv")
+    write_atomic(out / "class_names.json", json.dumps(list(run.vocab), ensure_ascii=False))
+
+
+def _fiftyone(run: RunData, out: Path) -> None:
+    """A dataset of type `fiftyone.types.FiftyOneImageClassificationDataset`: labels.json, with
+    data.json naming the image files (`data_path="data.json"`).
+    """
+    if "file" not in run.items:
+        raise InputError("fiftyone reads image files; the items of this run are none")
+    out.mkdir(parents=True, exist_ok=True)
+    frame = _with_states(run)
+    codes = pd.Index(run.vocab).get_indexer(pd.Index(frame["label"]))
+    labels, paths = {}, {}
+    for row in np.flatnonzero((frame["state"] != "excluded").to_numpy()):
+        key = f"{row:08d}"
+        about = {"split": "valid" if frame["is_valid"].iloc[row] else "train"}
+        for column in ("path", "given", "state", "suggested"):
+            if isinstance(frame[column].iloc[row], str):
+                about[column] = frame[column].iloc[row]
+        if pd.notna(frame["suspicion"].iloc[row]):
+            about["suspicion"] = float(frame["suspicion"].iloc[row])
+        labels[key] = {"label": int(codes[row]), "attributes": about}
+        paths[key] = str(run.items["file"].iloc[row])
+    classes = {"classes": list(run.vocab), "labels": labels}
+    write_atomic(out / "labels.json", json.dumps(classes, ensure_ascii=False))
+    write_atomic(out / "data.json", json.dumps(paths, ensure_ascii=False))
+
+
+def _label_studio(run: RunData, out: Path) -> None:
+    """Tasks to import: the model's suggestion as a prediction, decisions as annotations.
+
+    A labelling set-up that shows them: Choices with name "label" on an Image or Text with name
+    "item" whose value is "$item".
+    """
+    frame = _with_states(run).iloc[run.train_rows].reset_index(drop=True)
+    files = run.train["file"] if "file" in run.train else frame["path"]
+    tasks: list[dict[str, Any]] = []
+    kind = "image" if "file" in run.train else "text"
+    for row in run.ranking:
+        record = frame.iloc[row]
+        shown = str(files.iloc[row])
+        data = {kind: f"/data/local-files/?d={shown.lstrip('/')}" if kind == "image" else shown}
+        data |= {"item": record["path"], "given": record["given"]}
+        task: dict[str, Any] = {"data": data, "meta": {"suspicion": float(run.suspicion[row])}}
+        if isinstance(record.get("suggested"), str):
+            score = float(run.suspicion[row])
+            result = [_choice(record["suggested"], kind)]
+            task["predictions"] = [{"model_version": "softfold", "score": score, "result": result}]
+        if record["state"] == "confirmed":
+            task["annotations"] = [{"result": [_choice(record["label"], kind)]}]
+        elif record["state"] == "excluded":
+            task["annotations"] = [{"was_cancelled": True, "result": []}]
+        tasks.append(task)
+    write_atomic(out, json.dumps(tasks, ensure_ascii=False))
+
+
+def _choice(label: str, kind: str) -> dict[str, Any]:
+    choice = {"choices": [label]}
+    return {"from_name": "label", "to_name": kind, "type": "choices", "value": choice}

@@ -1,0 +1,225 @@
+"""The markup of the review page. Its words and items are put in by its scripts, as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastcore.xml import to_xml
+from fasthtml.components import (
+    H2,
+    A,
+    Body,
+    Button,
+    Dialog,
+    Div,
+    Dl,
+    Footer,
+    Form,
+    Head,
+    Header,
+    Html,
+    Input,
+    Kbd,
+    Label,
+    Link,
+    Main,
+    Meta,
+    Option,
+    P,
+    Script,
+    Section,
+    Select,
+    Span,
+    Strong,
+    Table,
+    Tbody,
+    Td,
+    Title,
+    Tr,
+    Ul,
+)
+
+KEYS = (
+    ("a", "accept the suggestion"),
+    ("k", "keep the given label"),
+    ("c", "another class: type, then Enter"),
+    ("x", "exclude the item"),
+    ("u", "unsure"),
+    ("z", "undo the last stroke"),
+    ("Shift + a, k, x, u", "the same for all similar items shown together"),
+    ("g", "select the group of similar items"),
+    ("Space", "select or deselect the item"),
+    ("1 … 5", "one at a time: the class with that number"),
+    ("arrows, Home, End, Page", "move"),
+    ("Enter, v, Esc", "grid and one at a time"),
+    ("f", "filters"),
+    ("?", "this help"),
+)
+ACTIONS = (
+    ("accept", "Accept", "a"),
+    ("keep", "Keep", "k"),
+    ("class", "Class…", "c"),
+    ("exclude", "Exclude", "x"),
+    ("unsure", "Unsure", "u"),
+    ("undo", "Undo", "z"),
+)
+FILTER_STATES = (
+    ("any", "all items"),
+    ("open", "not reviewed"),
+    ("mine", "not reviewed by me"),
+    ("confirmed", "confirmed"),
+    ("excluded", "excluded"),
+    ("unsure", "unsure"),
+    ("conflict", "in conflict"),
+)
+
+
+def page(name: str, kind: str, missing: str | None) -> str:
+    """The review page of a run whose items are of that kind."""
+    head = Head(
+        Meta(charset="utf-8"),
+        Meta(name="viewport", content="width=device-width, initial-scale=1"),
+        Meta(name="color-scheme", content="light dark"),
+        Title(f"Review: {name}"),
+        Link(rel="icon", href="/static/icon.svg", type="image/svg+xml"),
+        Link(rel="stylesheet", href="/static/theme.css"),
+        Link(rel="stylesheet", href="/static/review.css"),
+        Script(src="/static/app.js", type="module"),
+    )
+    body = Body(
+        _top(name),
+        _filters(),
+        P(missing, cls="notice") if missing else None,
+        P(id="problem", cls="notice bad", role="alert", hidden=True),
+        Main(
+            Div(
+                Div(id="cards", role="presentation"),
+                id="grid",
+                role="listbox",
+                tabindex="0",
+                aria_multiselectable="true",
+                aria_label="Suspicious items",
+            ),
+            _one(),
+            P("No item passes these filters.", id="empty", hidden=True),
+        ),
+        _actions(),
+        _picker(),
+        _help(),
+        Div(id="said", cls="unseen", role="status", aria_live="polite"),
+        data_kind=kind,
+    )
+    return to_xml(Html(head, body, lang="en"), indent=False)
+
+
+def _top(name: str) -> Any:
+    return Header(
+        Div(
+            Strong(name, id="name", title=name),
+            Span(id="saved", role="status"),
+            Label("reviewer", Input(id="me", maxlength="40", autocomplete="off", size="10")),
+            A("Export", href="/export.csv", id="export", download="corrected-labels.csv"),
+            Button("Help", Kbd("?"), id="show-help", type="button"),
+            cls="line",
+        ),
+        Div(
+            Div(
+                Div(id="bar"),
+                id="progress",
+                role="progressbar",
+                aria_label="Share of the expected wrong labels that were found",
+                aria_valuemin="0",
+                aria_valuemax="100",
+            ),
+            Div(id="numbers"),
+            cls="line",
+        ),
+    )
+
+
+def _filters() -> Any:
+    def choice(key: str, label: str, *options: tuple[str, str]) -> Any:
+        return Label(
+            Span(label), Select(*[Option(text, value=v) for v, text in options], id=key, name=key)
+        )
+
+    return Form(
+        choice("state", "show", *FILTER_STATES),
+        choice("given", "given", ("", "any")),
+        choice("suggested", "suggested", ("", "any")),
+        Label(
+            Span("suspicion from"),
+            Input(id="least", name="least", type="number", min="0", max="100", step="1", value="0"),
+            Span("%"),
+        ),
+        choice("reviewer", "reviewed by", ("", "anyone")),
+        Label(
+            Input(id="similar", name="similar", type="checkbox", value="1"),
+            Span("similar together"),
+        ),
+        Span(id="count"),
+        Button("One at a time", Kbd("v"), id="view", type="button"),
+        id="filters",
+        aria_label="Filters",
+    )
+
+
+def _one() -> Any:
+    return Section(
+        Div(id="stage"),
+        Div(
+            Dl(id="labels"),
+            Table(Tbody(id="classes"), aria_label="Most probable classes"),
+            Div(id="sides"),
+            P(id="key"),
+            Div(H2("Similar items", id="similar-title"), Ul(id="strip"), id="alike"),
+            id="facts",
+        ),
+        id="one",
+        aria_label="One item",
+        hidden=True,
+    )
+
+
+def _actions() -> Any:
+    buttons = [
+        Button(text, Kbd(key), type="button", data_action=action, cls=action)
+        for action, text, key in ACTIONS
+    ]
+    return Footer(Span(id="chosen"), *buttons, id="actions", role="toolbar", aria_label="Decide")
+
+
+def _picker() -> Any:
+    return Dialog(
+        Label(
+            "class",
+            Input(
+                id="typed",
+                type="text",
+                autocomplete="off",
+                spellcheck="false",
+                role="combobox",
+                aria_expanded="true",
+                aria_controls="options",
+                aria_autocomplete="list",
+            ),
+        ),
+        Ul(id="options", role="listbox", aria_label="Classes"),
+        id="picker",
+        aria_label="Choose a class",
+    )
+
+
+def _help() -> Any:
+    rows = [Tr(Td(Kbd(key)), Td(text)) for key, text in KEYS]
+    return Dialog(
+        H2("Keys"),
+        Table(Tbody(*rows)),
+        P(
+            "Others' decisions stay hidden until you have decided yourself; "
+            "conflicts show all sides."
+        ),
+        Button("Close", Kbd("Esc"), id="close-help", type="button"),
+        id="help",
+        aria_label="Help",
+    )

@@ -1,0 +1,540 @@
+// The review page. Whatever comes from the data is put in with textContent, never as markup.
+import { Grid } from "./grid.js";
+
+const $ = (id) => document.getElementById(id);
+const kind = document.body.dataset.kind;
+const FIELDS = ["state", "given", "suggested", "least", "reviewer", "similar"];
+const WORDS = { accept: "accepted", keep: "kept", class: "class", exclude: "excluded", unsure: "unsure" };
+const POLL = 4000;
+
+let vocab = [];
+let version = "";
+let me = "";
+let rows = [];           // rows of the run in the order shown
+let place = new Map();   // row -> index in `rows`
+let groups = null;       // group of each index, where similar items are together
+let total = 0;
+let at = 0;              // index of the item in focus
+let one = false;         // one at a time instead of the grid
+let last = 0;            // last log entry known
+const chosen = new Set();    // rows selected
+const items = new Map();     // row -> what the server says about it
+const wanted = new Set();    // rows asked for
+const queue = [];            // strokes not yet acknowledged
+let sending = null;
+let picked = null;           // what the class picker is for
+
+const grid = new Grid($("grid"), $("cards"), card, () =>
+  kind === "image"
+    ? { least: matchMedia("(max-width: 34rem)").matches ? 104 : 150, height: (w) => w + 66 }
+    : { least: 250, height: () => 196 });
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === true) element.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, value);
+  }
+  element.append(...children.filter((c) => c !== null && c !== undefined));
+  return element;
+}
+
+const label = (code) => (code >= 0 && code < vocab.length ? vocab[code] : "");
+const percent = (share) => {
+  if (share >= 0.995 && share < 1) return ">99%";
+  if (share > 0 && share < 0.005) return "<1%";
+  return `${Math.round(100 * share)}%`;
+};
+
+async function get(path, values = {}) {
+  const query = new URLSearchParams({ me, ...values });
+  const answer = await fetch(`${path}?${query}`);
+  if (!answer.ok) throw new Error((await answer.text()).slice(0, 200));
+  return answer.json();
+}
+
+// ---- items -------------------------------------------------------------------------------
+
+let asking = false;
+function ask(row) {
+  if (items.has(row) || wanted.has(row)) return;
+  wanted.add(row);
+  if (asking) return;
+  asking = true;
+  setTimeout(async () => {
+    asking = false;
+    const batch = [...wanted].filter((r) => !items.has(r)).slice(0, 200);
+    try {
+      for (const item of batch.length ? await get("/api/items", { rows: batch.join(",") }) : []) {
+        items.set(item.row, item);
+        wanted.delete(item.row);
+        refresh(item.row);
+      }
+    } catch {
+      batch.forEach((r) => wanted.delete(r));
+      problem("The server does not answer; trying again.");
+      setTimeout(() => { grid.show(true); }, 1500);
+      return;
+    }
+    if (wanted.size) { const next = wanted.values().next().value; wanted.delete(next); ask(next); }
+  }, 15);
+}
+
+function refresh(row) {
+  const index = place.get(row);
+  if (index === undefined) return;
+  grid.redraw(index);
+  if (one && (index === at || row === rows[at])) showOne();
+}
+
+function look(row, path) {
+  const item = items.get(row);
+  if (kind === "image") {
+    const alt = item ? `${item.item}: given ${label(item.given)}` : "";
+    return make("img", { src: `${path}/${row}?v=${version}`, alt, decoding: "async", draggable: "false" });
+  }
+  if (!item) return make("div", { class: "said" }, "…");
+  if (item.text !== null) return make("div", { class: "said" }, item.text);
+  if (item.columns !== null) {
+    const list = make("dl", { class: "said" });
+    for (const [name, value] of item.columns) list.append(make("dt", {}, name), make("dd", {}, value));
+    return list;
+  }
+  return make("div", { class: "said" }, item.item);
+}
+
+function verdict(opinion) {
+  if (!opinion || opinion.state === "open") return null;
+  if (opinion.state === "conflict") return make("span", { class: "badge conflict" }, "conflict");
+  if (!opinion.mine) return make("span", { class: "badge seen" }, "seen by another");
+  const [action, code] = opinion.mine;
+  const text = action === "class" || action === "accept" ? `→ ${label(code)}` : WORDS[action];
+  return make("span", { class: `badge ${action}${opinion.saving ? " saving" : ""}` }, text);
+}
+
+function card(index) {
+  const row = rows[index];
+  const item = items.get(row);
+  const classes = ["card"];
+  if (index === at) classes.push("focus");
+  if (chosen.has(row)) classes.push("chosen");
+  if (item && item.opinion.mine) classes.push("done");
+  if (groups) {
+    classes.push(groups[index] === groups[index - 1] ? "joined" : "leads");
+  }
+  const element = make("div", {
+    class: classes.join(" "), role: "option", id: `item-${index}`, "data-index": index,
+    "aria-selected": String(chosen.has(row)), "aria-setsize": rows.length, "aria-posinset": index + 1,
+  });
+  element.append(make("div", { class: "frame" }, look(row, "/thumbnail")));
+  if (!item) { ask(row); return element; }
+  const size = groups ? together(index).length : 1;
+  element.setAttribute("aria-label",
+    `${item.item}, given ${label(item.given)}, suggested ${label(item.suggested)}, ` +
+    `suspicion ${percent(item.suspicion)}, ${item.opinion.state}`);
+  element.append(make("div", { class: "facts" },
+    make("span", { class: "given", title: label(item.given) }, label(item.given)),
+    make("span", { class: "soft", title: label(item.suggested) }, label(item.suggested)),
+    make("span", { class: "suspicion" }, percent(item.suspicion)),
+    size > 1 && groups[index] !== groups[index - 1] ? make("span", { class: "size" }, `${size} alike`) : null));
+  const badge = verdict(item.opinion);
+  if (badge) element.append(badge);
+  return element;
+}
+
+// Indices of the group of similar items around an index.
+function together(index) {
+  if (!groups) return [index];
+  let first = index, end = index + 1;
+  while (first > 0 && groups[first - 1] === groups[index]) first--;
+  while (end < rows.length && groups[end] === groups[index]) end++;
+  return Array.from({ length: end - first }, (_, i) => first + i);
+}
+
+// ---- lists and filters -------------------------------------------------------------------
+
+async function list(keep = null) {
+  const values = {};
+  for (const field of FIELDS) {
+    const input = $(field);
+    const value = input.type === "checkbox" ? (input.checked ? "1" : "") : input.value;
+    if (value) values[field] = field === "least" ? Number(value) / 100 : value;
+  }
+  const query = new URLSearchParams(values);
+  history.replaceState(null, "", query.size ? `?${query}` : "/");
+  const found = await get("/api/list", values);
+  ({ rows, total, groups } = found);
+  place = new Map(rows.map((row, index) => [row, index]));
+  chosen.clear();
+  at = keep !== null && place.has(keep) ? place.get(keep) : 0;
+  const cut = total > rows.length ? ` (the first ${rows.length.toLocaleString("en")} shown)` : "";
+  $("count").textContent = `${total.toLocaleString("en")} ${total === 1 ? "item" : "items"}${cut}`;
+  $("empty").hidden = rows.length > 0;
+  grid.fill(rows.length);
+  if (rows.length) focusOn(at);
+  else if (one) toggle(false);
+  tell();
+}
+
+function restore() {
+  const query = new URLSearchParams(location.search);
+  for (const field of FIELDS) {
+    const value = query.get(field);
+    if (value === null) continue;
+    if ($(field).type === "checkbox") $(field).checked = value === "1";
+    else $(field).value = field === "least" ? Math.round(100 * Number(value)) : value;
+  }
+}
+
+// ---- focus, views ------------------------------------------------------------------------
+
+function focusOn(index) {
+  if (!rows.length) return;
+  const before = at;
+  at = Math.min(rows.length - 1, Math.max(0, index));
+  if (!one) grid.reveal(at);
+  grid.redraw(before);
+  grid.redraw(at);
+  $("grid").setAttribute("aria-activedescendant", `item-${at}`);
+  if (one) showOne();
+}
+
+function next(from) {
+  for (let index = from + 1; index < rows.length; index++) {
+    const item = items.get(rows[index]);
+    if (!item || !item.opinion.mine) return index;
+  }
+  return Math.min(from + 1, rows.length - 1);
+}
+
+function toggle(value = !one) {
+  one = value && rows.length > 0;
+  $("one").hidden = !one;
+  $("grid").hidden = one;
+  $("view").firstChild.textContent = one ? "Grid" : "One at a time";
+  if (one) showOne();
+  else { grid.measure(); grid.show(true); grid.reveal(at); $("grid").focus({ preventScroll: true }); }
+}
+
+let shown = -1;
+function showOne() {
+  const row = rows[at];
+  const item = items.get(row);
+  if (shown !== row || kind !== "image") $("stage").replaceChildren(look(row, "/picture"));
+  if (!item) { ask(row); shown = -1; return; }
+  $("labels").replaceChildren(
+    make("dt", {}, "given"), make("dd", { class: "given" }, label(item.given)),
+    make("dt", {}, "suggested"), make("dd", { class: "soft" }, label(item.suggested)),
+    make("dt", {}, "suspicion"), make("dd", {}, percent(item.suspicion)),
+    make("dt", {}, "yours"), make("dd", { id: "mine" }, verdict(item.opinion) || "not reviewed"));
+  $("classes").replaceChildren(...item.top.map(([code, share], i) => {
+    const bar = make("i", {});
+    bar.style.width = `${100 * share}%`;
+    const which = code === item.given ? "given" : code === item.suggested ? "soft" : "";
+    return make("tr", { class: which }, make("td", {}, make("kbd", {}, String(i + 1))),
+      make("th", { scope: "row" }, label(code)), make("td", { class: "number" }, percent(share)),
+      make("td", { class: "bar" }, bar));
+  }));
+  $("sides").replaceChildren(...item.opinion.sides.filter(([who]) => who !== me).map(
+    ([who, action, code]) => make("p", {}, `${who}: ${action === "exclude" || action === "unsure" ? WORDS[action] : label(code)}`)));
+  $("key").textContent = `${item.item} · ${at + 1} of ${rows.length.toLocaleString("en")}`;
+  for (const ahead of [1, 2]) {
+    const then = rows[at + ahead];
+    if (then === undefined) continue;
+    ask(then);
+    if (kind === "image") new Image().src = `/picture/${then}?v=${version}`;
+  }
+  if (shown !== row) { shown = row; strip(row); }
+}
+
+let alike = [];   // rows of the strip beside the item in the one-at-a-time view
+async function strip(row) {
+  alike = [];
+  $("alike").hidden = true;
+  let found;
+  try { found = await get(`/api/group/${row}`); } catch { return; }
+  if (rows[at] !== row || found.length < 2) return;
+  alike = found;
+  $("alike").hidden = false;
+  $("similar-title").replaceChildren(`${found.length} similar items, `, make("kbd", {}, "Shift"),
+    " + key decides them all");
+  found.slice(1).forEach(ask);
+  $("strip").replaceChildren(...found.slice(0, 24).map((r) => make("li", {}, look(r, "/thumbnail"))));
+}
+
+// ---- decisions ---------------------------------------------------------------------------
+
+function decide(action, code = null, group = false) {
+  if (!rows.length) return;
+  let targets = chosen.size ? [...chosen] : [rows[at]];
+  if (group) targets = one ? (alike.length ? alike : [rows[at]]) : together(at).map((i) => rows[i]);
+  const stroke = { stroke: crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now(),
+    action, rows: targets };
+  if (action === "class") stroke.label = code;
+  queue.push(stroke);
+  for (const row of targets) {
+    const item = items.get(row);
+    if (!item) continue;
+    const final = action === "class" ? code : action === "accept" ? item.suggested : action === "keep" ? item.given : -1;
+    item.opinion = { ...item.opinion, mine: [action, final], state: "saving", saving: true };
+  }
+  const after = Math.max(...targets.map((row) => place.get(row) ?? at));
+  chosen.clear();
+  targets.forEach(refresh);
+  say(`${targets.length > 1 ? `${targets.length} items ` : ""}${WORDS[action]}${code === null ? "" : ` ${label(code)}`}`);
+  focusOn(next(targets.length > 1 ? after : at));
+  tell();
+  send();
+}
+
+function undo() {
+  queue.push({ stroke: crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now(), action: "undo" });
+  say("undone");
+  send();
+}
+
+async function send() {
+  if (sending || !queue.length) return sending;
+  $("saved").textContent = "saving…";
+  sending = (async () => {
+    while (queue.length) {
+      const strokes = queue.slice(0, 50);
+      let answer;
+      try {
+        answer = await fetch("/api/strokes", {
+          method: "POST", headers: { "Content-Type": "application/json", "X-Softfold": "1" },
+          body: JSON.stringify({ me, strokes }),
+        });
+      } catch {
+        problem("The server does not answer. Decisions are kept here and sent again; leave this page open.");
+        await new Promise((done) => setTimeout(done, 1000));
+        continue;
+      }
+      if (!answer.ok) {
+        problem(`A decision was refused: ${(await answer.text()).slice(0, 200)}`);
+        queue.splice(0, strokes.length);
+        items.clear();
+        grid.show(true);
+        continue;
+      }
+      problem(null);
+      queue.splice(0, strokes.length);
+      const { opinions, progress } = await answer.json();
+      take(opinions);
+      count(progress);
+      if (strokes.length === 1 && strokes[0].action === "undo") {
+        const back = Object.keys(opinions).map(Number).map((row) => place.get(row)).filter((i) => i !== undefined);
+        if (back.length) focusOn(Math.min(...back));
+      }
+    }
+    $("saved").textContent = "saved";
+  })();
+  await sending;
+  sending = null;
+  if (queue.length) send();
+}
+
+function take(opinions) {
+  const pending = new Set(queue.flatMap((stroke) => stroke.rows || []));
+  for (const [key, opinion] of Object.entries(opinions)) {
+    const row = Number(key);
+    if (pending.has(row) || !items.has(row)) continue;
+    items.get(row).opinion = opinion;
+    refresh(row);
+  }
+}
+
+function count(p, agreement) {
+  last = Math.max(last, p.last);
+  const done = p.wrong + p.right;
+  const share = Math.min(100, (100 * p.wrong) / Math.max(1, p.wrong + p.still));
+  $("bar").style.width = `${share}%`;
+  $("progress").setAttribute("aria-valuenow", Math.round(share));
+  const n = (x) => Math.round(x).toLocaleString("en");
+  const parts = [[n(p.reviewed), "reviewed"], [n(p.wrong), "wrong" + (done ? ` (${percent(p.wrong / done)})` : "")],
+    [`≈ ${n(p.still)}`, "still wrong"]];
+  if (p.excluded) parts.push([n(p.excluded), "excluded"]);
+  if (p.conflict) parts.push([n(p.conflict), p.conflict === 1 ? "conflict" : "conflicts"]);
+  if (agreement) together.agreement = agreement;
+  if (together.agreement) parts.push([percent(together.agreement[1]), `agreement on ${n(together.agreement[0])}`]);
+  $("numbers").replaceChildren(...parts.map(([value, word]) => make("span", {}, make("b", {}, value), ` ${word}`)));
+}
+
+async function poll() {
+  if (document.hidden) return;
+  try {
+    const found = await get("/api/changes", { after: last });
+    take(found.opinions);
+    count(found.progress, found.agreement);
+    reviewers(found.reviewers);
+    if (!queue.length) problem(null);
+  } catch { problem("The server does not answer."); }
+}
+
+function reviewers(names) {
+  const select = $("reviewer");
+  const known = new Set([...select.options].map((o) => o.value));
+  for (const name of names) if (!known.has(name)) select.append(new Option(name, name));
+}
+
+function tell() {
+  $("chosen").textContent = chosen.size ? `${chosen.size} selected` : "";
+}
+function say(text) { $("said").textContent = text; }
+function problem(text) {
+  $("problem").hidden = !text;
+  $("problem").textContent = text || "";
+}
+
+function select(index) {
+  const row = rows[index];
+  if (!chosen.delete(row)) chosen.add(row);
+  grid.redraw(index);
+  tell();
+}
+
+async function selectGroup() {
+  if (!groups) {
+    const row = rows[at];
+    $("similar").checked = true;
+    await list(row);
+  }
+  for (const index of together(at)) { chosen.add(rows[index]); grid.redraw(index); }
+  tell();
+  say(`${chosen.size} selected`);
+}
+
+// ---- choosing a class by typing ----------------------------------------------------------
+
+let best = [];
+let pointed = 0;
+function pick() {
+  $("typed").value = "";
+  picked = rows[at];
+  $("picker").showModal();
+  match();
+}
+
+function match() {
+  const typed = $("typed").value.trim().toLowerCase();
+  const item = items.get(picked);
+  const likely = new Map((item ? item.top : []).map(([code], i) => [code, i]));
+  const score = (code) => {
+    const name = vocab[code].toLowerCase();
+    const fit = name === typed ? 0 : name.startsWith(typed) ? 1 : name.split(/[^\p{L}\p{N}]+/u).some((w) => w.startsWith(typed)) ? 2 : name.includes(typed) ? 3 : 9;
+    return fit * 100 + (likely.get(code) ?? 50);
+  };
+  best = vocab.map((_, code) => [score(code), code]).filter(([s]) => s < 900)
+    .sort((a, b) => a[0] - b[0] || a[1] - b[1]).slice(0, 12).map(([, code]) => code);
+  point(0);
+}
+
+function point(index) {
+  pointed = Math.max(0, Math.min(best.length - 1, index));
+  $("options").replaceChildren(...best.map((code, i) => make("li", {
+    role: "option", id: `option-${i}`, "data-option": i, "aria-selected": String(i === pointed) }, vocab[code])));
+  $("typed").setAttribute("aria-activedescendant", best.length ? `option-${pointed}` : "");
+}
+
+function choose(index = pointed) {
+  if (best[index] === undefined) return;
+  $("picker").close();
+  decide("class", best[index]);
+}
+
+// ---- keys and pointers -------------------------------------------------------------------
+
+const DO = { a: "accept", k: "keep", x: "exclude", u: "unsure" };
+function act(action) {
+  if (action === "undo") undo();
+  else if (action === "class") pick();
+  else decide(action);
+}
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input:not([type=checkbox]), select, dialog");
+  if (event.key === "Escape" && event.target.closest("#filters, header")) { $("grid").focus(); return; }
+  if (typing || event.altKey || event.metaKey) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.ctrlKey && key !== "z") return;
+  const onButton = event.target.closest("button, a, input");
+  const columns = one ? 1 : grid.columns;
+  const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns,
+    PageDown: one ? 10 : grid.page, PageUp: one ? -10 : -grid.page };
+  if (DO[key]) decide(DO[key], null, event.shiftKey);
+  else if (key === "c") pick();
+  else if (key === "z") undo();
+  else if (key === "g") { if (!one) selectGroup(); }
+  else if (key in moves) focusOn(at + moves[key]);
+  else if (key === "Home") focusOn(0);
+  else if (key === "End") focusOn(rows.length - 1);
+  else if (key === "v") toggle();
+  else if (key === "Escape") { if (chosen.size) { chosen.clear(); grid.show(true); tell(); } else toggle(false); }
+  else if (key === "Enter" && !onButton) toggle();
+  else if (key === " " && !onButton && !one) { select(at); focusOn(at + 1); }
+  else if (key === "f" || key === "/") $("state").focus();
+  else if (key === "?") $("help").showModal();
+  else if (one && /^[1-5]$/.test(key)) {
+    const top = items.get(rows[at])?.top[Number(key) - 1];
+    if (top) decide("class", top[0]);
+  } else return;
+  event.preventDefault();
+});
+
+$("grid").addEventListener("click", (event) => {
+  const index = Number(event.target.closest(".card")?.dataset.index ?? -1);
+  if (index < 0) return;
+  if (event.shiftKey) {
+    for (let i = Math.min(at, index); i <= Math.max(at, index); i++) { chosen.add(rows[i]); grid.redraw(i); }
+    tell();
+  } else if (event.ctrlKey || event.metaKey) select(index);
+  focusOn(index);
+});
+$("grid").addEventListener("dblclick", (event) => { if (event.target.closest(".card")) toggle(true); });
+$("actions").addEventListener("click", (event) => {
+  const action = event.target.closest("button")?.dataset.action;
+  if (action) act(action);
+});
+$("options").addEventListener("click", (event) => {
+  const index = event.target.closest("li")?.dataset.option;
+  if (index !== undefined) choose(Number(index));
+});
+$("typed").addEventListener("input", match);
+$("typed").addEventListener("keydown", (event) => {
+  if (event.key === "Enter") { event.preventDefault(); choose(); }
+  else if (event.key === "ArrowDown") { event.preventDefault(); point(pointed + 1); }
+  else if (event.key === "ArrowUp") { event.preventDefault(); point(pointed - 1); }
+});
+$("filters").addEventListener("change", () => list(rows[at]).catch((e) => problem(e.message)));
+$("filters").addEventListener("submit", (event) => event.preventDefault());
+$("view").addEventListener("click", () => toggle());
+$("show-help").addEventListener("click", () => $("help").showModal());
+$("close-help").addEventListener("click", () => $("help").close());
+$("me").addEventListener("change", async () => {
+  const name = $("me").value.trim();
+  if (!name || name === me) { $("me").value = me; return; }
+  await send();
+  me = name;
+  localStorage.setItem("softfold-reviewer", me);
+  items.clear();
+  await list(rows[at]);
+  poll();
+});
+addEventListener("beforeunload", (event) => { if (queue.length) event.preventDefault(); });
+
+async function start() {
+  const kept = localStorage.getItem("softfold-reviewer");
+  const about = await (await fetch(`/api/run${kept ? `?${new URLSearchParams({ me: kept })}` : ""}`)).json();
+  ({ vocab, version, me } = about);
+  $("me").value = me;
+  for (const id of ["given", "suggested"]) vocab.forEach((name, code) => $(id).append(new Option(name, code)));
+  reviewers(about.reviewers);
+  restore();
+  count(about.progress, about.agreement);
+  await list();
+  $("grid").focus({ preventScroll: true });
+  document.body.dataset.ready = "yes";
+  setInterval(poll, POLL);
+}
+
+start().catch((error) => problem(`The page could not start: ${error.message}`));
