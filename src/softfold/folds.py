@@ -152,11 +152,13 @@ def draw_holdout(
 def merge_groups(*groups: np.ndarray | None, n: int) -> np.ndarray:
     """(n,) int64: items that any of the groupings joins, directly or in a chain, get one number.
 
+    An item whose group is missing (None or NaN) is alone in that grouping.
+
     >>> merge_groups(np.array(["a", "a", "b", "c"]), np.array([0, 1, 1, 2]), n=4)
     array([0, 0, 0, 3])
     """
     label = np.arange(n)
-    codes = [pd.factorize(g)[0] for g in groups if g is not None]
+    codes = [_codes(g) for g in groups if g is not None]
     while True:
         before = label
         for code in codes:
@@ -165,6 +167,14 @@ def merge_groups(*groups: np.ndarray | None, n: int) -> np.ndarray:
             label = least[code]
         if np.array_equal(before, label):
             return label
+
+
+def _codes(group: np.ndarray) -> np.ndarray:
+    """(n,) int64 numbers of groups; missing ones get a number each."""
+    codes = pd.factorize(group)[0].astype(np.int64)
+    alone = codes < 0
+    codes[alone] = codes.max() + 1 + np.arange(alone.sum())
+    return codes
 
 
 def _draw(

@@ -16,7 +16,7 @@ from softfold.comparing import Comparison, compare, fit_once
 from softfold.crossfit import cross_fit
 from softfold.errors import InputError, count_of, require
 from softfold.evaluation import accuracy, average_precision, log_loss
-from softfold.folds import FoldPlan, draw_holdout, plan_folds
+from softfold.folds import FoldPlan, draw_holdout, merge_groups, plan_folds
 from softfold.issues import rank_issues
 from softfold.labels import Images, LabelTable, read_table
 from softfold.noise import NoiseModel, estimate_noise
@@ -392,9 +392,9 @@ def _untangle(
         table = apply_decisions(table, settings.decisions)
     copies = None
     if isinstance(table.data, Images):
-        from softfold.images import exact_copies
+        from softfold.images import check_images
 
-        copies = np.asarray(exact_copies(table.data))
+        copies = check_images(table)
         repeated = len(copies) - len(np.unique(copies))
         if repeated:
             notes.append(
@@ -407,33 +407,33 @@ def _untangle(
             "no split given: a stratified fifth of the items was drawn as the hold-out, the same "
             "for every seed"
         )
-    groups = copies
-    for name, group in (("copies", copies), ("groups", table.group)):
+    for what in ("an exact copy", "another item of their group"):
+        group = copies if what == "an exact copy" else table.group
         if group is None:
             continue
+        group = merge_groups(group, n=len(table))
         shared = ~table.valid & np.isin(group, np.unique(group[table.valid]))
         if shared.any():
             first = table.item[int(np.argmax(shared))]
-            what = "an exact copy" if name == "copies" else "another item of their group"
             notes.append(
                 f"{count_of(int(shared.sum()), 'training item has', 'training items have')} {what} "
                 f"in the hold-out and were left out of training; the first is {first}"
             )
-            table, groups = table.take(~shared), None if groups is None else groups[~shared]
-            copies = groups
+            table = table.take(~shared)
+            copies = None if copies is None else copies[~shared]
     if table.truth is None:
         notes.append(
             "the hold-out has no known truth: accuracies are against its given labels, and where "
             "those are wrong both are too low and their difference too small"
         )
-    return table, notes, None if groups is None else groups[~table.valid]
+    return table, notes, None if copies is None else copies[~table.valid]
 
 
 def _claim(run: Run, settings: Settings, resume: bool) -> None:
     """A run folder belongs to one job: a new one, or with `resume` the same one."""
+    if run.path.is_file():
+        raise InputError(f"{run.path}: a file is there; give a folder (--out)")
     if not run.path.exists() or not any(run.path.iterdir()):
-        if run.path.is_file():
-            raise InputError(f"{run.path}: a file is there; give a folder (--out)")
         return
     if not run.has("config.json"):
         raise InputError(
