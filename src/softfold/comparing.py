@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -155,21 +157,20 @@ def fit_once(
     out: str | Path | None = None,
     model_file: str | Path | None = None,
 ) -> Fit:
-    """Train one model on given (soft=None) or soft labels and predict the hold-out."""
-    train, holdout = table.train, table.holdout
-    name = "baseline" if soft is None else "soft"
-    file = None if out is None else Path(out) / f"{name}-seed-{seed}.safetensors"
-    if file is not None and file.exists() and (model_file is None or Path(model_file).exists()):
-        from safetensors.numpy import load_file
+    """Train one model on given (soft=None) or soft labels and predict the hold-out.
 
-        curve = file.with_suffix(".parquet")
-        return Fit(
-            holdout=load_file(str(file))["probabilities"],
-            history=pd.read_parquet(curve) if curve.exists() else None,
-            model=None,
-        )
+    What `out` holds is used where it was made from the same items, targets, trainer and seed.
+    """
+    train, holdout = table.train, table.holdout
     given = one_hot(train.given, train.n_classes)
     targets = given if soft is None else soft.aligned(train.item, train.vocab)
+    name = "baseline" if soft is None else "soft"
+    file = None if out is None else Path(out) / f"{name}-seed-{seed}.safetensors"
+    mark = _fingerprint(train, holdout, targets, trainer, seed)
+    if file is not None and (model_file is None or Path(model_file).exists()):
+        known = _finished(file, mark)
+        if known is not None:
+            return known
     model = trainer.fit(train, targets, seed=seed, holdout=holdout)
     made = Fit(
         holdout=np.asarray(model.predict(holdout), dtype=np.float32),
@@ -182,9 +183,38 @@ def fit_once(
         from safetensors.numpy import save_file
 
         file.parent.mkdir(parents=True, exist_ok=True)
+        curve = file.with_suffix(".parquet")
+        curve.unlink(missing_ok=True)
         if made.history is not None:
-            made.history.to_parquet(file.with_suffix(".parquet"), index=False)
+            made.history.to_parquet(curve, index=False)
         part = file.with_suffix(".part")
-        save_file({"probabilities": made.holdout}, str(part))
+        tensors = {"probabilities": np.ascontiguousarray(made.holdout)}
+        save_file(tensors, str(part), metadata={"fingerprint": mark})
         part.replace(file)
     return made
+
+
+def _finished(file: Path, mark: str) -> Fit | None:
+    """What an earlier call left, None where there is nothing or it was made from something else."""
+    from safetensors import safe_open
+
+    if not file.exists():
+        return None
+    with safe_open(str(file), framework="numpy") as stored:
+        if (stored.metadata() or {}).get("fingerprint") != mark:
+            return None
+        probabilities = stored.get_tensor("probabilities")
+    curve = file.with_suffix(".parquet")
+    history = pd.read_parquet(curve) if curve.exists() else None
+    return Fit(holdout=probabilities, history=history, model=None)
+
+
+def _fingerprint(
+    train: LabelTable, holdout: LabelTable, targets: np.ndarray, trainer: Trainer, seed: int
+) -> str:
+    """A hash of everything that one model's predictions follow from."""
+    about = [list(train.item), list(holdout.item), list(train.vocab), trainer.name, seed]
+    about.append(trainer.describe())
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
+    digest.update(np.ascontiguousarray(targets, dtype=np.float32))
+    return digest.hexdigest()
