@@ -205,8 +205,9 @@ class Job:
         if isinstance(data, pd.DataFrame):
             data.to_parquet(self.run.path / "data.parquet", index=False)
         elif isinstance(data, np.ndarray):
-            columns = [f"feature_{j}" for j in range(data.shape[1])]
-            pd.DataFrame(data, columns=columns).to_parquet(self.run.path / "data.parquet")
+            save_file = require("safetensors.numpy", extra="cli").save_file
+            tensors = {"features": np.ascontiguousarray(data)}
+            save_file(tensors, str(self.run.path / "data.safetensors"))
 
     def oof_metrics(self) -> dict[str, Any]:
         """The parts of metrics.json that the cross-fit alone gives."""

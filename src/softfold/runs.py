@@ -96,9 +96,7 @@ class Run:
 
     def holdout_predictions(self) -> dict[str, np.ndarray]:
         """`baseline` and `soft`, each (S, M, K) float32 on the hold-out's items."""
-        from safetensors.numpy import load_file
-
-        return load_file(str(self.file("holdout.safetensors")))
+        return _load_tensors(self.file("holdout.safetensors"))
 
     def table(self) -> LabelTable:
         """The label table of the run, rows in the order of items.parquet, with its data."""
@@ -109,6 +107,8 @@ class Run:
             data = Images(items["file"])
         elif self.has("data.parquet"):
             data = pd.read_parquet(self.path / "data.parquet")
+        elif self.has("data.safetensors"):
+            data = _load_tensors(self.path / "data.safetensors")["features"]
         else:
             source = self.settings.read_labels()
             data = source.take(source.rows_of(items["item"])).data
@@ -160,6 +160,10 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         raise
 
 
+def _load_tensors(path: Path) -> dict[str, np.ndarray]:
+    return require("safetensors.numpy", extra="cli").load_file(str(path))
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
@@ -205,6 +209,8 @@ def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
         if not files:
             raise InputError(f"{items}: no images in this folder")
         keys, data = [str(p.relative_to(items)) for p in files], Images(files)
+    elif isinstance(items, np.ndarray) and items.ndim == 2:
+        keys, data = range(len(items)), items
     elif isinstance(items, pd.DataFrame) or str(items).lower().endswith((".csv", ".parquet")):
         frame, base = items, None
         if not isinstance(items, pd.DataFrame):
