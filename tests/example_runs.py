@@ -91,7 +91,7 @@ def write_run(
             "high": difference + 0.012,
             "p_value": 0.01,
         }
-        metrics["accuracy_against"] = "given labels of the hold-out"
+        metrics["accuracy_against"] = "given"
         save_file(
             {"baseline": holdout[0].astype(np.float32), "soft": holdout[1].astype(np.float32)},
             folder / "holdout.safetensors",

@@ -155,8 +155,6 @@ def comparison(run: RunData, looks: Looks) -> Section | None:
             shown = (percent, percent, points) if name == "accuracy" else (_four, _four, _signed)
             rows.append([word, shown[0](before.mean()), shown[1](after.mean()), shown[2](change)])
     against = metrics.get("accuracy_against")
-    if isinstance(against, dict):
-        against = against.get("holdout") or against.get("valid")
     caption = (
         f"{len(soft)} {'seed' if len(soft) == 1 else 'seeds'} each, everything but the labels "
         "equal; the interval covers both the seeds and the hold-out's items."
@@ -190,7 +188,7 @@ def comparison(run: RunData, looks: Looks) -> Section | None:
         ),
     ]
     if against:
-        parts.append(el("p", f"Accuracy is measured against: {against}.", cls="note"))
+        parts.append(el("p", f"Accuracy is against the {against} labels of the hold-out.", cls="note"))
     notes = run.config.get("notes") or []
     if notes:
         parts.append(
