@@ -1,0 +1,238 @@
+"""The ranked list of suspicious labels: for the terminal, as CSV or as Parquet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from softfold.arrays import check_probabilities
+from softfold.errors import InputError, count_of
+from softfold.issues import rank_issues
+from softfold.labels import LabelTable
+from softfold.noise import NoiseModel, estimate_noise
+from softfold.report.measures import almost, expected_wrong, percent
+from softfold.report.reading import RunData
+from softfold.runs import write_atomic
+
+COLUMNS = ["item", "given", "suggested", "suspicion", "p_given", "p_suggested", "evidence"]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Suspicious items, most suspicious first, and how many labels are expected to be wrong.
+
+    frame:    columns item, given, suggested (class names), suspicion (0..1), p_given,
+              p_suggested (out-of-fold probabilities of both), evidence (in words)
+    items:    how many items were looked at
+    expected: how many of their labels are expected to be wrong, by the noise model
+    interval: its 95% interval, None where it is not known
+    """
+
+    frame: pd.DataFrame
+    items: int
+    expected: float
+    interval: tuple[float, float] | None = None
+
+    def select(
+        self,
+        *,
+        given: str | None = None,
+        suggested: str | None = None,
+        threshold: float = 0.0,
+        top: int | None = None,
+    ) -> Listing:
+        """Only the items of a class pair, of at least this suspicion, the first `top` of them.
+
+        Raises:
+            InputError: a class that no item is given as or suggested to be.
+        """
+        keep = self.frame["suspicion"] >= threshold
+        for column, name in (("given", given), ("suggested", suggested)):
+            if name is None:
+                continue
+            if name not in set(self.frame[column]):
+                known = sorted(set(self.frame[column].dropna()))
+                raise InputError(
+                    f"--{column} {name!r}: no item has it; there are {', '.join(known[:12])}"
+                )
+            keep &= self.frame[column] == name
+        frame = self.frame[keep]
+        frame = (frame if top is None else frame.head(top)).reset_index(drop=True)
+        return Listing(frame, self.items, self.expected, self.interval)
+
+    def write(self, out: str | Path) -> Path:
+        """Write the list as CSV or Parquet, by the ending of `out`."""
+        out = Path(out)
+        if out.suffix.lower() == ".parquet":
+            self.frame.to_parquet(out, index=False)
+        elif out.suffix.lower() == ".csv":
+            write_atomic(out, self.frame.to_csv(index=False))
+        else:
+            raise InputError(f"--out {out}: the name must end in .csv or .parquet")
+        return out
+
+    def text(self, top: int = 20, width: int = 100) -> str:
+        """The list as lines of text for a terminal of that width."""
+        frame = self.frame.head(top)
+        rows = [
+            (str(r.item), str(r.given), str(r.suggested), almost(r.suspicion), r.evidence)
+            for r in frame.itertuples()
+        ]
+        head = ("item", "given", "suggested", "suspicion", "evidence")
+        widths = [max([len(h), *(len(row[i]) for row in rows)]) for i, h in enumerate(head)]
+        room = max(12, width - sum(min(w, 18) for w in widths[1:3]) - 14 - 24)
+        limits = [min(widths[0], room), min(widths[1], 18), min(widths[2], 18), 9, widths[4]]
+        lines = [
+            "  ".join(_fit(value, limit) for value, limit in zip(row, limits)).rstrip()[:width]
+            for row in (head, *rows)
+        ]
+        lines += ["", self.summary()]
+        return "\n".join(_printable(line) for line in lines)
+
+    def summary(self) -> str:
+        """How many labels are expected to be wrong, so that one knows where to stop."""
+        share = percent(self.expected / max(1, self.items))
+        line = f"about {self.expected:,.0f} of {count_of(self.items, 'label')} ({share})"
+        if self.interval is not None:
+            low, high = self.interval
+            line += f", 95% interval {low:,.0f} to {high:,.0f},"
+        line += " are expected to be wrong"
+        return f"{line}; this list has {count_of(len(self.frame), 'item')}"
+
+
+def run_issues(run_dir: str | Path) -> Listing:
+    """The suspicious items of a run.
+
+    Raises:
+        InputError: no run folder, or its cross-fit has not been made.
+    """
+    run = RunData(Path(run_dir))
+    wrong = expected_wrong(run)
+    if not len(run.ranking) or wrong is None:
+        raise InputError(f"{run_dir}: its items have no suspicion yet (softfold crossfit first)")
+    order = run.ranking
+    frame = run.train.iloc[order][["item", "given", "suggested", "suspicion"]]
+    frame = frame.reset_index(drop=True)
+    p = run.probabilities
+    given, suggested = run.codes("given")[order], run.codes("suggested")[order]
+    _add_evidence(frame, p, order, given, suggested, run.transition)
+    interval = None if wrong.low is None or wrong.high is None else (wrong.low, wrong.high)
+    return Listing(frame[COLUMNS], len(run.train), wrong.count, interval)
+
+
+def predicted_issues(table: LabelTable, predictions: str | Path | np.ndarray) -> Listing:
+    """The suspicious items of a label table by someone's out-of-fold predictions.
+
+    Args:
+        table: the label table; all its items are looked at.
+        predictions: probabilities (N, K), an array or a file. A NumPy file (.npy) has the rows
+            in the order of the table and the columns in that of its sorted class names. In a
+            Parquet or CSV file the columns are found by class name where they have them, and the
+            rows by key where there is a column `item` or `path`.
+
+    Raises:
+        InputError: rows or columns that do not fit the table.
+    """
+    if isinstance(predictions, np.ndarray):
+        p = check_probabilities(predictions, "predictions")
+    else:
+        p = check_probabilities(_read_predictions(Path(predictions), table), str(predictions))
+    if p.shape != (len(table), table.n_classes):
+        raise InputError(
+            f"predictions of shape {p.shape} do not fit {table.name} with {len(table):,} items "
+            f"and {table.n_classes:,} classes"
+        )
+    noise: NoiseModel = estimate_noise(table.given, p)
+    ranked = rank_issues(table.given, p, noise=noise)
+    order = ranked["index"].to_numpy()
+    names = np.asarray(table.vocab, dtype=object)
+    given, suggested = ranked["given"].to_numpy(), ranked["suggested"].to_numpy()
+    frame = pd.DataFrame(
+        {
+            "item": table.item[order],
+            "given": names[given],
+            "suggested": names[suggested],
+            "suspicion": ranked["suspicion"].to_numpy(),
+        }
+    )
+    _add_evidence(frame, p, order, given, suggested, noise.transition)
+    n, (low, high) = len(table), noise.rate_interval
+    return Listing(frame[COLUMNS], n, n * noise.rate, (n * low, n * high))
+
+
+def _add_evidence(
+    frame: pd.DataFrame,
+    p: np.ndarray | None,
+    order: np.ndarray,
+    given: np.ndarray,
+    suggested: np.ndarray,
+    transition: np.ndarray | None,
+) -> None:
+    """What speaks for the suspicion: the predictions, and how common the mistake is."""
+    n = len(frame)
+    own = other = np.full(n, np.nan)
+    if p is not None:
+        own = np.asarray(p[order, given], dtype=np.float64)
+        other = np.asarray(p[order, suggested], dtype=np.float64)
+    share = np.full(n, np.nan)
+    if transition is not None:
+        share = transition[suggested, given]
+    frame["p_given"], frame["p_suggested"] = own, other
+    words = []
+    for a, b, t, name, label in zip(own, other, share, frame["suggested"], frame["given"]):
+        parts = []
+        if not np.isnan(b):
+            parts.append(f"predicted {name} {almost(b)}, {label} {almost(a)}")
+        if not np.isnan(t):
+            parts.append(f"{percent(t)} of {name} given so")
+        words.append("; ".join(parts))
+    frame["evidence"] = words
+
+
+def _read_predictions(path: Path, table: LabelTable) -> np.ndarray:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        try:
+            return np.load(path, allow_pickle=False, mmap_mode="r")
+        except ValueError as error:
+            raise InputError(f"{path}: not a NumPy array of numbers ({error})") from None
+    if suffix not in (".csv", ".parquet"):
+        raise InputError(f"{path}: predictions are read from .npy, .parquet and .csv files")
+    frame = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
+    key = next((c for c in ("item", "path") if c in frame.columns), None)
+    if key is not None:
+        rows = pd.Index(frame[key].astype(str)).get_indexer(pd.Index(table.item))
+        if (rows < 0).any():
+            first = table.item[int(np.argmax(rows < 0))]
+            raise InputError(
+                f"{path}: {count_of(int((rows < 0).sum()), 'item')} of {table.name} without "
+                f"predictions; the first is {first!r}"
+            )
+        frame = frame.iloc[rows]
+    names = {str(column): column for column in frame.columns}
+    if all(name in names for name in table.vocab):
+        return frame[[names[name] for name in table.vocab]].to_numpy(np.float64)
+    numbers = frame.select_dtypes("number")
+    if numbers.shape[1] != table.n_classes:
+        raise InputError(
+            f"{path}: it has {numbers.shape[1]:,} columns of numbers, {table.name} has "
+            f"{table.n_classes:,} classes; name the columns by class"
+        )
+    return numbers.to_numpy(np.float64)
+
+
+def _fit(text: str, width: int) -> str:
+    """Text cut or filled to a width; of long keys the end is kept, which tells them apart."""
+    if len(text) > width:
+        text = "…" + text[-(width - 1) :]
+    return text.ljust(width)
+
+
+def _printable(line: str) -> str:
+    """Control characters of labels and file names must not reach the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in line)
