@@ -293,6 +293,7 @@ def open_job(
         table = settings.read_labels() if table is None else table
         table, notes, groups = _untangle(table, settings)
     job = _begin(run, settings, table, groups, progress, notes)
+    job.plan(0)  # what folds cannot be drawn of is refused before anything is written
     run.path.mkdir(parents=True, exist_ok=True)
     job.write_config()
     return job
@@ -440,6 +441,8 @@ def _claim(run: Run, settings: Settings, resume: bool) -> None:
         raise InputError(
             f"{run.path}: the folder is not empty and holds no run; give another --out"
         )
+    if not resume and not any(run.path.rglob("*.safetensors")):
+        return  # nothing there was finished
     if not resume:
         raise InputError(
             f"{run.path}: a run is there already; --resume goes on with it, --out DIR makes another"

@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from softfold.engines import ENGINES
 from softfold.errors import InputError
 from softfold.labels import LabelTable, read_table
+from softfold.softening import STRATEGIES
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ class Settings:
                 raise InputError(
                     f"--{name.replace('_', '-')} {value}: want a number between 0 and 1"
                 )
+        if self.strategy != "auto" and self.strategy not in STRATEGIES:
+            raise InputError(f"--strategy {self.strategy}: there are auto, {', '.join(STRATEGIES)}")
+        if self.threshold is not None and self.strategy != "gate":
+            raise InputError(f"--threshold goes with --strategy gate, not {self.strategy}")
+        if self.engine not in ENGINES:
+            raise InputError(f"--engine {self.engine}: there are {', '.join(ENGINES)}")
         if self.weights is not None and not Path(self.weights).is_file():
             raise InputError(f"--weights {self.weights}: no such file")
 

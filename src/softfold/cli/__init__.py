@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command; bad input is one clear line and exit status 2."""
     try:
+        import typer
+
         from softfold.cli.commands import app
     except ModuleNotFoundError as error:
         if error.name != "typer":
@@ -16,12 +19,26 @@ def main(arguments: list[str] | None = None) -> None:
     from softfold.errors import InputError
 
     try:
-        app(args=arguments, prog_name="softfold")
+        sys.exit(app(args=arguments, prog_name="softfold", standalone_mode=False))
     except InputError as error:
-        print(f"softfold: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
     except BrokenPipeError:
         sys.exit(0)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("softfold: stopped; what is finished is kept (--resume goes on)", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        # typer's own exceptions about the command line can say what is wrong with it
+        if not hasattr(error, "format_message"):
+            raise
+        line, context = error.format_message(), getattr(error, "ctx", None)
+        if line.startswith("Usage:"):  # no command at all: the help
+            print(line)
+            sys.exit(2)
+        asked = "softfold" if context is None else context.command_path
+        _refuse(f"{line.rstrip('.')} (see {asked} --help)")
+
+
+def _refuse(line: str) -> NoReturn:
+    print(f"softfold: {' '.join(line.split())}", file=sys.stderr)
+    sys.exit(2)
