@@ -203,7 +203,8 @@ def _read_predictions(path: Path, table: LabelTable) -> np.ndarray:
             raise InputError(f"{path}: not a NumPy array of numbers ({error})") from None
     if suffix not in (".csv", ".parquet"):
         raise InputError(f"{path}: predictions are read from .npy, .parquet and .csv files")
-    frame = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
+    exact = {"float_precision": "round_trip"}
+    frame = pd.read_csv(path, **exact) if suffix == ".csv" else pd.read_parquet(path)
     key = next((c for c in ("item", "path") if c in frame.columns), None)
     if key is not None:
         rows = pd.Index(frame[key].astype(str)).get_indexer(pd.Index(table.item))
