@@ -213,8 +213,7 @@ def _fingerprint(
     train: LabelTable, holdout: LabelTable, targets: np.ndarray, trainer: Trainer, seed: int
 ) -> str:
     """A hash of everything that one model's predictions follow from."""
-    about = [list(train.item), list(holdout.item), list(train.vocab), trainer.name, seed]
-    about.append(trainer.describe())
+    about = [train.fingerprint, holdout.fingerprint, trainer.name, trainer.describe(), seed]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
     digest.update(np.ascontiguousarray(targets, dtype=np.float32))
     return digest.hexdigest()

@@ -14,7 +14,7 @@ from softfold.engines import get_engine
 from softfold.engines.local import Task
 from softfold.errors import InputError, require
 from softfold.folds import FoldPlan, plan_folds
-from softfold.labels import LabelTable
+from softfold.labels import Images, LabelTable
 from softfold.oof import OutOfFold
 from softfold.trainers import Trainer, create_trainer
 
@@ -38,7 +38,8 @@ def cross_fit(
     Args:
         table: label table; items of its hold-out are left out.
         trainer: "probe", "finetune", "estimator" or a trainer object.
-        plan: which fold each item belongs to; drawn with `n_folds`, `repeats` and `seed` if None.
+        plan: which fold each item belongs to; drawn with `n_folds`, `repeats` and `seed` if None,
+            exact copies of an image in one fold.
         seed: of initial weights and batch order, and of the plan where it is drawn here.
         targets: (N, K) float32 to train on, one-hot given labels by default.
         noise: (K, K) transition matrix T[truth, given] to train through, for trainers that
@@ -53,7 +54,9 @@ def cross_fit(
     """
     table = table.train if table.valid.any() else table
     trainer = create_trainer(trainer)
-    plan = plan or plan_folds(table, n_folds, repeats=repeats, seed=seed)
+    if plan is None:
+        copies = _exact_copies(table)
+        plan = plan_folds(table, n_folds, repeats=repeats, seed=seed, groups=copies)
     plan.check(table)
     targets = one_hot(table.given, table.n_classes) if targets is None else np.asarray(targets)
     if targets.shape != (len(table), table.n_classes):
@@ -68,6 +71,15 @@ def cross_fit(
         store = FoldStore(Path(out), _fingerprint(table, trainer, plan, targets, noise, seed))
         plan.save(store.folder / "plan.parquet")
     return _run(table, trainer, plan, targets, noise, seed, store, engine, progress)
+
+
+def _exact_copies(table: LabelTable) -> np.ndarray | None:
+    """(N,) groups of images with the same pixels; None for items of other kinds."""
+    if not isinstance(table.data, Images):
+        return None
+    from softfold.images import exact_copies
+
+    return exact_copies(table.data)
 
 
 def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) -> OutOfFold:
@@ -160,8 +172,7 @@ class FoldStore:
 
 def _fingerprint(table, trainer, plan, targets, noise, seed) -> str:
     """A hash of everything that the folds' predictions follow from."""
-    digest = hashlib.sha256(plan.fingerprint.encode())
-    digest.update(json.dumps([list(table.vocab), seed], default=str).encode())
+    digest = hashlib.sha256(f"{plan.fingerprint} {table.fingerprint} {seed}".encode())
     digest.update(json.dumps(trainer.describe(), sort_keys=True, default=str).encode())
     digest.update(np.ascontiguousarray(targets, dtype=np.float32))
     if noise is not None:

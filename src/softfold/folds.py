@@ -48,11 +48,22 @@ class FoldPlan:
         return digest.hexdigest()[:16]
 
     def check(self, table: LabelTable) -> None:
-        """Refuse a plan that is not of this table's items, in this order."""
+        """Refuse a plan that is not of this table's items, in this order, or divides a group."""
         if len(self.item) != len(table) or not np.array_equal(self.item, table.item):
             raise InputError(
                 f"the fold plan has {len(self.item):,} items and is not of the "
                 f"{len(table):,} training items of {table.name}: draw it anew with plan_folds"
+            )
+        if table.group is None:
+            return
+        _, first, group = np.unique(
+            merge_groups(table.group, n=len(table)), return_index=True, return_inverse=True
+        )
+        divided = (self.fold != self.fold[first][group]).any(axis=1)
+        if divided.any():
+            raise InputError(
+                f"the fold plan divides group {table.group[int(np.argmax(divided))]!r} of "
+                f"{table.name} between folds: draw it anew with plan_folds"
             )
 
     def save(self, path: str | Path) -> None:

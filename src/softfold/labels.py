@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -66,6 +68,16 @@ class Images(Sequence):
     def path(self, i: int) -> Path | None:
         """The file of image i, None where it came as bytes."""
         return None if self._paths is None else Path(self._paths[i])
+
+    def mark(self, i: int) -> bytes:
+        """What tells image i from others without reading its file."""
+        if self._encoded is not None:
+            return hashlib.sha256(self._encoded[i]).digest()
+        path = self.path(i)
+        assert path is not None
+        found = path.stat() if path.exists() else None
+        stamp = None if found is None else (found.st_size, found.st_mtime_ns)
+        return f"{path.absolute()}:{stamp}".encode()
 
     def take(self, rows: np.ndarray) -> Images:
         """The images of the rows given as integers or as a mask."""
@@ -169,6 +181,24 @@ class LabelTable:
     def holdout(self) -> LabelTable:
         """The items that no cross-fit and no soft label touches."""
         return self.take(np.flatnonzero(self.valid))
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of keys, class names and the items themselves, but of no labels.
+
+        Image files count by path, size and time of change, everything else by content.
+        """
+        digest = hashlib.sha256(json.dumps([list(self.vocab), *map(str, self.item)]).encode())
+        if isinstance(self.data, Images):
+            for i in range(len(self.data)):
+                digest.update(self.data.mark(i))
+        elif isinstance(self.data, pd.DataFrame):
+            text = self.data.astype({c: str for c in self.data if self.data[c].dtype == object})
+            digest.update(json.dumps([str(c) for c in text]).encode())
+            digest.update(pd.util.hash_pandas_object(text, index=False).to_numpy())
+        elif self.data is not None:
+            digest.update(np.ascontiguousarray(self.data))
+        return digest.hexdigest()
 
     def rows_of(self, item: Iterable[str]) -> np.ndarray:
         """(n,) int64 rows of the given keys; an unknown key is an error that names it."""
@@ -361,6 +391,8 @@ def _columns(
         out["group"] = np.where(values.isna(), alone, values.astype(str).to_numpy(dtype=object))
     if path_column is None:
         used = {label_column, valid_column, truth_column, group_column}
+        # labels of other noise rates, as `softfold corrupt` writes them, would give the truth away
+        used |= {c for c in frame.columns if str(c).startswith("noisy_labels_")}
         data = frame.drop(columns=[c for c in frame.columns if c in used])
         if data.shape[1] == 0:
             raise InputError(f"{name}: it has neither a path column (--path) nor feature columns")
