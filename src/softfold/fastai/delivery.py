@@ -89,8 +89,15 @@ def copy_loader(loader: DataLoader, dataset: Any) -> DataLoader:
     if inner is not None:
         twin.dl = copy_loader(inner, dataset)
     twin.dataset = dataset
-    twin.fake_l = copy.copy(loader.fake_l)  # what PyTorch's iterator sees of the loader
-    twin.fake_l.d = twin.fake_l.dataset = twin.fake_l.default = twin
+    face = loader.fake_l  # what PyTorch's iterator sees; made anew as fastai's DistributedDL does
+    twin.fake_l = type(face)(
+        twin,
+        face.pin_memory,
+        face.num_workers,
+        face.timeout,
+        persistent_workers=face.persistent_workers,
+        pin_memory_device=face.pin_memory_device,
+    )
     return twin
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -53,8 +54,8 @@ def frozen_prefix(body: nn.Module, size: int, least: float = 1 / 16) -> list[nn.
     leaves = [m for m in body.modules() if not list(m.children())]
 
     def note(module: nn.Module, _: Any, out: Any) -> None:
-        side = out.shape[-1] if isinstance(out, Tensor) and out.ndim == 4 else 0
-        order.append((module, side))
+        is_map = isinstance(out, Tensor) and out.ndim == 4 and out.shape[-1] == out.shape[-2]
+        order.append((module, out.shape[-1] if is_map else 0))
 
     hooks = [leaf.register_forward_hook(note) for leaf in leaves]
     was_training = body.training
@@ -67,7 +68,7 @@ def frozen_prefix(body: nn.Module, size: int, least: float = 1 / 16) -> list[nn.
             hook.remove()
     prefix = []
     for module, side in order:
-        if side <= size * least:
+        if side <= size * least and side != 1:  # 1: the gate of a squeeze-and-excite block
             break
         prefix.append(module)
     return prefix
@@ -92,3 +93,17 @@ class BodyStatistics(Callback):
         for layer in self.learn.model.body.modules():
             if isinstance(layer, _BatchNorm):
                 layer.eval()
+
+
+class ReportProgress(Callback):
+    """Calls `advance(batches done, all batches)` while a fit goes on."""
+
+    run_valid = False
+
+    def __init__(self, advance: Callable[[int, int], None]) -> None:
+        super().__init__()
+        self.advance = advance
+
+    def after_batch(self) -> None:
+        done = self.learn.epoch * self.learn.n_iter + self.learn.iter + 1
+        self.advance(done, self.learn.n_epoch * self.learn.n_iter)
