@@ -144,31 +144,35 @@ def estimate_noise(labels: np.ndarray, probabilities: np.ndarray, *, seed: int =
 def estimate_from_evidence(
     evidence: Evidence, *, seed: int = 0, start: np.ndarray | None = None
 ) -> NoiseModel:
-    """`estimate_noise` on evidence already gathered; `start`: a further T to begin EM from."""
+    """`estimate_noise` on evidence already gathered.
+
+    start: a T that the predictions were trained through; EM begins there alone, and `clean` is
+        not asked, since such predictions say nothing of it.
+    """
     rng = np.random.default_rng(seed)
     sample, rest = _two_parts(evidence, rng)
     k = evidence.n_classes
-    rate, temperature = _even_start(sample)
-    starts = [symmetric(k, rate), _rows(confident_joint(sample))]
-    if start is not None:
-        starts.append(start)
+    if start is None:
+        rate, temperature = _even_start(sample)
+        starts = [symmetric(k, rate), prepared(confident_joint(sample))]
+    else:
+        temperature = _best_temperature(sample, start, 1.0)
+        starts = [start]
     best: tuple[float, np.ndarray, float, float] | None = None
     for shrink in SHRINKAGES:
         for first in starts[: 1 if np.isinf(shrink) else None]:
             transition, tau = _fit(sample, first, temperature, shrink)
-            score = float(_explain(rest, transition, tau).log_likelihood.mean())
+            score = float(explain(rest, transition, tau).log_likelihood.mean())
             if best is None or score > best[0] + 1e-5:
                 best = (score, transition, tau, shrink)
     _, transition, temperature, shrink = best
-    clean = _seems_clean(rest, transition, temperature)
+    clean = start is None and _seems_clean(rest, transition, temperature)
     if clean:
-        transition = symmetric(k, CLEAN_RATE)
-        temperature = _best_temperature(sample, transition, temperature)
-        final = _explain(evidence, transition, temperature)
+        transition, temperature = almost_none(sample)
     else:
         # The sample may lack classes: T of all items, from where the sample's ended.
         transition, temperature = _fit(evidence, transition, temperature, shrink)
-        final = _explain(evidence, transition, temperature)
+    final = explain(evidence, transition, temperature)
     rate = float(final.suspicion.mean())
     spread = 1.96 * _rate_error(evidence, transition, temperature, shrink, rng)
     joint = final.counts
@@ -184,6 +188,12 @@ def estimate_from_evidence(
     )
 
 
+def almost_none(evidence: Evidence) -> tuple[np.ndarray, float]:
+    """The T of labels that nothing shows wrong, and the temperature that suits it."""
+    transition = symmetric(evidence.n_classes, CLEAN_RATE)
+    return transition, _best_temperature(evidence, transition, 1.0)
+
+
 def _two_parts(evidence: Evidence, rng: np.random.Generator) -> tuple[Evidence, Evidence]:
     """Two disjoint random parts, at most `SAMPLE` items each: one to fit, one to choose by."""
     order = rng.permutation(len(evidence))[: 2 * SAMPLE]
@@ -191,7 +201,8 @@ def _two_parts(evidence: Evidence, rng: np.random.Generator) -> tuple[Evidence, 
     return evidence.take(np.sort(order[:half])), evidence.take(np.sort(order[-half:]))
 
 
-def _explain(evidence: Evidence, transition: np.ndarray, temperature: float) -> Expected:
+def explain(evidence: Evidence, transition: np.ndarray, temperature: float) -> Expected:
+    """One E-step at this temperature: expected counts, log likelihoods, suspicions."""
     return expect(evidence, *evidence.at(temperature), transition)
 
 
@@ -226,7 +237,7 @@ def _best_temperature(evidence: Evidence, transition: np.ndarray, near: float) -
         evidence = evidence.take(np.linspace(0, len(evidence) - 1, SAMPLE).astype(int))
 
     def loss(log_t: float) -> float:
-        return -float(_explain(evidence, transition, np.exp(log_t)).log_likelihood.mean())
+        return -float(explain(evidence, transition, np.exp(log_t)).log_likelihood.mean())
 
     low, high = np.log(TEMPERATURES[0]), np.log(TEMPERATURES[1])
     a, b = max(low, np.log(near) - 0.8), min(high, np.log(near) + 0.8)
@@ -255,12 +266,12 @@ def _even_start(evidence: Evidence) -> tuple[float, float]:
             break
         transition = symmetric(k, rate)
         temperature = _best_temperature(evidence, transition, temperature)
-        score = float(_explain(evidence, transition, temperature).log_likelihood.mean())
+        score = float(explain(evidence, transition, temperature).log_likelihood.mean())
         best = max(best, (score, rate, temperature))
     return best[1], best[2]
 
 
-def _rows(counts: np.ndarray) -> np.ndarray:
+def prepared(counts: np.ndarray) -> np.ndarray:
     """Counts as a transition matrix that EM can move: no zeros, and no empty rows."""
     k = len(counts)
     counts = counts + symmetric(k, 0.1) * max(1.0, 0.02 * counts.sum() / k)
@@ -269,10 +280,8 @@ def _rows(counts: np.ndarray) -> np.ndarray:
 
 def _seems_clean(evidence: Evidence, transition: np.ndarray, temperature: float) -> bool:
     """T does not beat almost no noise by more than a standard error, on items it did not see."""
-    none = symmetric(evidence.n_classes, CLEAN_RATE)
-    own = _best_temperature(evidence, none, 1.0)
-    with_noise = _explain(evidence, transition, temperature).log_likelihood
-    without = _explain(evidence, none, own).log_likelihood
+    with_noise = explain(evidence, transition, temperature).log_likelihood
+    without = explain(evidence, *almost_none(evidence)).log_likelihood
     gain = with_noise - without
     return bool(gain.mean() <= gain.std() / np.sqrt(len(gain)))
 

@@ -8,8 +8,10 @@ cross-fitted, and none of their labels.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,8 @@ class Probe:
         self._known: dict[Any, int] = {}
         self._images: Images | None = None
         self._features: np.ndarray | None = None
-        self._design: tuple[tuple[int, ...], Any, Design] | None = None
+        self._design: tuple[Any, Any, Design] | None = None
+        self._solver: tuple[Any, FoldSolver] | None = None
         self.chosen_strength: float | None = None
         """Strength of the last fit."""
 
@@ -92,23 +95,24 @@ class Probe:
         targets: float32 (n, K), one-hot or soft; noise: T (K, K) to train through.
         """
         targets = np.asarray(targets)
-        design, goal = self._designed(table), Targets(targets, noise)
-        everything = torch.ones(len(table), 1)
-        if self.strength is not None:
-            self.chosen_strength, start = self.strength, None
-        else:
-            part = _inner_folds(targets.argmax(axis=1), table.group, seed)
-            folds = [(np.flatnonzero(part != f), np.flatnonzero(part == f)) for f in range(5)]
-            self.chosen_strength, _, weights = _path(design, goal, folds)
-            start = weights.mean(dim=0, keepdim=True)
-        solved = solve(design, goal, everything, self.chosen_strength, start=start)[0]
+        design = self._designed(table)
+        part = _inner_folds(targets.argmax(axis=1), table.group, seed)
+        folds = [(np.flatnonzero(part != f), np.flatnonzero(part == f)) for f in range(INNER_FOLDS)]
+        inner = self._solved(FoldSolver(design, targets, folds), noise)
+        solved = solve(
+            design,
+            Targets(targets, noise),
+            torch.ones(len(table), 1),
+            inner.strength,
+            start=inner.weights.mean(dim=0, keepdim=True),
+        )[0]
         weight, bias = design.original(solved)
         return ProbeModel(
             weight=weight.numpy(),
             bias=bias.numpy(),
             vocab=table.vocab,
             features=self._feature_settings(table),
-            strength=self.chosen_strength,
+            strength=inner.strength,
             source=self,
         )
 
@@ -126,10 +130,20 @@ class Probe:
         One strength serves all folds, the one that makes the targets of held-out rows likeliest.
         Nothing here is random.
         """
-        design, goal = self._designed(table), Targets(np.asarray(targets), noise)
-        strengths = None if self.strength is None else [self.strength]
-        self.chosen_strength, logits, _ = _path(design, goal, folds, strengths)
-        return [torch.softmax(z, dim=1).numpy() for z in logits]
+        targets = np.asarray(targets)
+        mark = (self._mark(table), _digest(targets, *(rows for fold in folds for rows in fold)))
+        if self._solver is None or self._solver[0] != mark:
+            self._solver = (mark, FoldSolver(self._designed(table), targets, folds))
+        solved = self._solved(self._solver[1], noise)
+        return [torch.softmax(z, dim=1).numpy() for z in solved.logits]
+
+    def _solved(self, solver: FoldSolver, noise: np.ndarray | None) -> Solved:
+        if noise is None:
+            solved = solver.plain(self.strength)
+        else:
+            solved = solver.through(noise, self.strength)
+        self.chosen_strength = solved.strength
+        return solved
 
     def features(self, table: LabelTable) -> np.ndarray:
         """Features (N, D) of the items, row i of `table.item[i]`."""
@@ -157,10 +171,14 @@ class Probe:
         """The features ready for the solver; kept for the next call on the same items."""
         if len(table) == 0:
             raise InputError(f"{table.name}: no items to train on")
-        mark = tuple(_keys(table.data)) if isinstance(table.data, Images) else (id(table.data),)
+        mark = self._mark(table)
         if self._design is None or self._design[0] != mark:
             self._design = (mark, table.data, Design.of(self.features(table)))
         return self._design[2]
+
+    @staticmethod
+    def _mark(table: LabelTable) -> tuple[Any, ...]:
+        return tuple(_keys(table.data)) if isinstance(table.data, Images) else (id(table.data),)
 
 
 class ProbeModel:
@@ -281,6 +299,14 @@ def _keys(images: Images) -> list[Any]:
     return keys
 
 
+def _digest(*arrays: np.ndarray) -> bytes:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(str((array.shape, array.dtype)).encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.digest()
+
+
 def _inner_folds(labels: np.ndarray, group: np.ndarray | None, seed: int) -> np.ndarray:
     """Fold 0..4 of each row, by label; rows of one group stay together."""
     rng = np.random.default_rng(seed)
@@ -294,44 +320,76 @@ def _inner_folds(labels: np.ndarray, group: np.ndarray | None, seed: int) -> np.
     return part
 
 
-def _path(
-    design: Design,
-    targets: Targets,
-    folds: Sequence[Fold],
-    strengths: Sequence[float] | None = None,
-) -> tuple[float, list[torch.Tensor], torch.Tensor]:
-    """The best strength, its held-out logits by fold, and its weights by fold.
-
-    Strengths are solved from the strongest on, each from the last one's weights, until the
-    held-out loss has not fallen for `PATIENCE` of them; then the two beside the best are tried.
+@dataclass(frozen=True)
+class Solved:
+    """All folds at one strength. loss: mean over held-out rows; logits (n, K) and weights
+    (d + 1, K) by fold.
     """
-    row_weights = torch.zeros(len(design.z), len(folds))
-    held = [torch.from_numpy(predict) for _, predict in folds]
-    for f, (train, _) in enumerate(folds):
-        row_weights[torch.from_numpy(train), f] = 1
 
-    def attempt(strength: float, start: torch.Tensor | None) -> tuple[float, Any, Any]:
-        weights = solve(design, targets, row_weights, strength, start=start)
-        logits = [design.z[rows] @ weights[f] for f, rows in enumerate(held)]
-        return held_out_loss(targets, held, logits), logits, weights
+    strength: float
+    loss: float
+    logits: list[torch.Tensor]
+    weights: torch.Tensor
 
-    tried: dict[float, tuple[float, Any, Any]] = {}
-    best, weights = None, None
-    for strength in STRENGTHS if strengths is None else strengths:
-        tried[strength] = attempt(strength, weights)
-        weights = tried[strength][2]
-        if best is None or tried[strength][0] < tried[best][0]:
-            best = strength
-        losers = [s for s in tried if s not in (best, strength)]
-        for s in losers:
-            tried[s] = (tried[s][0], None, None)
-        if len([s for s in tried if s < best]) >= PATIENCE:
-            break
-    if strengths is None:
-        for strength in (best * 10**0.25, best * 10**-0.25):
-            tried[strength] = attempt(strength, tried[best][2])
-        best = min(tried, key=lambda s: tried[s][0])
-    return best, tried[best][1], tried[best][2]
+
+class FoldSolver:
+    """Softmax regressions of all folds of one plan, at any strength.
+
+    Without noise, strengths are solved from the strongest on, each from the last one's weights,
+    until the held-out loss has not fallen for `PATIENCE` of them. Through a transition matrix the
+    problem has several minima: it begins at the plain solution, whose classes are the right ones
+    as long as most labels are, and walks from its strength both ways.
+    """
+
+    def __init__(self, design: Design, targets: np.ndarray, folds: Sequence[Fold]) -> None:
+        self.design, self.targets = design, targets
+        self.held = [torch.from_numpy(predict) for _, predict in folds]
+        self.row_weights = torch.zeros(len(design.z), len(folds))
+        for f, (train, _) in enumerate(folds):
+            self.row_weights[torch.from_numpy(train), f] = 1
+        self._plain: Solved | None = None
+
+    def plain(self, strength: float | None = None) -> Solved:
+        """Trained on the targets as they are, at the strength of the least held-out loss."""
+        goal = Targets(self.targets)
+        if strength is not None:
+            return self.at(goal, strength, None)
+        if self._plain is None:
+            best, last, worse = None, None, 0
+            for candidate in STRENGTHS:
+                last = self.at(goal, candidate, None if last is None else last.weights)
+                if best is None or last.loss < best.loss:
+                    best, worse = last, 0
+                else:
+                    worse += 1
+                if worse == PATIENCE:
+                    break
+            self._plain = self._refined(goal, best)
+        return self._plain
+
+    def through(self, noise: np.ndarray, strength: float | None = None) -> Solved:
+        """Trained through the transition matrix `noise` (K, K)."""
+        goal, start = Targets(self.targets, noise), self.plain(strength)
+        if strength is not None:
+            return self.at(goal, strength, start.weights)
+        best = self.at(goal, start.strength, start.weights)
+        for factor in (10**0.5, 10**-0.5):
+            while STRENGTHS[-1] <= best.strength * factor <= 2 * STRENGTHS[0]:
+                beside = self.at(goal, best.strength * factor, best.weights)
+                if beside.loss >= best.loss:
+                    break
+                best = beside
+        return self._refined(goal, best)
+
+    def at(self, goal: Targets, strength: float, start: torch.Tensor | None) -> Solved:
+        """All folds at one strength."""
+        weights = solve(self.design, goal, self.row_weights, strength, start=start)
+        logits = [self.design.z[rows] @ weights[f] for f, rows in enumerate(self.held)]
+        return Solved(strength, held_out_loss(goal, self.held, logits), logits, weights)
+
+    def _refined(self, goal: Targets, best: Solved) -> Solved:
+        beside = [self.at(goal, best.strength * 10**e, best.weights) for e in (0.25, -0.25)]
+        return min([best, *beside], key=lambda solved: solved.loss)
 
 
 def held_out_loss(

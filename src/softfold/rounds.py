@@ -1,0 +1,184 @@
+"""Cross-fits that know the noise: models trained through T, and T estimated from what they say.
+
+Rows are predicted by models that did not see them in every round. What passes from one fold to
+another is T, its temperature and the strength of the penalty: some numbers that all items share.
+`docs/method.md` says what that leaves, measured against a nested cross-fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softfold.crossfit import cross_fit
+from softfold.evidence import Evidence, confident_joint, gather
+from softfold.folds import FoldPlan, plan_folds
+from softfold.labels import LabelTable
+from softfold.noise import (
+    FLOOR,
+    NoiseModel,
+    almost_none,
+    estimate_from_evidence,
+    explain,
+    prepared,
+)
+from softfold.oof import OutOfFold
+from softfold.trainers import Trainer, create_trainer
+
+MAX_ROUNDS = 4
+SAME_START = 0.02
+"""Starts for T whose rows differ by less (mean of absolute differences) are one."""
+
+
+@dataclass(frozen=True)
+class NoiseAware:
+    """What `noise_aware_cross_fit` made.
+
+    oof:    predictions of the true class, p(k | x), before `noise.temperature`
+    noise:  the noise model that belongs to them
+    plain:  out-of-fold predictions of the given labels, from the first cross-fit
+    rounds: one entry a cross-fit: start, log_likelihood (mean of log p(given | x)), rate
+    """
+
+    oof: OutOfFold
+    noise: NoiseModel
+    plain: OutOfFold
+    rounds: list[dict[str, Any]]
+
+
+def noise_aware_cross_fit(
+    table: LabelTable,
+    trainer: str | Trainer = "probe",
+    plan: FoldPlan | None = None,
+    *,
+    n_folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+    max_rounds: int = MAX_ROUNDS,
+    out: str | Path | None = None,
+    engine: str = "local",
+    progress: Callable[[int, int], None] | None = None,
+) -> NoiseAware:
+    """Out-of-fold predictions of the truth, and the noise model, from given labels alone.
+
+    First a plain cross-fit. From it two transition matrices, by EM and by the confident joint;
+    models are trained through each (forward correction, Patrini et al. 2017), T and temperature
+    are estimated again by EM on their out-of-fold predictions, and the likelier goes on: rounds
+    follow as long as the out-of-fold likelihood of the given labels grows by more than its
+    standard error. Where no T beats almost no noise by that much, the plain predictions stay and
+    `noise.clean` is set.
+
+    A trainer that cannot train through T (`supports_noise`) is run once; the rounds then train
+    softmax regressions on the logarithms of its out-of-fold predictions, in the same folds.
+
+    Args are those of `cross_fit`. `out`: each cross-fit keeps its finished folds in a folder of
+    its own there.
+    """
+    table = table.train if table.valid.any() else table
+    trainer = create_trainer(trainer)
+    plan = plan or plan_folds(table, n_folds, repeats=repeats, seed=seed)
+
+    def once(name: str, noise: np.ndarray | None = None) -> OutOfFold:
+        folder = None if out is None else Path(out) / name
+        return cross_fit(
+            table,
+            trainer,
+            plan,
+            seed=seed,
+            noise=noise,
+            out=folder,
+            engine=engine,
+            progress=progress,
+        )
+
+    plain = once("plain")
+    if not getattr(trainer, "supports_noise", False):
+        table = replace(table, data=_centred_logs(plain.probabilities))
+        trainer = create_trainer("probe")
+    evidence = gather(table.given, plain.probabilities)
+    first = estimate_from_evidence(evidence, seed=seed)
+    transition, temperature = almost_none(evidence)
+    level = explain(evidence, transition, temperature).log_likelihood
+    rounds = [
+        {"start": "plain", "log_likelihood": float(level.mean()), "rate": first.rate, "kept": True}
+    ]
+    best: _Round | None = None
+    for name, start in _starts(evidence, first):
+        made = _round(once, f"round-1-{name}", table, start, seed)
+        rounds.append(made.entry)
+        if best is None or made.level.mean() > best.level.mean():
+            best = made
+    for number in range(2, max_rounds + 1):
+        made = _round(once, f"round-{number}", table, best.noise.transition, seed)
+        rounds.append(made.entry)
+        if not _beats(made.level, best.level):
+            break
+        best = made
+    if not _beats(best.level, level):
+        return NoiseAware(plain, _as_clean(evidence, first, seed), plain, rounds)
+    best.entry["kept"] = True
+    return NoiseAware(best.oof, best.noise, plain, rounds)
+
+
+@dataclass(frozen=True)
+class _Round:
+    """A cross-fit through T, the T estimated from it, and log p(given | x) of each item (N,)."""
+
+    oof: OutOfFold
+    noise: NoiseModel
+    level: np.ndarray
+    entry: dict[str, Any]
+
+
+def _round(
+    once: Callable[..., OutOfFold], name: str, table: LabelTable, start: np.ndarray, seed: int
+) -> _Round:
+    oof = once(name, start)
+    evidence = gather(table.given, oof.probabilities)
+    noise = estimate_from_evidence(evidence, seed=seed, start=start)
+    level = explain(evidence, noise.transition, noise.temperature).log_likelihood
+    entry = {"start": name, "log_likelihood": noise.log_likelihood, "rate": noise.rate}
+    return _Round(oof, noise, level, entry | {"kept": False})
+
+
+def _starts(evidence: Evidence, first: NoiseModel) -> list[tuple[str, np.ndarray]]:
+    """Transition matrices to begin with, those that are much the same only once."""
+    starts = [("joint", prepared(confident_joint(evidence)))]
+    gap = np.abs(starts[0][1] - first.transition).sum(axis=1).mean()
+    if gap >= SAME_START:
+        starts.append(("em", first.transition))
+    return starts
+
+
+def _beats(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Whether the mean of (N,) `ours` is above that of `theirs` by more than a standard error."""
+    gain = ours - theirs
+    return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
+
+
+def _as_clean(evidence: Evidence, first: NoiseModel, seed: int) -> NoiseModel:
+    """The noise model of plain predictions whose given labels nothing shows wrong."""
+    transition, temperature = almost_none(evidence)
+    final = explain(evidence, transition, temperature)
+    rate = float(final.suspicion.mean())
+    return replace(
+        first,
+        transition=transition,
+        temperature=temperature,
+        rate=rate,
+        rate_interval=(0.0, max(rate, first.rate_interval[1])),
+        clean=True,
+        joint=final.counts,
+        prior=final.counts.sum(axis=1) / final.counts.sum(),
+        log_likelihood=float(final.log_likelihood.mean()),
+    )
+
+
+def _centred_logs(probabilities: np.ndarray) -> np.ndarray:
+    """Log probabilities, each row's mean taken off: features (N, K) float32."""
+    logs = np.log(np.maximum(probabilities, FLOOR)).astype(np.float32)
+    return logs - logs.mean(axis=1, keepdims=True)
