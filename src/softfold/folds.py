@@ -122,6 +122,12 @@ def plan_folds(
             f"{counts[small[0]]}: use fewer folds (--folds) or leave the class out"
         )
     group = merge_groups(table.group, groups, n=len(table))
+    n_groups = len(np.unique(group))
+    if n_groups < n_folds:
+        raise InputError(
+            f"{table.name}: {count_of(n_groups, 'group is', 'groups are')} too few for {n_folds} "
+            "folds, since a group stays in one fold: use fewer folds (--folds)"
+        )
     fold = np.empty((len(table), repeats), dtype=np.int16)
     for r in range(repeats):
         fold[:, r] = _draw(table.given, group, n_folds, np.random.default_rng([seed, r]))
