@@ -217,14 +217,15 @@ def _read_predictions(path: Path, table: LabelTable) -> np.ndarray:
         frame = frame.iloc[rows]
     names = {str(column): column for column in frame.columns}
     if all(name in names for name in table.vocab):
-        return frame[[names[name] for name in table.vocab]].to_numpy(np.float64)
+        numbers = frame[[names[name] for name in table.vocab]]
+        return np.ascontiguousarray(numbers.to_numpy(np.float64))
     numbers = frame.select_dtypes("number")
     if numbers.shape[1] != table.n_classes:
         raise InputError(
             f"{path}: it has {numbers.shape[1]:,} columns of numbers, {table.name} has "
             f"{table.n_classes:,} classes; name the columns by class"
         )
-    return numbers.to_numpy(np.float64)
+    return np.ascontiguousarray(numbers.to_numpy(np.float64))
 
 
 def _fit(text: str, width: int) -> str:

@@ -188,7 +188,8 @@ def comparison(run: RunData, looks: Looks) -> Section | None:
         ),
     ]
     if against:
-        parts.append(el("p", f"Accuracy is against the {against} labels of the hold-out.", cls="note"))
+        words = f"Accuracy is against the {against} labels of the hold-out."
+        parts.append(el("p", words, cls="note"))
     notes = run.config.get("notes") or []
     if notes:
         parts.append(

@@ -172,6 +172,7 @@ def _routes(desk: Desk, reviewer: str) -> FastHTML:
         return Response(text, media_type="text/csv; charset=utf-8", headers=place)
 
     app.add_exception_handler(InputError, _explain)
+    app.add_exception_handler(RecursionError, _explain)  # a body of brackets only
     return app
 
 
