@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command; bad input is one clear line and exit status 2."""
+    # before torch starts its threads: see softfold.runtime.before_torch
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import typer
 

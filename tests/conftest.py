@@ -1,0 +1,5 @@
+"""What all tests share."""
+
+from softfold.runtime import before_torch
+
+before_torch()
