@@ -55,8 +55,7 @@ def cross_fit(
     table = table.train if table.valid.any() else table
     trainer = create_trainer(trainer)
     if plan is None:
-        copies = _exact_copies(table)
-        plan = plan_folds(table, n_folds, repeats=repeats, seed=seed, groups=copies)
+        plan = draw_plan(table, n_folds, repeats=repeats, seed=seed)
     plan.check(table)
     targets = one_hot(table.given, table.n_classes) if targets is None else np.asarray(targets)
     if targets.shape != (len(table), table.n_classes):
@@ -73,13 +72,15 @@ def cross_fit(
     return _run(table, trainer, plan, targets, noise, seed, store, engine, progress)
 
 
-def _exact_copies(table: LabelTable) -> np.ndarray | None:
-    """(N,) groups of images with the same pixels; None for items of other kinds."""
-    if not isinstance(table.data, Images):
-        return None
-    from softfold.images import exact_copies
+def draw_plan(table: LabelTable, n_folds: int, *, repeats: int = 1, seed: int = 0) -> FoldPlan:
+    """A fold plan of a table's training items that keeps images with the same pixels together."""
+    table = table.train if table.valid.any() else table
+    copies = None
+    if isinstance(table.data, Images):
+        from softfold.images import exact_copies
 
-    return exact_copies(table.data)
+        copies = exact_copies(table.data)
+    return plan_folds(table, n_folds, repeats=repeats, seed=seed, groups=copies)
 
 
 def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) -> OutOfFold:

@@ -102,7 +102,9 @@ class Job:
         if self.settings.strategy in NOISE_AWARE:
             from softfold.rounds import noise_aware_cross_fit
 
-            made = noise_aware_cross_fit(train, self.oof_trainer, plan, seed=seed, out=folder)
+            made = noise_aware_cross_fit(
+                train, self.oof_trainer, plan, seed=seed, out=folder, engine=self.settings.engine
+            )
             return made.oof, made.noise
         oof = cross_fit(
             train, self.oof_trainer, plan, seed=seed, out=folder, engine=self.settings.engine

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from softfold.crossfit import cross_fit
+from softfold.crossfit import cross_fit, draw_plan
 from softfold.evidence import Evidence, confident_joint, gather
-from softfold.folds import FoldPlan, plan_folds
+from softfold.folds import FoldPlan
 from softfold.labels import LabelTable
 from softfold.noise import (
     FLOOR,
@@ -80,7 +80,7 @@ def noise_aware_cross_fit(
     """
     table = table.train if table.valid.any() else table
     trainer = create_trainer(trainer)
-    plan = plan or plan_folds(table, n_folds, repeats=repeats, seed=seed)
+    plan = plan or draw_plan(table, n_folds, repeats=repeats, seed=seed)
 
     def once(name: str, noise: np.ndarray | None = None) -> OutOfFold:
         folder = None if out is None else Path(out) / name
