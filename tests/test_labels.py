@@ -183,6 +183,13 @@ def test_other_noisy_labels_are_no_features():
     assert list(table.data) == ["x"]
 
 
+def test_a_second_column_of_labels_is_no_feature():
+    frame = pd.DataFrame({"x": range(4), "first": list("abab"), "second": list("aabb")})
+    with pytest.warns(UserWarning, match="column 'first' holds the class names"):
+        table = read_table(frame, label="second")
+    assert list(table.data) == ["x"]
+
+
 def test_keys_are_unique_and_lengths_agree():
     keys = np.array(["a", "a"], dtype=object)
     with pytest.raises(InputError, match="keys must be unique; 'a' is repeated"):
@@ -206,11 +213,11 @@ def test_texts_are_known_by_their_blanks():
 
 
 def test_fingerprint_changes_with_the_items_not_with_the_labels(folder):
-    frame = pd.DataFrame({"x": [1.0, 2.0, None], "w": ["a", None, "b"], "label": list("aab")})
+    frame = pd.DataFrame({"x": [1.0, 2.0, None], "w": ["u", None, "v"], "label": list("aab")})
     one = read_table(frame)
     assert one.fingerprint == read_table(frame.assign(label=list("abb"))).fingerprint
     assert one.fingerprint != read_table(frame.assign(x=[1.0, 2.5, None])).fingerprint
-    assert one.fingerprint != read_table(frame.assign(w=["a", "c", "b"])).fingerprint
+    assert one.fingerprint != read_table(frame.assign(w=["u", "c", "v"])).fingerprint
     images = read_table(folder)
     before = images.fingerprint
     assert before == read_table(folder).fingerprint

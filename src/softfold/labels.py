@@ -393,6 +393,7 @@ def _columns(
         used = {label_column, valid_column, truth_column, group_column}
         # labels of other noise rates, as `softfold corrupt` writes them, would give the truth away
         used |= {c for c in frame.columns if str(c).startswith("noisy_labels_")}
+        used |= _other_labels(frame.drop(columns=list(used - {None})), given, name)
         data = frame.drop(columns=[c for c in frame.columns if c in used])
         if data.shape[1] == 0:
             raise InputError(f"{name}: it has neither a path column (--path) nor feature columns")
@@ -433,6 +434,20 @@ def image_column(
         return keys, Images(encoded=[bytes(v) for v in values])
     keys = np.array([str(v) for v in values], dtype=object)
     return keys, Images(keys if base is None else [str(base / k) for k in keys])
+
+
+def _other_labels(features: pd.DataFrame, given: np.ndarray, name: str) -> set[Any]:
+    """Columns of words that are exactly the class names: labels, which as features would tell."""
+    classes = set(given)
+    words = [c for c in features.columns if not pd.api.types.is_numeric_dtype(features[c])]
+    found = {c for c in words if set(features[c].dropna().astype(str).unique()) == classes}
+    for column in sorted(map(str, found)):
+        warnings.warn(
+            f"{name}: column {column!r} holds the class names; it is taken for labels and left out "
+            "of the features",
+            stacklevel=2,
+        )
+    return found
 
 
 def _drop_repeats(

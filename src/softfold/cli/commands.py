@@ -197,7 +197,9 @@ def train(
         run, quiet=quiet, **_given(locals(), "trainer arch weights size epochs device")
     )
     job.train(soft)
-    print(f"{Path(run) / 'model.safetensors'}: next: softfold predict {run} IMAGES")
+    kept = job.run.has("model.safetensors")
+    made = Path(run) / "model.safetensors" if kept else "trained (predict fits it again)"
+    print(f"{made}: next: softfold predict {run} ITEMS")
 
 
 @app.command()
