@@ -154,16 +154,19 @@ function together(index) {
 
 // ---- lists and filters -------------------------------------------------------------------
 
+let turn = 0;   // of several lists asked for in a hurry only the last one counts
 async function list(keep = null) {
+  const mine = ++turn;
   const values = {};
   for (const field of FIELDS) {
     const input = $(field);
     const value = input.type === "checkbox" ? (input.checked ? "1" : "") : input.value;
-    if (value) values[field] = field === "least" ? Number(value) / 100 : value;
+    if (value && value !== "any" && value !== "0") values[field] = field === "least" ? Number(value) / 100 : value;
   }
   const query = new URLSearchParams(values);
   history.replaceState(null, "", query.size ? `?${query}` : "/");
   const found = await get("/api/list", values);
+  if (mine !== turn) return;
   ({ rows, total, groups } = found);
   place = new Map(rows.map((row, index) => [row, index]));
   chosen.clear();
