@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -21,6 +23,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit("softfold: typer is not installed: pip install 'softfold[cli]'")
     from softfold.errors import InputError
 
+    warnings.showwarning = _show_warning
     try:
         sys.exit(app(args=arguments, prog_name="softfold", standalone_mode=False))
     except InputError as error:
@@ -40,6 +43,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             sys.exit(2)
         asked = "softfold" if context is None else context.command_path
         _refuse(f"{line.rstrip('.')} (see {asked} --help)")
+
+
+def _show_warning(message: Any, category: Any, filename: str, *rest: Any, **more: Any) -> None:
+    """softfold's own warnings as one line; libraries' notes to their developers not at all."""
+    if Path(filename).is_relative_to(Path(__file__).parents[1]):
+        print(f"softfold: {' '.join(str(message).split())}", file=sys.stderr)
+    elif not issubclass(category, (DeprecationWarning, FutureWarning)):
+        print(f"{Path(filename).name}: {message}", file=sys.stderr)
 
 
 def _refuse(line: str) -> NoReturn:
