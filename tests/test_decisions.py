@@ -12,7 +12,6 @@ from softfold.decisions import (
     DecisionLog,
     agreement,
     apply_decisions,
-    confirm_targets,
     measured_precision,
     read_decisions,
     replay,
@@ -150,14 +149,6 @@ def test_a_class_that_the_table_does_not_have_is_refused_by_name():
     frame = pd.DataFrame({"item": ["i0"], "state": ["confirmed"], "label": ["wolf"]})
     with pytest.raises(InputError, match="first is 'wolf'"):
         apply_decisions(table(), frame)
-
-
-def test_a_confirmed_item_gets_a_hard_final_target(log, tmp_path):
-    log.append([row("ann", "s1", "i1", "class", "fox"), row("ann", "s2", "i0", "unsure")])
-    soft = np.full((2, 3), 1 / 3, dtype=np.float32)
-    hard = confirm_targets(soft, ["i1", "i0"], ("cat", "dog", "fox"), tmp_path)
-    assert hard.tolist()[0] == [0, 0, 1]
-    assert np.allclose(hard[1], 1 / 3) and np.allclose(soft, 1 / 3)
 
 
 def test_precision_counts_confirmed_items_only(log, tmp_path):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from softfold.arrays import one_hot
 from softfold.errors import InputError, count_of
 from softfold.labels import LabelTable
 
@@ -266,28 +265,6 @@ def apply_decisions(table: LabelTable, decisions: str | Path | pd.DataFrame) -> 
     keep |= table.valid
     changed = replace(table, given=np.where(table.valid, table.given, given))
     return changed.take(np.flatnonzero(keep))
-
-
-def confirm_targets(
-    targets: np.ndarray,
-    item: Sequence[str],
-    vocab: Sequence[str],
-    decisions: str | Path | pd.DataFrame,
-) -> np.ndarray:
-    """Soft labels (n, K) with a hard, final one for every item whose label people confirmed.
-
-    Args:
-        targets: float32 (n, K), rows in the order of `item`, columns in that of `vocab`.
-        decisions: see `read_decisions`; decisions about other items are ignored.
-    """
-    frame = read_decisions(decisions)
-    frame = frame[frame["state"] == "confirmed"]
-    rows = pd.Index(np.asarray(item, dtype=object)).get_indexer(pd.Index(frame["item"]))
-    codes = pd.Index(list(vocab)).get_indexer(pd.Index(frame["label"].astype(str)))
-    use = (rows >= 0) & (codes >= 0)
-    out = np.array(targets, dtype=np.float32)
-    out[rows[use]] = one_hot(codes[use], len(vocab))
-    return out
 
 
 def _matched(table: LabelTable, frame: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
