@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,12 @@ import torch
 
 from softfold.errors import InputError, count_of, require
 from softfold.labels import Images, LabelTable
+from softfold.trainers.fold_solver import Fold, FoldSolver, Solved
 from softfold.trainers.softmax_regression import Design, Targets, solve
 
-STRENGTHS = tuple(float(10 ** (e / 2)) for e in range(3, -10, -1))
-"""The path of strengths, strongest first: 31.6 down to 0.00003."""
-
 INNER_FOLDS = 5
-PATIENCE = 2
-
-Fold = tuple[np.ndarray, np.ndarray]
+LARGE, LARGE_FOLDS = 5000, 3
+"""With so many items, fewer inner folds choose the strength as well, in half the time."""
 
 
 class Probe:
@@ -106,7 +102,7 @@ class Probe:
             inner.strength,
             start=inner.weights.mean(dim=0, keepdim=True),
         )[0]
-        weight, bias = design.original(solved)
+        weight, bias = design.original(solved / inner.temperature)
         return ProbeModel(
             weight=weight.numpy(),
             bias=bias.numpy(),
@@ -308,100 +304,14 @@ def _digest(*arrays: np.ndarray) -> bytes:
 
 
 def _inner_folds(labels: np.ndarray, group: np.ndarray | None, seed: int) -> np.ndarray:
-    """Fold 0..4 of each row, by label; rows of one group stay together."""
+    """Inner fold of each row, by label; rows of one group stay together."""
     rng = np.random.default_rng(seed)
+    n_folds = INNER_FOLDS if len(labels) < LARGE else LARGE_FOLDS
     if group is not None:
         names, index = np.unique(group.astype(str), return_inverse=True)
-        return (rng.permutation(len(names)) % INNER_FOLDS)[index]
+        return (rng.permutation(len(names)) % n_folds)[index]
     order = rng.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     part = np.empty(len(labels), np.int64)
-    part[order] = np.arange(len(labels)) % INNER_FOLDS
+    part[order] = np.arange(len(labels)) % n_folds
     return part
-
-
-@dataclass(frozen=True)
-class Solved:
-    """All folds at one strength. loss: mean over held-out rows; logits (n, K) and weights
-    (d + 1, K) by fold.
-    """
-
-    strength: float
-    loss: float
-    logits: list[torch.Tensor]
-    weights: torch.Tensor
-
-
-class FoldSolver:
-    """Softmax regressions of all folds of one plan, at any strength.
-
-    Without noise, strengths are solved from the strongest on, each from the last one's weights,
-    until the held-out loss has not fallen for `PATIENCE` of them. Through a transition matrix the
-    problem has several minima: it begins at the plain solution, whose classes are the right ones
-    as long as most labels are, and walks from its strength both ways.
-    """
-
-    def __init__(self, design: Design, targets: np.ndarray, folds: Sequence[Fold]) -> None:
-        self.design, self.targets = design, targets
-        self.held = [torch.from_numpy(predict) for _, predict in folds]
-        self.row_weights = torch.zeros(len(design.z), len(folds))
-        for f, (train, _) in enumerate(folds):
-            self.row_weights[torch.from_numpy(train), f] = 1
-        self._plain: Solved | None = None
-
-    def plain(self, strength: float | None = None) -> Solved:
-        """Trained on the targets as they are, at the strength of the least held-out loss."""
-        goal = Targets(self.targets)
-        if strength is not None:
-            return self.at(goal, strength, None)
-        if self._plain is None:
-            best, last, worse = None, None, 0
-            for candidate in STRENGTHS:
-                last = self.at(goal, candidate, None if last is None else last.weights)
-                if best is None or last.loss < best.loss:
-                    best, worse = last, 0
-                else:
-                    worse += 1
-                if worse == PATIENCE:
-                    break
-            self._plain = self._refined(goal, best)
-        return self._plain
-
-    def through(self, noise: np.ndarray, strength: float | None = None) -> Solved:
-        """Trained through the transition matrix `noise` (K, K)."""
-        goal, start = Targets(self.targets, noise), self.plain(strength)
-        if strength is not None:
-            return self.at(goal, strength, start.weights)
-        best = self.at(goal, start.strength, start.weights)
-        for factor in (10**0.5, 10**-0.5):
-            while STRENGTHS[-1] <= best.strength * factor <= 2 * STRENGTHS[0]:
-                beside = self.at(goal, best.strength * factor, best.weights)
-                if beside.loss >= best.loss:
-                    break
-                best = beside
-        return self._refined(goal, best)
-
-    def at(self, goal: Targets, strength: float, start: torch.Tensor | None) -> Solved:
-        """All folds at one strength."""
-        weights = solve(self.design, goal, self.row_weights, strength, start=start)
-        logits = [self.design.z[rows] @ weights[f] for f, rows in enumerate(self.held)]
-        return Solved(strength, held_out_loss(goal, self.held, logits), logits, weights)
-
-    def _refined(self, goal: Targets, best: Solved) -> Solved:
-        beside = [self.at(goal, best.strength * 10**e, best.weights) for e in (0.25, -0.25)]
-        return min([best, *beside], key=lambda solved: solved.loss)
-
-
-def held_out_loss(
-    targets: Targets, held: Sequence[torch.Tensor], logits: Sequence[torch.Tensor]
-) -> float:
-    """Mean loss of held-out rows: minus the log likelihood of their (soft) targets."""
-    total, count = 0.0, 0
-    for rows, z in zip(held, logits):
-        part = targets.take(rows)
-        for start in range(0, len(rows), 65536):
-            here = slice(start, start + 65536)
-            logp = torch.log_softmax(z[here], dim=1)[:, None, :]
-            total += float(part.loss(logp, here).sum(dtype=torch.float64))
-        count += len(rows)
-    return total / max(1, count)
