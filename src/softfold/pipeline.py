@@ -78,19 +78,38 @@ class Job:
 
     def crossfit(self, seeds: int) -> None:
         """Out-of-fold predictions and the noise model of each seed."""
+        self._prepare(self.oof_trainer)
         with self.progress.step("crossfit", "out-of-fold predictions") as advance:
-            if hasattr(self.oof_trainer, "prepare"):
-                self.oof_trainer.prepare(self.table)
             for s in range(seeds):
                 oof_file = self.work(s) / "oof.safetensors"
                 if oof_file.exists() and (self.work(s) / "noise.json").exists():
                     OutOfFold.load(oof_file, self.plan(s))
                     continue
                 oof, noise = self._crossfit_once(s)
+                if self.settings.decisions is not None:
+                    from softfold.corrections import learn_noise
+
+                    train, decided = self.table.train, self.settings.decisions
+                    noise = learn_noise(noise, train, oof.probabilities, decided)
                 advance(s + 1, seeds)
                 Run(self.work(s)).write_json("noise.json", noise.to_json())
                 oof.save(oof_file.with_suffix(".part"))
                 oof_file.with_suffix(".part").replace(oof_file)
+        shutil.copyfile(self.work(0) / "oof.safetensors", self.run.path / "oof.safetensors")
+        self.run.write_json("vocab.json", list(self.table.vocab))
+        self.run.write_json("noise.json", self.noise(0).to_json())
+        self.write_items()
+
+    def keep_oof(self, s: int, oof: OutOfFold, noise: NoiseModel) -> None:
+        """Put one seed's out-of-fold predictions and noise model on disk."""
+        self.work(s).mkdir(parents=True, exist_ok=True)
+        Run(self.work(s)).write_json("noise.json", noise.to_json())
+        part = self.work(s) / "oof.part"
+        oof.save(part)
+        part.replace(self.work(s) / "oof.safetensors")
+
+    def write_oof(self) -> None:
+        """The first seed's predictions as the run's: oof, vocab, noise, items."""
         shutil.copyfile(self.work(0) / "oof.safetensors", self.run.path / "oof.safetensors")
         self.run.write_json("vocab.json", list(self.table.vocab))
         self.run.write_json("noise.json", self.noise(0).to_json())
@@ -126,14 +145,27 @@ class Job:
                     threshold=settings.threshold,
                     noise=self.noise(s),
                 )
-                made.append(soft)
+                if settings.decisions is not None:
+                    from softfold.corrections import confirm_soft_labels
+
+                    soft = confirm_soft_labels(soft, settings.decisions)
+                made.append(self._confirmed(soft))
             made[0].save(self.run.path / "soft_labels.safetensors")
         return made
+
+    def _confirmed(self, soft: SoftLabels) -> SoftLabels:
+        """Labels that people confirmed are hard and final."""
+        if self.settings.decisions is None:
+            return soft
+        from softfold.decisions import confirm_targets
+
+        targets = confirm_targets(soft.targets, soft.item, soft.vocab, self.settings.decisions)
+        return replace(soft, targets=targets)
 
     def train(self, soft: SoftLabels) -> None:
         """The soft model of the first seed, to keep."""
         with self.progress.step("train_soft", f"training on soft labels ({self.trainer.name})"):
-            self._prepare()
+            self._prepare(self.trainer)
             fit_once(
                 self.table,
                 soft,
@@ -146,7 +178,7 @@ class Job:
     def compare(self, softs: list[SoftLabels]) -> Comparison:
         """Given against soft labels on the hold-out, all seeds."""
         seeds, out = len(softs), self.run.path / "seeds" / "fits"
-        self._prepare()
+        self._prepare(self.trainer)
         for kind, name in (("baseline", "given"), ("soft", "soft")):
             with self.progress.step(
                 f"train_{kind}", f"training on {name} labels ({self.trainer.name})"
@@ -160,7 +192,7 @@ class Job:
             made = compare(
                 self.table, softs, self.trainer, seeds=seeds, seed=self.settings.seed, out=out
             )
-            self._write_comparison(made)
+            self.write_comparison(made)
         return made
 
     # -- what the steps left ------------------------------------------------------------------
@@ -171,9 +203,11 @@ class Job:
     def noise(self, s: int) -> NoiseModel:
         return NoiseModel.from_json(Run(self.work(s)).read_json("noise.json"))
 
-    def _prepare(self) -> None:
-        if hasattr(self.trainer, "prepare"):
-            self.trainer.prepare(self.table)
+    def _prepare(self, trainer: Trainer) -> None:
+        """What all of a trainer's fits share; its seconds count as the cross-fit's."""
+        if hasattr(trainer, "prepare"):
+            with self.progress.step("crossfit", f"features ({trainer.name})") as advance:
+                trainer.prepare(self.table, progress=advance)
 
     def _model_file(self) -> Path | None:
         return None if self.trainer.name == "estimator" else self.run.path / "model.safetensors"
@@ -204,6 +238,8 @@ class Job:
         frame["fold"] = [f if isinstance(f, list) else [] for f in frame["fold"]]
         frame.to_parquet(self.run.path / "items.parquet", index=False)
         data = self.table.data
+        if isinstance(data, Images) and "file" not in frame and not self.settings.can_be_read:
+            data = pd.DataFrame({"image": [data[i] for i in range(len(data))]})
         if isinstance(data, pd.DataFrame):
             data.to_parquet(self.run.path / "data.parquet", index=False)
         elif isinstance(data, np.ndarray):
@@ -238,7 +274,7 @@ class Job:
                 out["issues"] = {"average_precision": float(average_precision(suspicion, wrong))}
         return out
 
-    def _write_comparison(self, made: Comparison) -> None:
+    def write_comparison(self, made: Comparison) -> None:
         from safetensors.numpy import save_file
 
         save_file(
@@ -259,9 +295,9 @@ class Job:
             )
         history.to_parquet(self.run.path / "history.parquet", index=False)
 
-    def write_metrics(self, made: Comparison | None = None) -> dict[str, Any]:
+    def write_metrics(self, made: Comparison | None = None, **more: Any) -> dict[str, Any]:
         """metrics.json; `made` is the comparison where there is one."""
-        metrics = self.oof_metrics()
+        metrics = self.oof_metrics() | more
         if made is not None:
             metrics.update(made.metrics)
         known = self.run.metrics["seconds"] if self.run.has("metrics.json") else {}

@@ -90,7 +90,7 @@ def run(
     settings = _settings(locals(), preset)
     out = out or _default_out(labels, recipe or noise)
     if recipe is not None:
-        made = get_recipe(recipe).run(settings, out, quiet=quiet)
+        made = get_recipe(recipe).run(settings, out, resume=resume, quiet=quiet)
         print(json_module.dumps(made, indent=1) if json else get_recipe(recipe).summary(made))
         return
     from softfold.pipeline import finish, open_job
@@ -296,6 +296,135 @@ def report(run: o.RunFolder) -> None:
     from softfold.report import write_report
 
     print(write_report(run))
+
+
+@app.command()
+def issues(
+    labels: Annotated[
+        str, typer.Argument(metavar="RUN|LABELS", help="a run folder, or labels as for `run`")
+    ],
+    pred_probs: Annotated[
+        str | None,
+        typer.Option("--pred-probs", help="your own out-of-fold predictions: .npy, .csv, .parquet"),
+    ] = None,
+    given: Annotated[str | None, typer.Option("--given", help="only labels given as")] = None,
+    suggested: Annotated[str | None, typer.Option("--suggested", help="only suggested as")] = None,
+    min_suspicion: Annotated[
+        float, typer.Option("--min-suspicion", help="only this suspicion and above")
+    ] = 0.0,
+    top: Annotated[int, typer.Option("--top", help="how many to show")] = 20,
+    images: o.Images = None,
+    path: o.Path = None,
+    label: o.Label = None,
+    valid: o.Valid = None,
+    truth: o.Truth = None,
+    group: o.Group = None,
+    noise: o.Noise = None,
+    data: o.Data = None,
+    oof_trainer: o.OofTrainer = None,
+    arch: o.Arch = None,
+    weights: o.Weights = None,
+    size: o.Size = None,
+    folds: o.Folds = None,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    out: Annotated[
+        str | None, typer.Option("--out", help="write the whole list: .csv or .parquet")
+    ] = None,
+    run_folder: Annotated[
+        str | None, typer.Option("--run", help="run folder to write when LABELS are cross-fitted")
+    ] = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """List the most suspicious labels, of a run or of labels."""
+    import shutil
+
+    from softfold.report.listing import predicted_issues, run_issues
+
+    if out is not None and Path(out).suffix.lower() not in {".csv", ".parquet"}:
+        _refuse(f"--out {out}: the list goes to a .csv or .parquet file")
+    if (Path(labels) / "config.json").exists():
+        listing = run_issues(labels)
+    elif pred_probs is not None:
+        listing = predicted_issues(_settings(locals()).read_labels(), pred_probs)
+    else:
+        from softfold.pipeline import open_job
+
+        folder = run_folder or _default_out(labels, noise)
+        job = open_job(_settings(locals(), seeds=1), folder, quiet=quiet)
+        job.crossfit(1)
+        job.write_metrics()
+        listing = run_issues(folder)
+        print(f"run folder: {folder}", file=sys.stderr)
+    listing = listing.select(given=given, suggested=suggested, threshold=min_suspicion)
+    if out is not None:
+        listing.write(out)
+    print(listing.text(top=top, width=shutil.get_terminal_size((100, 24)).columns))
+
+
+@app.command()
+def review(
+    run: o.RunFolder,
+    host: Annotated[str, typer.Option("--host", help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option("--port", help="port (the first free one)")] = None,
+    reviewer: Annotated[str | None, typer.Option("--reviewer", help="your name")] = None,
+    token: Annotated[
+        str | None, typer.Option("--token", help="what visitors must have; `auto` makes one")
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser", help="open the page")] = False,
+) -> None:
+    """Review suspicious labels on a local web page."""
+    from softfold.review.server import serve
+
+    serve(run, host, port, reviewer, token=token, open_browser=browser)
+
+
+@app.command()
+def export(
+    run: o.RunFolder,
+    out: Annotated[str, typer.Option("--out", help="file or folder to write")],
+    format: Annotated[
+        str | None,
+        typer.Option("--format", help="csv, parquet, cleanlab, fiftyone or labelstudio"),
+    ] = None,
+) -> None:
+    """Write the labels as people corrected them."""
+    from softfold.review.export import export_labels
+
+    print(export_labels(run, out, format))
+
+
+@app.command()
+def doctor(
+    device: o.Device = None,
+    cache: Annotated[bool, typer.Option("--cache", help="show what the cache holds")] = False,
+    clear: Annotated[bool, typer.Option("--clear-cache", help="empty the cache")] = False,
+) -> None:
+    """Explain and measure what this machine is set up to do."""
+    from softfold import cache as cache_module
+
+    if clear:
+        freed = cache_module.clear_cache()
+        print(f"freed {freed / 1e6:,.0f} MB in {cache_module.cache_dir()}")
+        return
+    if cache:
+        info = cache_module.cache_info()
+        for entry in info["entries"]:
+            about = ", ".join(f"{k} {v}" for k, v in entry["settings"].items() if k != "version")
+            size = entry["bytes"] / 1e6
+            print(f"{entry['kind']}: {entry['rows']:,} rows, {size:,.1f} MB ({about})")
+        used, limit = info["bytes"] / 1e9, info["limit"] / 1e9
+        print(f"{used:.2f} of {limit:.0f} GB in {info['dir']} (SOFTFOLD_CACHE, SOFTFOLD_CACHE_GB)")
+        return
+    from softfold.runtime import doctor as examine
+
+    print(examine(device))
+
+
+def _refuse(line: str) -> None:
+    from softfold.errors import InputError
+
+    raise InputError(line)
 
 
 def _settings(values: dict[str, Any], preset: dict[str, Any] | None = None, **more: Any):

@@ -68,9 +68,9 @@ def default_trainers(table: LabelTable, trainer: str | None = None) -> tuple[str
         return trainer or "estimator", "estimator", f"{table.kind} items: scikit-learn"
     if trainer is not None:
         return trainer, "estimator" if trainer == "estimator" else "probe", f"{trainer} as asked"
-    import torch
+    from softfold.runtime import setup
 
-    if torch.cuda.is_available():
+    if setup().device.startswith("cuda"):
         return "finetune", "probe", "a GPU is here: final models are fine-tuned"
     return "probe", "probe", "no GPU: final models are probes (--trainer finetune to fine-tune)"
 
