@@ -296,6 +296,40 @@ def test_copies_and_groups_that_the_holdout_shares_are_left_out_and_named(tmp_pa
     assert fold["i10"] == fold["i11"]
 
 
+def test_images_handed_over_in_memory_are_kept_with_the_run(tmp_path):
+    pytest.importorskip("PIL")
+    encoded = pictures(40)
+    table = LabelTable(
+        item=np.array([f"i{i}" for i in range(40)], dtype=object),
+        given=np.arange(40) % 2,
+        vocab=("a", "b"),
+        valid=np.arange(40) >= 30,
+        data=Images(encoded=encoded),
+    )
+
+    class Brightness:
+        """A trainer that predicts from the mean byte."""
+
+        name = "brightness"
+
+        def describe(self):
+            return {}
+
+        def fit(self, table, targets, *, seed, holdout=None, noise=None):
+            self.history = None
+            return self
+
+        def predict(self, table):
+            mean = np.array([np.mean(list(table.data[i])) for i in range(len(table))]) / 255
+            return np.c_[mean, 1 - mean].astype(np.float32)
+
+    job = open_job(Settings(labels="t", strategy="blend"), tmp_path / "r", table=table, quiet=True)
+    job.oof_trainer = Brightness()
+    job.crossfit(1)
+    again = Run(tmp_path / "r").table()
+    assert [again.data[i] for i in range(40)] == encoded and (again.given == table.given).all()
+
+
 def test_without_a_split_the_same_stratified_fifth_is_held_out_for_every_seed(tmp_path):
     table = table_of(300)
     table = LabelTable(

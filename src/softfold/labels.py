@@ -398,7 +398,7 @@ def _columns(
         if data.shape[1] == 0:
             raise InputError(f"{name}: it has neither a path column (--path) nor feature columns")
         out["item"] = np.array([f"{prefix}{i}" for i in range(len(frame))], dtype=object)
-        out["data"] = data.reset_index(drop=True)
+        out["data"] = data.reset_index(drop=True).rename(columns=str)
         return out
     missing = pd.isna(frame[path_column]).to_numpy()
     if missing.any():

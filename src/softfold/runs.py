@@ -107,6 +107,8 @@ class Run:
             data = Images(items["file"])
         elif self.has("data.parquet"):
             data = pd.read_parquet(self.path / "data.parquet")
+            if self.config["kind"] == "image":
+                data = Images(encoded=data["image"])
         elif self.has("data.safetensors"):
             data = _load_tensors(self.path / "data.safetensors")["features"]
         else:

@@ -90,6 +90,13 @@ class Settings:
                 values[name] = str(Path(value).resolve())
         return Settings(**values)
 
+    @property
+    def can_be_read(self) -> bool:
+        """Whether `read_labels` finds the labels again: not those handed over in memory."""
+        from softfold.datasets import DATASETS
+
+        return self.labels in DATASETS or Path(str(self.labels)).exists()
+
     def read_labels(self) -> LabelTable:
         """The label table that the settings name."""
         from softfold.datasets import DATASETS, load_dataset
