@@ -145,10 +145,6 @@ class Job:
                     threshold=settings.threshold,
                     noise=self.noise(s),
                 )
-                if settings.decisions is not None:
-                    from softfold.corrections import confirm_soft_labels
-
-                    soft = confirm_soft_labels(soft, settings.decisions)
                 made.append(self._confirmed(soft))
             made[0].save(self.run.path / "soft_labels.safetensors")
         return made
@@ -157,10 +153,9 @@ class Job:
         """Labels that people confirmed are hard and final."""
         if self.settings.decisions is None:
             return soft
-        from softfold.decisions import confirm_targets
+        from softfold.corrections import confirm_soft_labels
 
-        targets = confirm_targets(soft.targets, soft.item, soft.vocab, self.settings.decisions)
-        return replace(soft, targets=targets)
+        return confirm_soft_labels(soft, self.settings.decisions)
 
     def train(self, soft: SoftLabels) -> None:
         """The soft model of the first seed, to keep."""
