@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 from softfold.errors import InputError, require
+from softfold.runtime import before_torch
 
 if TYPE_CHECKING:
     import torch
@@ -94,6 +95,7 @@ def create_backbone(
     Raises:
         InputError: unknown name, weights that cannot be fetched, or that do not fit.
     """
+    before_torch()
     torch = require("torch", extra="fastai")
     path = None if weights is None else Path(weights)
     build = _build_torchvision if _in_torchvision(name) else _build_timm

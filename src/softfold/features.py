@@ -15,6 +15,7 @@ from softfold.backbones import DEFAULT, Backbone, create_backbone, weights_ident
 from softfold.cache import Rows, RowStore
 from softfold.errors import InputError
 from softfold.images import decode_batches, image_keys
+from softfold.inference import for_inference
 from softfold.labels import Images, LabelTable
 from softfold.runtime import autocast, precision, setup
 
@@ -117,8 +118,8 @@ def forward_batches(
     import torch
 
     runtime = setup(device)
-    batch_size = batch_size or (32 if runtime.device == "cpu" else 256)
-    module = backbone.module.to(runtime.device, memory_format=torch.channels_last).eval()
+    batch_size = batch_size or (16 if runtime.device == "cpu" else 256)
+    module = for_inference(backbone.module.to(runtime.device), size)
     dtype = precision(module, size, name=backbone.name)
     mean = torch.tensor(backbone.mean, device=runtime.device).view(1, 3, 1, 1) * 255
     scale = 1 / (torch.tensor(backbone.std, device=runtime.device).view(1, 3, 1, 1) * 255)

@@ -27,9 +27,25 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _GAIN = 1.1
 """How much faster bfloat16 must be before it is taken."""
+
+
+def before_torch() -> None:
+    """Let waiting threads sleep; it can only be said before torch is imported,
+    so importing this module says it.
+
+    By default a thread that waits for the others of an operation spins. On a machine with other
+    work the others are not running, and the spinning takes the core that they need: with two
+    training jobs on two cores a step took 5 to 8 times as long. Idle machines lose nothing that
+    can be measured. `OMP_WAIT_POLICY=ACTIVE` brings the spinning back.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+before_torch()
 
 
 @dataclass(frozen=True)
@@ -80,7 +96,6 @@ def setup(device: str | None = None, threads: int | None = None) -> Runtime:
     global _chosen
     if _chosen is not None and device in (None, _chosen.device) and threads is None:
         return _chosen
-    before_torch()
     allocator = _tune_allocator()  # before torch allocates anything large
     torch = require("torch", extra="fastai")
     name = _pick_device(torch, device)
@@ -100,18 +115,6 @@ def setup(device: str | None = None, threads: int | None = None) -> Runtime:
         allocator=allocator,
     )
     return _chosen
-
-
-def before_torch() -> None:
-    """Let waiting threads sleep; must run before torch is imported, and does nothing after.
-
-    By default a thread that waits for the others of an operation spins. On a machine with other
-    work the others are not running, and the spinning takes the core that they need: with two
-    training jobs on two cores a step took 5 to 8 times as long. Idle machines lose nothing that
-    can be measured. `OMP_WAIT_POLICY=ACTIVE` brings the spinning back.
-    """
-    if "torch" not in sys.modules:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def describe() -> str:
@@ -280,6 +283,7 @@ def _tune_allocator() -> str:
     try:
         libc = ctypes.CDLL(None)
         ok = libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, -1)
+        libc.mallopt(_M_ARENA_MAX, 1)  # other arenas give their memory back whatever is asked
     except (OSError, AttributeError):
         ok = 0
     return "glibc, kept" if ok else "default"
