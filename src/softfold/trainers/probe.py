@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,14 @@ class Probe:
             "strength": self.strength,
         }
 
-    def prepare(self, table: LabelTable) -> None:
+    def prepare(
+        self, table: LabelTable, progress: Callable[[int, int], None] | None = None
+    ) -> None:
         """Compute the features of all items once; later fits look them up."""
         if isinstance(table.data, Images):
             keys = _keys(table.data)
             if any(key not in self._known for key in keys):
-                self._features = self._image_features(table)
+                self._features = self._image_features(table, progress)
                 self._images = table.data
                 self._known = {key: row for row, key in enumerate(keys)}
 
@@ -152,10 +154,19 @@ class Probe:
             return self._features[rows]
         return numbers(table)
 
-    def _image_features(self, table: LabelTable) -> np.ndarray:
+    def _image_features(
+        self, table: LabelTable, progress: Callable[[int, int], None] | None = None
+    ) -> np.ndarray:
         from softfold.features import image_features
 
-        return image_features(table, self.arch, self.size, weights=self.weights, device=self.device)
+        return image_features(
+            table,
+            self.arch,
+            self.size,
+            weights=self.weights,
+            device=self.device,
+            progress=progress,
+        )
 
     def _feature_settings(self, table: LabelTable) -> dict[str, Any]:
         if isinstance(table.data, Images):
