@@ -1,0 +1,64 @@
+"""From a run to decisions and back into training, on digits as a table of pixels."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import softfold
+from softfold.decisions import measured_precision
+from softfold.review import export_labels
+from softfold.review.desk import Desk, Filter
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    from sklearn.datasets import load_digits
+
+    pixels, truth = (part[:800] for part in load_digits(return_X_y=True))
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(pixels, columns=[f"p{i}" for i in range(64)])
+    valid = np.arange(len(frame)) % 4 == 0
+    wrong = (rng.random(len(frame)) < 0.2) & ~valid
+    # As people err: each class is taken for the one after it.
+    frame["label"] = np.where(wrong, (truth + 1) % 10, truth)
+    frame["truth"], frame["is_valid"] = truth, valid
+    folder = tmp_path_factory.mktemp("retrain")
+    frame.to_csv(folder / "digits.csv", index=False)
+    settings = {"truth": "truth", "trainer": "estimator", "seeds": 1, "folds": 3, "quiet": True}
+    run = softfold.run(str(folder / "digits.csv"), folder / "first", **settings)
+    return folder, run, settings
+
+
+def test_a_run_reviewed_by_someone_who_knows_trains_a_model_on_what_they_decided(first):
+    folder, run, settings = first
+    desk = Desk(run.path)
+    truth = desk.run.codes("truth")
+    rows = desk.listing(Filter(), "ann")[0][:100]
+    strokes = [
+        {"stroke": f"stroke-{row}", "action": "class", "rows": [row], "label": int(truth[row])}
+        for row in rows
+    ]
+    strokes[0] = {"stroke": "stroke-out", "action": "exclude", "rows": [rows[0]]}
+    for start in range(0, 100, 50):
+        desk.strike("ann", strokes[start : start + 50])
+    precision = measured_precision(run.path)
+    assert precision.wrong + precision.right == 99 and precision.share > 0.7
+
+    again = softfold.run(
+        str(folder / "digits.csv"), folder / "second", decisions=str(run.path), **settings
+    )
+    items = again.items.set_index("item")
+    confirmed = [desk.item[row] for row in rows[1:]]
+    assert desk.item[rows[0]] not in items.index
+    assert (items.loc[confirmed, "given"] == items.loc[confirmed, "truth"]).all()
+    soft = again.soft_labels.aligned(confirmed, again.vocab)
+    hard = pd.Index(again.vocab).get_indexer(items.loc[confirmed, "truth"])
+    assert np.array_equal(soft.argmax(axis=1), hard) and (soft.max(axis=1) == 1).all()
+    assert again.metrics["noise"]["rate_truth"] < run.metrics["noise"]["rate_truth"] / 2
+    assert again.metrics["noise"]["rate_estimate"] < run.metrics["noise"]["rate_estimate"]
+
+
+def test_the_exported_table_trains_as_it_is(first):
+    folder, run, _ = first
+    out = export_labels(run.path, folder / "corrected.parquet")
+    assert {"path", "label", "is_valid"} <= set(pd.read_parquet(out).columns)
