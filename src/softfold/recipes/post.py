@@ -91,7 +91,11 @@ def summary(metrics: dict[str, Any]) -> str:
         area = np.mean(post[name]["roc_auc"])
         lines.append(f"{title:<22}{best:>11.2f}%{last:>11.2f}%{area:>10.4f}")
     n, against = metrics["data"]["n_valid"], metrics["accuracy_against"]
-    lines += [LEAK, f"on {n:,} hold-out items, against their {against} labels:"]
+    lines += [
+        LEAK,
+        "the frame with each item's largest probability: frame.parquet",
+        f"on {n:,} hold-out items, against their {against} labels:",
+    ]
     return "\n".join([*lines, comparison_table(metrics)])
 
 
@@ -151,6 +155,7 @@ def _learner(dls: Any, arch: str, settings: Settings) -> Any:
     """A pretrained body and fastai's head, in two groups for `fine_tune`."""
     from fastai.layers import LinBnDrop
     from fastai.learner import Learner
+    from fastai.losses import CrossEntropyLossFlat
     from fastai.torch_core import params
     from fastai.vision.learner import apply_init
     from torch import nn
@@ -170,7 +175,7 @@ def _learner(dls: Any, arch: str, settings: Settings) -> Any:
     return Learner(
         dls,
         backbone.module,
-        loss_func=nn.CrossEntropyLoss(),
+        loss_func=CrossEntropyLossFlat(),
         splitter=lambda net: [params(net.body), params(net.head)],
         metrics=[accuracy, RocAuc()],
         cbs=callbacks,
@@ -189,7 +194,8 @@ def _one_seed(job: Job, s: int) -> dict[str, Any]:
         oof = cross_fit(train, folds, plan, seed=seed, out=job.work(s) / "folds", progress=tell)
     job.keep_oof(s, oof, estimate_noise(train.given, oof.probabilities))
     frame = post_frame(train, oof.probabilities)
-    frame.to_parquet(job.work(s) / "frame.parquet")
+    if s == 0:
+        frame.to_parquet(job.run.path / "frame.parquet")
     soft = soften(
         pd.get_dummies(frame[["y_true", "y_pred"]], columns=["y_true", "y_pred"]),
         strategy="blend",

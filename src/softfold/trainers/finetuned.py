@@ -109,12 +109,17 @@ class LearnerModel:
 
     def predict(self, table: LabelTable) -> np.ndarray:
         """Probabilities float32 (n, K), columns in the order of `vocab`."""
+        from torch.nn import Softmax
+
         frame, items = frame_of(table, valid=True), self.learn.dls.train_ds.items
         if not isinstance(items, pd.DataFrame):
             kind = type(items[0])
             frame = [kind(p) for p in frame["path" if "path" in frame else "item"]]
         with self.learn.no_bar(), self.learn.no_logging():
-            probabilities = self.learn.get_preds(dl=self.learn.dls.test_dl(frame))[0]
+            # a loss without an activation, such as torch's own, would leave logits
+            act = None if hasattr(self.learn.loss_func, "activation") else Softmax(dim=-1)
+            loader = self.learn.dls.test_dl(frame)
+            probabilities = self.learn.get_preds(dl=loader, act=act)[0]
         return probabilities.float().cpu().numpy()[:, self._columns]
 
     def save(self, path: str | Path) -> None:
