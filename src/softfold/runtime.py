@@ -199,16 +199,17 @@ def seconds_per_batch(
     """Seconds of a forward pass (and backward pass, if training) over a batch: the best of some."""
     import torch
 
-    batch = torch.randn(batch_size, 3, size, size, device=device)
-    batch = batch.contiguous(memory_format=torch.channels_last)
-
-    def step() -> None:
-        with torch.set_grad_enabled(training), autocast(dtype, device):
-            out = module(batch)
-        if training:
-            out.float().square().mean().backward()
-
     with _left_as_it_was(module, training):
+        batch = torch.randn(batch_size, 3, size, size).to(device)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+
+        def step() -> None:
+            with torch.set_grad_enabled(training), autocast(dtype, device):
+                out = module(batch).float().square().mean()
+            if training:
+                out.backward()
+            out.item()  # waits for a GPU
+
         step()
         return best_of(step, repeats)
 

@@ -416,9 +416,9 @@ def doctor(
         used, limit = info["bytes"] / 1e9, info["limit"] / 1e9
         print(f"{used:.2f} of {limit:.0f} GB in {info['dir']} (SOFTFOLD_CACHE, SOFTFOLD_CACHE_GB)")
         return
-    from softfold.runtime import doctor as examine
+    from softfold.diagnosis import diagnose
 
-    print(examine(device))
+    print(diagnose(device))
 
 
 def _refuse(line: str) -> None:
