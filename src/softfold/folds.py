@@ -166,6 +166,22 @@ def draw_holdout(
     return replace(table, valid=fold == 0)
 
 
+def groups_of_pairs(pairs: np.ndarray, n: int) -> np.ndarray:
+    """(n,) int64 groups out of (P, 2) pairs of rows that belong together.
+
+    >>> groups_of_pairs(np.array([[0, 2], [2, 3]]), n=5)
+    array([0, 1, 0, 0, 4])
+    """
+    label = np.arange(n)
+    while True:
+        least = np.minimum(label[pairs[:, 0]], label[pairs[:, 1]])
+        before = label.copy()
+        np.minimum.at(label, pairs[:, 0], least)
+        np.minimum.at(label, pairs[:, 1], least)
+        if np.array_equal(before, label):
+            return label
+
+
 def merge_groups(*groups: np.ndarray | None, n: int) -> np.ndarray:
     """(n,) int64: items that any of the groupings joins, directly or in a chain, get one number.
 

@@ -16,7 +16,7 @@ from softfold.comparing import Comparison, compare, fit_once
 from softfold.crossfit import cross_fit
 from softfold.errors import InputError, count_of, require
 from softfold.evaluation import accuracy, average_precision, log_loss
-from softfold.folds import FoldPlan, draw_holdout, merge_groups, plan_folds
+from softfold.folds import FoldPlan, draw_holdout, groups_of_pairs, merge_groups, plan_folds
 from softfold.issues import rank_issues
 from softfold.labels import Images, LabelTable, read_table
 from softfold.noise import NoiseModel, estimate_noise
@@ -28,6 +28,8 @@ from softfold.softening import SoftLabels, soften
 from softfold.trainers import Trainer, create_trainer, default_trainers, takes
 
 NOISE_AWARE = ("auto", "posterior")
+MOST_COMPARED = 20_000
+"""Items up to which all pairs are compared for near copies without being asked."""
 
 
 @dataclass
@@ -79,6 +81,7 @@ class Job:
     def crossfit(self, seeds: int) -> None:
         """Out-of-fold predictions and the noise model of each seed."""
         self._prepare(self.oof_trainer)
+        self._note_near_copies()
         with self.progress.step("crossfit", "out-of-fold predictions") as advance:
             for s in range(seeds):
                 oof_file = self.work(s) / "oof.safetensors"
@@ -99,6 +102,28 @@ class Job:
         self.run.write_json("vocab.json", list(self.table.vocab))
         self.run.write_json("noise.json", self.noise(0).to_json())
         self.write_items()
+
+    def _note_near_copies(self) -> None:
+        """Name near copies that different folds or the hold-out could share; they stay there."""
+        table = self.table
+        if table.kind != "image" or not hasattr(self.oof_trainer, "features"):
+            return
+        if len(table) > MOST_COMPARED or self.settings.group_near_copies:
+            return
+        from softfold.images import near_copies
+
+        pairs, similarity = near_copies(self.oof_trainer.features(table))
+        across = table.valid[pairs[:, 0]] != table.valid[pairs[:, 1]]
+        if len(pairs):
+            a, b = table.item[pairs[0]]
+            line = (
+                f"{count_of(len(pairs), 'pair of near copies', 'pairs of near copies')} by "
+                f"features, {across.sum():,} of them between training and hold-out; the closest: "
+                f"{a} and {b} ({similarity[0]:.3f}); --group-near-copies keeps them together"
+            )
+            self.progress.say(line)
+            self.notes = [n for n in self.notes if " by features" not in n] + [line]
+            self.write_config()
 
     def keep_oof(self, s: int, oof: OutOfFold, noise: NoiseModel) -> None:
         """Put one seed's out-of-fold predictions and noise model on disk."""
@@ -430,8 +455,15 @@ def _untangle(
         from softfold.images import check_images
 
         copies = check_images(table)
+        if settings.group_near_copies:
+            pairs = _near_pairs(table, settings)
+            notes.append(
+                f"{count_of(len(pairs), 'pair of near copies', 'pairs of near copies')} by "
+                "features; near copies share a fold"
+            )
+            copies = merge_groups(copies, groups_of_pairs(pairs, len(table)), n=len(table))
         repeated = len(copies) - len(np.unique(copies))
-        if repeated:
+        if repeated and not settings.group_near_copies:
             notes.append(
                 f"{count_of(repeated, 'image is an exact copy', 'images are exact copies')} of "
                 "another; copies share a fold"
@@ -442,8 +474,9 @@ def _untangle(
             "no split given: a stratified fifth of the items was drawn as the hold-out, the same "
             "for every seed"
         )
-    for what in ("an exact copy", "another item of their group"):
-        group = copies if what == "an exact copy" else table.group
+    copy = "a near copy" if settings.group_near_copies else "an exact copy"
+    for what in (copy, "another item of their group"):
+        group = copies if what == copy else table.group
         if group is None:
             continue
         group = merge_groups(group, n=len(table))
@@ -462,6 +495,16 @@ def _untangle(
             "those are wrong both are too low and their difference too small"
         )
     return table, notes, None if copies is None else copies[~table.valid]
+
+
+def _near_pairs(table: LabelTable, settings: Settings) -> np.ndarray:
+    """(P, 2) rows of images whose features are close."""
+    from softfold.images import near_copies
+
+    asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "device")}
+    probe = create_trainer("probe", **asked)
+    probe.prepare(table)
+    return near_copies(probe.features(table))[0]
 
 
 def _claim(run: Run, settings: Settings, resume: bool) -> None:
