@@ -85,6 +85,25 @@ def gather(labels: np.ndarray, probabilities: np.ndarray) -> Evidence:
     return Evidence(labels, classes, logs, rest, k)
 
 
+def through(evidence: Evidence, transition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """T[k, y_i] of the classes kept, float32 (n, m), and its mean over wrong classes (n,)."""
+    column = np.ascontiguousarray(transition.T, dtype=np.float32)
+    background = column.sum(axis=1) - np.diag(column)
+    background /= max(1, evidence.n_classes - 1)
+    kept = column[evidence.labels[:, None], evidence.classes]
+    return kept, background[evidence.labels]
+
+
+def log_likelihood(
+    evidence: Evidence, temperature: float, transition: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """log p(given | x) of each item, float64 (n,); `transition` from `through`."""
+    p, rest = evidence.at(temperature)
+    p *= transition[0]
+    total = p.sum(axis=1) + rest * transition[1]
+    return np.log(np.maximum(total, np.float32(1e-30)), dtype=np.float64)
+
+
 @dataclass(frozen=True)
 class Expected:
     """One E-step. counts (K, K): expected items by truth and given label. log_likelihood (n,):
@@ -106,18 +125,17 @@ def expect(
     """r[i, k] proportional to p[i, k] T[k, y_i], summed by (k, y_i); `p`, `rest` from `at`."""
     k = evidence.n_classes
     counts = np.zeros(k * k)
-    log_likelihood = np.empty(len(evidence))
+    levels = np.empty(len(evidence))
     suspicion = np.empty(len(evidence), np.float32)
-    column = transition.T.astype(np.float32)
-    background = ((transition.sum(axis=0) - np.diag(transition)) / max(1, k - 1)).astype(np.float32)
     rest_counts = np.zeros(k)
+    taken, background = through(evidence, transition)
     for rows in row_blocks(len(evidence), p.shape[1]):
         y, classes = evidence.labels[rows], evidence.classes[rows]
-        joint = p[rows] * column[y[:, None], classes]
-        beyond = rest[rows] * background[y]
+        joint = p[rows] * taken[rows]
+        beyond = rest[rows] * background[rows]
         total = np.maximum(joint.sum(axis=1) + beyond, np.float32(1e-30))
         joint /= total[:, None]
-        log_likelihood[rows] = np.log(total)
+        levels[rows] = np.log(total)
         kept = (joint * (classes == y[:, None])).sum(axis=1)
         suspicion[rows] = np.clip(1 - kept, 0, 1)
         weighted = joint if weights is None else joint * weights[rows, None]
@@ -131,7 +149,7 @@ def expect(
     if p.shape[1] < k:
         share = counts.sum(axis=1) / max(counts.sum(), 1e-30)
         counts += share[:, None] * rest_counts[None]
-    return Expected(counts, log_likelihood, suspicion)
+    return Expected(counts, levels, suspicion)
 
 
 def symmetric(n_classes: int, rate: float) -> np.ndarray:

@@ -22,8 +22,10 @@ from softfold.evidence import (
     confident_joint,
     expect,
     gather,
+    log_likelihood,
     maximise,
     symmetric,
+    through,
 )
 
 CLEAN_RATE = 1e-3
@@ -32,7 +34,8 @@ CLEAN_RATE = 1e-3
 SHRINKAGES = (np.inf, 300.0, 30.0, 3.0)
 """Items' worth of even noise that each row of T is drawn to; the likelihood chooses."""
 
-START_RATES = (0.01, 0.05, 0.15, 0.3, 0.5, 0.7)
+START_RATES = (0.01, 0.03, 0.08, 0.15, 0.22, 0.3, 0.4, 0.5, 0.6, 0.7)
+START_TEMPERATURES = (0.15, 0.25, 0.4, 0.63, 1.0, 1.6, 2.5, 4.0)
 TEMPERATURES = (0.1, 10.0)
 SAMPLE = 50_000
 """Items on which temperature, start and shrinkage are chosen; T itself uses all."""
@@ -162,7 +165,7 @@ def estimate_from_evidence(
     for shrink in SHRINKAGES:
         for first in starts[: 1 if np.isinf(shrink) else None]:
             transition, tau = _fit(sample, first, temperature, shrink)
-            score = float(explain(rest, transition, tau).log_likelihood.mean())
+            score = float(log_likelihood(rest, tau, through(rest, transition)).mean())
             if best is None or score > best[0] + 1e-5:
                 best = (score, transition, tau, shrink)
     _, transition, temperature, shrink = best
@@ -222,11 +225,13 @@ def _fit(
         score = float(step.log_likelihood.mean())
         settled = score - before < 1e-5
         before = score
-        if settled or i % 10 == 4:
+        if settled or i % 8 == 4:
             new = _best_temperature(evidence, transition, temperature)
-            if settled and abs(np.log(new / temperature)) < 0.02:
+            change = np.log(new / temperature)
+            if settled and abs(change) < 0.05:
                 break
-            temperature = new
+            # T and temperature trade off, so that turns creep: go further than asked.
+            temperature = float(np.clip(temperature * np.exp(1.5 * change), *TEMPERATURES))
             p = evidence.at(temperature)
     return transition, temperature
 
@@ -236,15 +241,17 @@ def _best_temperature(evidence: Evidence, transition: np.ndarray, near: float) -
     if len(evidence) > SAMPLE:
         evidence = evidence.take(np.linspace(0, len(evidence) - 1, SAMPLE).astype(int))
 
+    taken = through(evidence, transition)
+
     def loss(log_t: float) -> float:
-        return -float(explain(evidence, transition, np.exp(log_t)).log_likelihood.mean())
+        return -float(log_likelihood(evidence, np.exp(log_t), taken).mean())
 
     low, high = np.log(TEMPERATURES[0]), np.log(TEMPERATURES[1])
     a, b = max(low, np.log(near) - 0.8), min(high, np.log(near) + 0.8)
     ratio = (np.sqrt(5) - 1) / 2
     x, y = b - ratio * (b - a), a + ratio * (b - a)
     fx, fy = loss(x), loss(y)
-    while b - a > 0.02:
+    while b - a > 0.03:
         if fx < fy:
             b, y, fy = y, x, fx
             x = b - ratio * (b - a)
@@ -257,18 +264,19 @@ def _best_temperature(evidence: Evidence, transition: np.ndarray, near: float) -
 
 
 def _even_start(evidence: Evidence) -> tuple[float, float]:
-    """The likeliest rate of even noise on a grid, each with its own temperature."""
+    """The likeliest rate of even noise and temperature, on a grid: the surface has two tops where
+    noise and unsure predictions explain the same labels.
+    """
     k = evidence.n_classes
     best = (-np.inf, CLEAN_RATE, 1.0)
-    temperature = 1.0
     for rate in START_RATES:
         if rate > 0.9 * (1 - 1 / k):
             break
-        transition = symmetric(k, rate)
-        temperature = _best_temperature(evidence, transition, temperature)
-        score = float(explain(evidence, transition, temperature).log_likelihood.mean())
-        best = max(best, (score, rate, temperature))
-    return best[1], best[2]
+        taken = through(evidence, symmetric(k, rate))
+        for temperature in START_TEMPERATURES:
+            score = float(log_likelihood(evidence, temperature, taken).mean())
+            best = max(best, (score, rate, temperature))
+    return best[1], _best_temperature(evidence, symmetric(k, best[1]), best[2])
 
 
 def prepared(counts: np.ndarray) -> np.ndarray:
@@ -280,8 +288,9 @@ def prepared(counts: np.ndarray) -> np.ndarray:
 
 def _seems_clean(evidence: Evidence, transition: np.ndarray, temperature: float) -> bool:
     """T does not beat almost no noise by more than a standard error, on items it did not see."""
-    with_noise = explain(evidence, transition, temperature).log_likelihood
-    without = explain(evidence, *almost_none(evidence)).log_likelihood
+    with_noise = log_likelihood(evidence, temperature, through(evidence, transition))
+    none, its_temperature = almost_none(evidence)
+    without = log_likelihood(evidence, its_temperature, through(evidence, none))
     gain = with_noise - without
     return bool(gain.mean() <= gain.std() / np.sqrt(len(gain)))
 
@@ -292,7 +301,7 @@ def _rate_error(
     temperature: float,
     shrink: float,
     rng: np.random.Generator,
-    replicates: int = 30,
+    replicates: int = 20,
 ) -> float:
     """Standard error of the noise rate: items drawn again, EM going on from T."""
     n = len(evidence)
@@ -304,7 +313,7 @@ def _rate_error(
         weights = rng.multinomial(len(evidence), np.full(len(evidence), 1 / len(evidence)))
         weights = weights.astype(np.float32)
         current = transition
-        for _ in range(4):
+        for _ in range(3):
             step = expect(evidence, *p, current, weights)
             current = maximise(step.counts, shrink)
         rates.append(1 - np.trace(step.counts) / step.counts.sum())

@@ -1,0 +1,64 @@
+"""The ranked list of suspicious labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from softfold.errors import InputError
+from softfold.issues import rank_issues
+
+
+def problem(n: int = 2000):
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 4, n)
+    p = rng.dirichlet(np.ones(4) * 0.2, n)
+    p[np.arange(n), truth] += 2
+    p /= p.sum(1, keepdims=True)
+    wrong = rng.random(n) < 0.1
+    given = np.where(wrong, (truth + rng.integers(1, 4, n)) % 4, truth)
+    return truth, given, p
+
+
+def test_wrong_labels_come_first_with_the_right_class_suggested():
+    truth, given, p = problem()
+    issues = rank_issues(given, p)
+    assert list(issues.columns) == ["index", "given", "suggested", "suspicion"]
+    assert sorted(issues["index"]) == list(range(len(given)))
+    assert (np.diff(issues["suspicion"]) <= 0).all()
+    assert issues["suspicion"].between(0, 1).all()
+    first = issues.head(int((truth != given).sum()))
+    assert (truth[first["index"]] != first["given"]).mean() > 0.95
+    assert (truth[first["index"]] == first["suggested"]).mean() > 0.95
+
+
+def test_top_is_the_head_of_the_whole_list():
+    _, given, p = problem()
+    p[100:200], given[100:200] = p[100], given[100]  # ties
+    whole = rank_issues(given, p)
+    for top in (0, 1, 57, 500, 10_000):
+        part = rank_issues(given, p, top=top)
+        assert part.equals(whole.head(top))
+
+
+def test_suspicions_are_calibrated():
+    truth, given, p = problem(20_000)
+    issues = rank_issues(given, p)
+    unsure = issues[issues["suspicion"].between(0.2, 0.8)]
+    found = (truth != given)[unsure["index"]].mean() if len(unsure) else 0.5
+    assert issues["suspicion"].mean() == pytest.approx((truth != given).mean(), abs=0.02)
+    assert len(unsure) < 50 or found == pytest.approx(unsure["suspicion"].mean(), abs=0.25)
+
+
+def test_names_where_a_vocab_is_given():
+    _, given, p = problem(50)
+    issues = rank_issues(given, p, top=3, vocab=["w", "x", "y", "z"])
+    assert set(issues["given"]) | set(issues["suggested"]) <= set("wxyz")
+    with pytest.raises(InputError, match="vocab has 2 names; there are 4 classes"):
+        rank_issues(given, p, vocab=["a", "b"])
+
+
+def test_a_negative_top_is_refused():
+    _, given, p = problem(50)
+    with pytest.raises(InputError, match="top is -1"):
+        rank_issues(given, p, top=-1)
