@@ -70,7 +70,7 @@ def assert_harmless(page):
 
 def test_it_opens_with_the_verdict_and_its_interval(page):
     text = " ".join(page.text)
-    assert re.search(r"Soft labels made .*% with the given labels, .*% with soft ones", text)
+    assert re.search(r"Soft labels .*% with the given labels, .*% with soft ones", text)
     assert "95% interval" in text
 
 
@@ -187,7 +187,7 @@ def test_worse_is_said_as_plainly_as_better(tmp_path):
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["difference"] = {"mean": -0.02, "low": -0.03, "high": -0.01, "p_value": 0.001}
     (run / "metrics.json").write_text(json.dumps(metrics))
-    assert "Soft labels made the model worse" in write_report(run).read_text()
+    assert "Soft labels cost 2.00 points" in write_report(run).read_text()
     metrics["difference"] = {"mean": 0.001, "low": -0.01, "high": 0.012, "p_value": 0.8}
     (run / "metrics.json").write_text(json.dumps(metrics))
     assert "no difference that this run could measure" in write_report(run).read_text()

@@ -138,7 +138,6 @@ def calibration(bins: pd.DataFrame) -> str:
         axes.plot(100 * bins["confidence"], 100 * bins["accuracy"], color=SOFT, lw=1.6)
         area = 14 + 140 * bins["items"] / bins["items"].sum()
         axes.scatter(100 * bins["confidence"], 100 * bins["accuracy"], s=area, color=SOFT, zorder=3)
-        axes.annotate("as sure as right", (30, 32), rotation=38, color=MUTED, ha="center")
         axes.set(xlim=(0, 102), ylim=(0, 104), xlabel="confidence of the prediction, %")
         axes.set_ylabel(f"equal to the {bins.attrs.get('against', 'given label')}, %")
 

@@ -47,10 +47,13 @@ def almost(fraction: float) -> str:
 def points(fraction: float) -> str:
     """A difference of two fractions in percentage points, with its sign.
 
-    >>> points(0.0123), points(-0.004)
-    ('+1.23', '−0.40')
+    >>> points(0.0123), points(-0.004), points(-0.00002)
+    ('+1.23', '−0.40', '−0.002')
     """
-    return f"{100 * fraction:+.2f}".replace("-", "−")
+    text = f"{100 * fraction:+.2f}"
+    if text in ("+0.00", "-0.00") and fraction != 0:
+        text = f"{100 * fraction:+.1g}"
+    return text.replace("-", "−")
 
 
 def verdict(run: RunData) -> Verdict:
@@ -60,15 +63,17 @@ def verdict(run: RunData) -> Verdict:
     if {"mean", "low", "high"} <= difference.keys() and "baseline" in metrics and "soft" in metrics:
         before = float(np.mean(metrics["baseline"]["accuracy"]))
         after = float(np.mean(metrics["soft"]["accuracy"]))
-        low, high = float(difference["low"]), float(difference["high"])
+        mean, low, high = (float(difference[key]) for key in ("mean", "low", "high"))
         n = int((metrics.get("data") or {}).get("n_valid", 0))
         on = f" on {n:,} hold-out items" if n else " on the hold-out"
-        interval = f"95% interval {points(low)} to {points(high)} points"
-        figures = f"{percent(before)} with the given labels, {percent(after)} with soft ones{on}"
+        interval = f"95% interval {points(low)} to {points(high)}"
+        figures = f"accuracy is {percent(before)} with the given labels, "
+        figures += f"{percent(after)} with soft ones{on}"
+        size = points(abs(mean))[1:]
         if low > 0:
-            return Verdict(f"Soft labels made the model better: {figures} ({interval}).", "good")
+            return Verdict(f"Soft labels gained {size} points: {figures} ({interval}).", "good")
         if high < 0:
-            return Verdict(f"Soft labels made the model worse: {figures} ({interval}).", "bad")
+            return Verdict(f"Soft labels cost {size} points: {figures} ({interval}).", "bad")
         return Verdict(
             f"Soft labels made no difference that this run could measure: {figures} ({interval}).",
             "even",
@@ -135,6 +140,15 @@ def worst_pairs(run: RunData, top: int = 10) -> pd.DataFrame:
             "items": items[rows, columns],
         }
     )
+
+
+def evenly_spread(pairs: pd.DataFrame, run: RunData) -> bool:
+    """Whether the worst class pair is hardly worse than any other."""
+    matrix = run.transition
+    if matrix is None or len(pairs) == 0:
+        return False
+    errors = matrix[~np.eye(len(matrix), dtype=bool)]
+    return bool(matrix.size > 4 and pairs["share"].max() < 2 * np.median(errors))
 
 
 def calibration(run: RunData, bins: int = 10) -> pd.DataFrame | None:

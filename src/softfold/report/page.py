@@ -20,10 +20,10 @@ from softfold.report.reading import RunData
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """No script and nothing from elsewhere, whatever a label or file name holds."""
 
-GALLERY = 48
+GALLERY = 50
 """Most items that the gallery of suspicious items shows, whatever the size of the run."""
 
-UNFOLDED = 24
+UNFOLDED = 20
 """How many of them are seen at once; the rest unfolds."""
 
 Section = tuple[str, str, list[Any]]
@@ -188,7 +188,9 @@ def comparison(run: RunData, looks: Looks) -> Section | None:
         ),
     ]
     if against:
-        words = f"Accuracy is against the {against} labels of the hold-out."
+        words = "Accuracy is measured against the truth of the hold-out's items."
+        if against != "truth":
+            words = "Accuracy is measured against the given labels of the hold-out's items."
         parts.append(el("p", words, cls="note"))
     notes = run.config.get("notes") or []
     if notes:
@@ -216,6 +218,7 @@ def noise(run: RunData, looks: Looks) -> Section | None:
         return None
     wrong = measures.expected_wrong(run)
     pairs = measures.worst_pairs(run)
+    even = measures.evenly_spread(pairs, run)
     n = len(run.train)
     words = "The noise model estimates which labels are given in place of which."
     if wrong is not None:
@@ -240,6 +243,8 @@ def noise(run: RunData, looks: Looks) -> Section | None:
             chosen += fresh
         shown = np.array(sorted(chosen), dtype=int)
         caption += f" Shown are the {len(shown)} of {len(matrix):,} classes in the worst pairs."
+    if even:
+        words += " The mistakes are spread evenly: no pair of classes stands out."
     parts: list[Any] = [el("p", words)]
     figure = None
     if len(shown):
@@ -258,7 +263,7 @@ def noise(run: RunData, looks: Looks) -> Section | None:
                 percent(p.share),
                 f"{p.items:,.0f}" if p.items >= 10 else f"{p.items:.1f}",
             ]
-            for p in pairs.itertuples()
+            for p in pairs[: 5 if even else None].itertuples()
         ]
         listing = table(
             "Class pairs with the most wrong labels",
@@ -345,7 +350,7 @@ def curves(run: RunData, looks: Looks) -> Section | None:
             for c, a in zip(bins["confidence"], bins["accuracy"])
         )
         caption = (
-            "On the line, a prediction that is 80% sure is right 80% of the time. "
+            "On the dashed line, a prediction that is 80% sure is right 80% of the time. "
             "Larger dots hold more items."
         )
         if against == "given label":
@@ -419,7 +424,7 @@ def settings(run: RunData, looks: Looks) -> Section | None:
     config = dict(run.config)
     versions = config.pop("versions", None) or {}
     parts: list[Any] = []
-    flat = _flat(config)
+    flat = _flat(config.pop("settings", {})) + _flat(config)
     if flat:
         parts.append(
             table(

@@ -147,10 +147,10 @@ def soft_example(run: RunData, looks: Looks, row: int, classes: int = 4) -> FT:
     rows = []
     for k in np.argsort(-shown, kind="stable")[:classes]:
         name = run.vocab[k]
-        cells = [el("th", name, cls="given" if k == given else None, scope="row")]
+        cells = [el("th", name, cls="given" if k == given else None, scope="row", title=name)]
         if p is not None:
-            cells.append(el("td", percent(p[k], 0), bar(p[k]), cls="cell"))
-        cells.append(el("td", percent(target[k], 0), bar(target[k], "of-soft"), cls="cell"))
+            cells.append(el("td", almost(p[k]), bar(p[k])))
+        cells.append(el("td", percent(target[k], 0), bar(target[k], "of-soft")))
         rows.append(el("tr", *cells))
     head = ["class", *(["predicted"] if p is not None else []), "soft label"]
     body = el(

@@ -135,6 +135,7 @@ def _top(name: str) -> Any:
                 aria_valuemax="100",
             ),
             Div(id="numbers"),
+            Span(id="count"),
             Button("One at a time", Kbd("v"), id="view", type="button"),
             cls="line",
         ),
@@ -161,7 +162,6 @@ def _filters() -> Any:
             Input(id="similar", name="similar", type="checkbox", value="1"),
             Span("similar together"),
         ),
-        Span(id="count"),
         id="filters",
         aria_label="Filters",
     )

@@ -26,7 +26,7 @@ let picked = null;           // what the class picker is for
 
 const grid = new Grid($("grid"), $("cards"), card, () =>
   kind === "image"
-    ? { least: matchMedia("(max-width: 34rem)").matches ? 104 : 150, height: (w) => w + 66 }
+    ? { least: 150, height: (w) => w + 66 }
     : { least: 250, height: () => 196 });
 
 function make(tag, attributes = {}, ...children) {
@@ -441,6 +441,7 @@ function point(index) {
   pointed = Math.max(0, Math.min(best.length - 1, index));
   $("options").replaceChildren(...best.map((code, i) => make("li", {
     role: "option", id: `option-${i}`, "data-option": i, "aria-selected": String(i === pointed) }, vocab[code])));
+  if (!best.length) $("options").append(make("li", { class: "none" }, "no such class"));
   $("typed").setAttribute("aria-activedescendant", best.length ? `option-${pointed}` : "");
 }
 
