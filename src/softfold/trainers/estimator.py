@@ -115,7 +115,7 @@ class Estimator:
             )
         copies = data.iloc[rows] if isinstance(data, pd.DataFrame) else data[rows]
         try:
-            with _threads_for(len(copies)):
+            with _threads_for(copies):
                 classifier.fit(copies, codes, **fit_params)
         except (ValueError, TypeError) as error:
             line = str(error).strip().splitlines()[0]
@@ -165,7 +165,7 @@ class EstimatorModel:
         data = self._like_training(_data(table), table.name)
         out = np.zeros((len(table), len(self.vocab)), dtype=np.float32)
         if len(table):
-            with _threads_for(len(table)):
+            with _threads_for(data):
                 out[:, self.classes] = self.classifier.predict_proba(data)
         return out
 
@@ -225,13 +225,13 @@ def load(path: str | Path) -> Any:
     raise InputError(f"{path}: scikit-learn models are not kept; softfold.load(RUN) fits again")
 
 
-def _threads_for(n_rows: int) -> AbstractContextManager:
-    """One OpenMP thread for small data: boosting's threads cost more than they give there."""
-    if n_rows > 50_000:
+def _threads_for(data: pd.DataFrame | np.ndarray) -> AbstractContextManager:
+    """One thread for small data: there threads cost more than they give, most on a busy machine."""
+    if data.size > 2_000_000:
         return nullcontext()
     from threadpoolctl import threadpool_limits
 
-    return threadpool_limits(1, user_api="openmp")
+    return threadpool_limits(1)
 
 
 def _draw(targets: np.ndarray, seed: int) -> np.ndarray:
