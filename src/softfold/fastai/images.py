@@ -108,21 +108,22 @@ class RandomCrop(Transform):
         self.size, self.min_scale, self.flip = size, min_scale, flip
 
     def encodes(self, x: TensorImage) -> TensorImage:
-        n, _, height, _ = x.shape
-        if self.min_scale >= 1 and not self.flip and height == self.size:
+        return TensorImage(self.apply(x.as_subclass(Tensor), torch.rand(len(x), 5)))
+
+    def apply(self, x: Tensor, random: Tensor) -> Tensor:
+        """Crop float (n, 3, S, S) by random numbers in 0..1, (n, 5): area, sides, place, flip."""
+        if self.min_scale >= 1 and not self.flip and x.shape[-1] == self.size:
             return x
-        area = torch.empty(n).uniform_(min(self.min_scale, 1.0), 1)
-        ratio = torch.empty(n).uniform_(*np.log([3 / 4, 4 / 3])).exp()
-        if self.min_scale >= 1:
-            ratio.fill_(1)
-        width, high = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
-        left, top = (torch.rand(n) * 2 - 1) * (1 - width), (torch.rand(n) * 2 - 1) * (1 - high)
-        if self.flip:
-            width = torch.where(torch.rand(n) < 0.5, -width, width)
-        theta = torch.zeros(n, 2, 3)
-        theta[:, 0, 0], theta[:, 0, 2] = width, left
-        theta[:, 1, 1], theta[:, 1, 2] = high, top
-        grid = F.affine_grid(theta.to(x.device), [n, 3, self.size, self.size], align_corners=False)
-        image = x.as_subclass(Tensor)
-        out = F.grid_sample(image, grid, padding_mode="reflection", align_corners=False)
-        return TensorImage(out.contiguous(memory_format=torch.channels_last))
+        area = self.min_scale + (1 - min(self.min_scale, 1)) * random[:, 0]
+        sides = (2 * random[:, 1] - 1) * np.log(4 / 3) * (self.min_scale < 1)
+        width = (area.sqrt() * (sides / 2).exp()).clamp(max=1)
+        height = (area.sqrt() * (-sides / 2).exp()).clamp(max=1)
+        theta = torch.zeros(len(x), 2, 3)
+        theta[:, 0, 2] = (2 * random[:, 2] - 1) * (1 - width)
+        theta[:, 1, 2] = (2 * random[:, 3] - 1) * (1 - height)
+        theta[:, 0, 0] = torch.where(random[:, 4] < self.flip / 2, -width, width)
+        theta[:, 1, 1] = height
+        shape = [len(x), 3, self.size, self.size]
+        grid = F.affine_grid(theta.to(x.device), shape, align_corners=False)
+        out = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+        return out.contiguous(memory_format=torch.channels_last)

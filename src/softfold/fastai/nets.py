@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from fastai.callback.core import Callback
@@ -27,7 +26,7 @@ class ImageNet(nn.Module):
         self.body, self.head, self.dtype = body, head, dtype
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.as_subclass(Tensor)
+        x = x.as_subclass(Tensor).float()  # cached maps come as float16
         with autocast(self.dtype, x.device.type):
             return self.head(self.body(x)).float()
 
@@ -44,40 +43,10 @@ def small_cnn(n_features: int = 64) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
 
 
-def frozen_prefix(body: nn.Module, size: int, least: float = 1 / 16) -> list[nn.Module]:
-    """The first layers of a convolutional body, up to maps of `least` times the image's side.
-
-    What they see hardly differs from task to task, and on large maps they cost most of a training
-    step. A body without convolutional maps (a transformer) has none.
-    """
-    order: list[tuple[nn.Module, int]] = []
-    leaves = [m for m in body.modules() if not list(m.children())]
-
-    def note(module: nn.Module, _: Any, out: Any) -> None:
-        is_map = isinstance(out, Tensor) and out.ndim == 4 and out.shape[-1] == out.shape[-2]
-        order.append((module, out.shape[-1] if is_map else 0))
-
-    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
-    was_training = body.training
-    try:
-        with torch.no_grad():
-            body.eval()(torch.zeros(1, 3, size, size, device=next(body.parameters()).device))
-    finally:
-        body.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    prefix = []
-    for module, side in order:
-        if side <= size * least and side != 1:  # 1: the gate of a squeeze-and-excite block
-            break
-        prefix.append(module)
-    return prefix
-
-
 def parameter_groups(model: ImageNet) -> list[list[nn.Parameter]]:
-    """Body and head, for rates of their own; frozen parameters are left out."""
+    """Body and head, for rates of their own."""
     parts = (model.body, model.head)
-    return [[p for p in part.parameters() if p.requires_grad] for part in parts]
+    return [list(part.parameters()) for part in parts]
 
 
 class BodyStatistics(Callback):

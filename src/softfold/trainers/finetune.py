@@ -2,8 +2,8 @@
 
 The default starts from what the probe finds: the body's BatchNorm statistics stay as pretrained,
 the head is the probe's softmax regression on the same features and targets. So the first epoch
-costs one forward pass, and training can only go on from there. Then everything beyond the first
-layers is trained with random crops, the body at a small rate.
+costs one forward pass, and training goes on from there: the body's last layers at a small rate, on
+what its first layers make of random crops, which is computed once for all epochs, folds and seeds.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from softfold.trainers.finetuned import (
     SMALL_CNN_SCALE,
     ImageModel,
     LearnerModel,
+    build_network,
     curve_of,
     frame_of,
     known_labels,
@@ -42,23 +43,26 @@ Advance = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a family of networks needs; found once, on Imagewoof's 25% labels.
+    """What a family of networks needs; chosen on a part of Imagewoof's training
+    images with its 1% labels, never on its validation images.
 
     size: side of the images. margin: how much larger they are before random crops are taken.
     epochs: after the head alone. batch_size: images a step.
     body_lr, head_lr: largest rates of the one-cycle schedule (Adam). weight_decay: decoupled.
-    min_scale, flip: of random crops.
+    min_scale, flip: of random crops. views: how many crops of an image are kept as maps of the
+    first layers; 0 trains all layers, on new crops every epoch.
     """
 
     size: int = 224
     margin: float = 1.25
-    epochs: int = 4
+    epochs: int = 3
     batch_size: int = 32
-    body_lr: float = 1e-4
-    head_lr: float = 3e-4
+    body_lr: float = 3e-5
+    head_lr: float = 1e-4
     weight_decay: float = 0.01
     min_scale: float = 0.35
     flip: bool = True
+    views: int = 4
 
 
 CONVOLUTIONAL = Recipe()
@@ -71,6 +75,7 @@ FROM_SCRATCH = Recipe(
     head_lr=1e-2,
     min_scale=0.8,
     flip=False,
+    views=0,
 )
 
 
@@ -80,7 +85,7 @@ class FineTune:
     Args:
         arch: a backbone's name (see `softfold.backbones`), or `small_cnn`, trained from scratch.
         weights: file of the backbone's weights.
-        size, epochs, batch_size, min_scale, flip: see `Recipe`; the family's own where None.
+        size, epochs, batch_size, min_scale, flip, views: see `Recipe`; the family's own where None.
         device: torch device; the best there is where None.
         dls: a DataBlock, or a function of a frame that gives DataLoaders. The frame has the
             columns `item`, `label`, `is_valid`, for images `path`, for tables their own columns.
@@ -104,6 +109,7 @@ class FineTune:
         batch_size: int | None = None,
         min_scale: float | None = None,
         flip: bool | None = None,
+        views: int | None = None,
         device: str | None = None,
         dls: Any = None,
         learner: Callable[[Any], Any] | None = None,
@@ -118,6 +124,7 @@ class FineTune:
             "batch_size": batch_size,
             "min_scale": min_scale,
             "flip": flip,
+            "views": views,
         }
         family = FROM_SCRATCH if arch == SMALL_CNN else CONVOLUTIONAL
         self.recipe = Recipe(
@@ -187,8 +194,10 @@ class FineTune:
     ) -> ImageModel:
         from softfold.fastai.callback import SoftLabelCallback
 
-        net, scale = self._network(table, soft.targets, seed, noise)
-        learn = self._image_learner(net, scale, table, holdout, noise, device, folder)
+        net, scale, weights = self._network(table, soft.targets, seed, noise)
+        net.to(device)
+        trained, loaders = self._trained_part(net, scale, weights, table, holdout, device)
+        learn = self._image_learner(trained, loaders, noise, device, folder)
         callbacks = [SoftLabelCallback(soft), *self._callbacks()]
         r = self.recipe
         with learn.no_bar(), learn.no_logging(), learn.added_cbs(callbacks):
@@ -196,35 +205,30 @@ class FineTune:
                 learn.fit_one_cycle(1 + r.epochs, r.head_lr)
                 curve = curve_of(learn)
             else:
-                first = validated(learn)
+                curve = validated(learn)
                 if r.epochs:
                     learn.fit_one_cycle(r.epochs, [r.body_lr, r.head_lr], pct_start=0.3, div=5.0)
-                    first = pd.concat([first, curve_of(learn, start=1)], ignore_index=True)
-                curve = first
-        net = learn.model.to("cpu").eval()
-        return ImageModel(net, self.arch, table.vocab, r.size, scale, curve, device)
+                    curve = pd.concat([curve, curve_of(learn, start=1)], ignore_index=True)
+        return ImageModel(
+            net.to("cpu").eval(), self.arch, table.vocab, r.size, scale, curve, device
+        )
 
     def _network(
         self, table: LabelTable, targets: np.ndarray, seed: int, noise: np.ndarray | None
-    ) -> tuple[Any, tuple]:
-        """The network to train with its head solved, and the mean and std of its input."""
+    ) -> tuple[Any, tuple, str]:
+        """The network with its head solved, mean and std of its input, what its weights are."""
         from torch import nn
 
-        from softfold.backbones import create_backbone
-        from softfold.fastai.nets import ImageNet, frozen_prefix, small_cnn
-        from softfold.runtime import precision
+        from softfold.backbones import create_backbone, weights_identity
+        from softfold.fastai.nets import ImageNet
 
-        r, n_classes = self.recipe, table.n_classes
         if self.arch == SMALL_CNN:
-            return ImageNet(small_cnn(), nn.Linear(256, n_classes)), SMALL_CNN_SCALE
-        backbone = create_backbone(self.arch, weights=self.weights, size=r.size)
-        head = nn.Linear(backbone.n_features, n_classes)
+            return build_network(SMALL_CNN, table.n_classes, 0), SMALL_CNN_SCALE, "random"
+        backbone = create_backbone(self.arch, weights=self.weights, size=self.recipe.size)
+        head = nn.Linear(backbone.n_features, table.n_classes)
         self._solve_head(head, table, targets, seed, noise)
-        for layer in frozen_prefix(backbone.body, r.size):
-            layer.requires_grad_(False)
-        net = ImageNet(backbone.body, head)
-        net.dtype = precision(net, r.size, name=self.arch, training=True)
-        return net, (backbone.mean, backbone.std)
+        identity = weights_identity(self.arch, self.weights)
+        return ImageNet(backbone.body, head), (backbone.mean, backbone.std), identity
 
     def _solve_head(self, head, table, targets, seed, noise) -> None:
         """The head as the probe finds it on the frozen body's features."""
@@ -238,46 +242,64 @@ class FineTune:
             head.weight.copy_(torch.from_numpy(model.weight).T)
             head.bias.copy_(torch.from_numpy(model.bias))
 
-    def _image_learner(self, net, scale, table, holdout, noise, device, folder) -> Any:
+    def _trained_part(self, net, scale, weights, table, holdout, device) -> tuple[Any, list]:
+        """The layers to train (those of `net`), and what they are trained and validated on."""
+        import torch
+
+        from softfold.fastai.images import BatchDL, ImageRows, RandomCrop, ToFloat
+        from softfold.fastai.maps import MapMaker, MapRows, split_body
+        from softfold.fastai.nets import ImageNet
+        from softfold.images import decoded
+        from softfold.runtime import precision
+
+        r = self.recipe
+        large = max(r.size, round(r.size * r.margin))
+        crop = RandomCrop(r.size, r.min_scale, r.flip)
+        split = split_body(net.body, r.size) if r.views else None
+        known = None if holdout is None or not len(holdout) else known_labels(holdout)
+        of_train = (table.given, table.item, table.vocab)
+        if split is not None:
+            maker = MapMaker(
+                self.arch, weights, split.first, split.shape, scale, r.size, large, crop, device
+            )
+            train = MapRows([maker.view(table.data, v) for v in range(r.views)], *of_train)
+            valid, trained = train.new_empty(), ImageNet(split.last, net.head)
+            if known is not None:
+                valid = MapRows([maker.view(holdout.data, 0)], known, holdout.item, table.vocab)
+            tfms: tuple[list, list] = ([], [])
+            if device != "cpu":
+                trained.dtype = precision(net, r.size, name=self.arch, training=True)
+        else:
+            train = ImageRows(decoded(table.data, large), *of_train)
+            valid, trained = train.new_empty(), net
+            if known is not None:
+                pixels = decoded(holdout.data, r.size)
+                valid = ImageRows(pixels, known, holdout.item, table.vocab)
+            tfms = ([ToFloat(*scale), crop], [ToFloat(*scale)])
+            if self.arch != SMALL_CNN:
+                net.dtype = precision(net, r.size, name=self.arch, training=True)
+        trained.to(device, memory_format=torch.channels_last)
+        batch = min(r.batch_size, len(train))
+        loader = BatchDL(train, bs=batch, shuffle=True, drop_last=True, after_batch=tfms[0])
+        return trained, [loader, BatchDL(valid, bs=2 * r.batch_size, after_batch=tfms[1])]
+
+    def _image_learner(self, net, loaders, noise, device, folder) -> Any:
         import torch
         from fastai.data.core import DataLoaders
         from fastai.learner import Learner
         from fastai.optimizer import Adam
 
-        from softfold.fastai.images import BatchDL, ImageRows, RandomCrop, ToFloat
         from softfold.fastai.loss import ForwardCrossEntropy, SoftCrossEntropy
         from softfold.fastai.metrics import RocAuc, accuracy
         from softfold.fastai.nets import parameter_groups
-        from softfold.images import decoded
 
-        r = self.recipe
-        large = max(r.size, round(r.size * r.margin))
-        train = ImageRows(decoded(table.data, large), table.given, table.item, table.vocab)
-        valid = train.new_empty()
-        if holdout is not None and len(holdout):
-            labels = known_labels(holdout)
-            valid = ImageRows(decoded(holdout.data, r.size), labels, holdout.item, holdout.vocab)
-        to_float = ToFloat(*scale)
-        crop = RandomCrop(r.size, r.min_scale, r.flip)
-        dls = DataLoaders(
-            BatchDL(
-                train,
-                bs=min(r.batch_size, len(train)),
-                shuffle=True,
-                drop_last=True,
-                after_batch=[to_float, crop],
-            ),
-            BatchDL(valid, bs=2 * r.batch_size, after_batch=[to_float]),
-            path=folder,
-            device=torch.device(device),
-        )
         return Learner(
-            dls,
-            net.to(device, memory_format=torch.channels_last),
+            DataLoaders(*loaders, path=folder, device=torch.device(device)),
+            net,
             loss_func=SoftCrossEntropy() if noise is None else ForwardCrossEntropy(noise),
             opt_func=Adam,
             splitter=parameter_groups,
-            wd=r.weight_decay,
+            wd=self.recipe.weight_decay,
             metrics=[accuracy, RocAuc()],
             train_bn=self.arch == SMALL_CNN,
         )
