@@ -11,7 +11,7 @@ from example_runs import digits_run, synthetic_run
 
 from softfold.decisions import LOG, DecisionLog
 from softfold.errors import InputError
-from softfold.labels import read_table
+from softfold.reading import read_table
 from softfold.report import predicted_issues, run_issues, theme, write_report
 from softfold.report.reading import RunData, memory_map
 
@@ -190,7 +190,7 @@ def test_worse_is_said_as_plainly_as_better(tmp_path):
     assert "Soft labels cost 2.00 points" in write_report(run).read_text()
     metrics["difference"] = {"mean": 0.001, "low": -0.01, "high": 0.012, "p_value": 0.8}
     (run / "metrics.json").write_text(json.dumps(metrics))
-    assert "no difference that this run could measure" in write_report(run).read_text()
+    assert "made no measurable difference" in write_report(run).read_text()
 
 
 def test_what_people_decided_is_in_the_report(tmp_path):

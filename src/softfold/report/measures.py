@@ -75,7 +75,7 @@ def verdict(run: RunData) -> Verdict:
         if high < 0:
             return Verdict(f"Soft labels cost {size} points: {figures} ({interval}).", "bad")
         return Verdict(
-            f"Soft labels made no difference that this run could measure: {figures} ({interval}).",
+            f"Soft labels made no measurable difference: {figures} ({interval}).",
             "even",
         )
     wrong = expected_wrong(run)

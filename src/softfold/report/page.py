@@ -292,7 +292,11 @@ def suspicious(run: RunData, looks: Looks) -> Section | None:
         el(
             "p",
             words,
-            " Percentages are out-of-fold probabilities: from models that never saw the item.",
+            " Under each: the ",
+            el("span", "given label", cls="given"),
+            ", then the ",
+            el("span", "suggested one", cls="soft"),
+            ", with their probabilities by models that never saw the item.",
         )
     ]
     if looks.missing:

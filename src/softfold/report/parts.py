@@ -98,7 +98,7 @@ def suspicious_item(run: RunData, looks: Looks, row: int) -> FT:
     facts = [_fact("given", given, _probability(run, row, given), "of-given", "given")]
     if suggested and suggested != "nan":
         facts.append(
-            _fact("looks", suggested, _probability(run, row, suggested), "of-soft", "soft")
+            _fact("suggested", suggested, _probability(run, row, suggested), "of-soft", "soft")
         )
     truth = record.get("truth")
     about = f"suspicion {almost(run.suspicion[row])}"
@@ -126,7 +126,7 @@ def _probability(run: RunData, row: int, name: str) -> float | None:
 
 
 def _fact(word: str, name: str, share: float | None, bar_kind: str, kind: str) -> FT:
-    parts = [el("span", word, cls="word"), el("span", name, cls=f"name {kind}", title=name)]
+    parts = [el("span", word, cls="unseen"), el("span", name, cls=f"name {kind}", title=name)]
     if share is not None:
         parts += [el("span", almost(share)), bar(share, bar_kind)]
     return el("div", *parts, cls="fact")
