@@ -19,7 +19,7 @@ import numpy as np
 
 from softfold.arrays import one_hot
 from softfold.evaluation import accuracy, log_loss, paired_difference
-from softfold.labels import read_table
+from softfold.reading import read_table
 from softfold.runtime import machine
 from softfold.trainers.finetune import FineTune
 from softfold.trainers.probe import Probe

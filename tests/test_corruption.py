@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from softfold.corruption import corrupt, corrupt_file, corrupt_table
 from softfold.errors import InputError
-from softfold.labels import LabelTable, read_table
+from softfold.labels import LabelTable
+from softfold.reading import read_table
 
 IMAGEWOOF = Path(__file__).parents[2] / "shared/data/imagewoof2-160/noisy_imagewoof.csv"
 

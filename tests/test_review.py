@@ -15,7 +15,7 @@ from serving import POST, Nursery, Server
 
 from softfold.decisions import LOG, DecisionLog, read_decisions
 from softfold.errors import InputError
-from softfold.labels import read_table
+from softfold.reading import read_table
 from softfold.report.reading import RunData
 from softfold.review import export_labels, serve
 from softfold.review.desk import Desk, Filter

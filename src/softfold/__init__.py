@@ -14,7 +14,7 @@ _HOME = {
     "InputError": "errors",
     "Images": "labels",
     "LabelTable": "labels",
-    "read_table": "labels",
+    "read_table": "reading",
     "corrupt": "corruption",
     "FoldPlan": "folds",
     "plan_folds": "folds",
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from softfold.issues import rank_issues as rank_issues
     from softfold.labels import Images as Images
     from softfold.labels import LabelTable as LabelTable
-    from softfold.labels import read_table as read_table
     from softfold.noise import NoiseModel as NoiseModel
     from softfold.noise import estimate_noise as estimate_noise
     from softfold.oof import OutOfFold as OutOfFold
     from softfold.pipeline import run as run
+    from softfold.reading import read_table as read_table
     from softfold.runs import load as load
     from softfold.softening import SoftLabels as SoftLabels
     from softfold.softening import soften as soften

@@ -15,7 +15,8 @@ import pandas as pd
 from softfold.corruption import corrupt
 from softfold.errors import InputError, require
 from softfold.folds import draw_holdout
-from softfold.labels import Images, LabelTable, read_table, sort_names
+from softfold.labels import Images, LabelTable, sort_names
+from softfold.reading import read_table
 
 FASHION_NAMES = [
     "T-shirt/top",

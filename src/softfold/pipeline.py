@@ -18,10 +18,11 @@ from softfold.errors import InputError, count_of, require
 from softfold.evaluation import accuracy, average_precision, log_loss
 from softfold.folds import FoldPlan, draw_holdout, groups_of_pairs, merge_groups, plan_folds
 from softfold.issues import rank_issues
-from softfold.labels import Images, LabelTable, read_table
+from softfold.labels import Images, LabelTable
 from softfold.noise import NoiseModel, estimate_noise
 from softfold.oof import OutOfFold
 from softfold.progress import Progress
+from softfold.reading import read_table
 from softfold.runs import Run, describe_items
 from softfold.settings import Settings
 from softfold.softening import SoftLabels, soften

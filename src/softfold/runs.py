@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from softfold.errors import InputError, require
-from softfold.labels import Images, LabelTable, image_column
+from softfold.labels import Images, LabelTable
 from softfold.noise import NoiseModel
 from softfold.oof import OutOfFold
+from softfold.reading import IMAGE_SUFFIXES, PATH_NAMES, image_column, read_frame
 from softfold.settings import Settings
 from softfold.softening import SoftLabels
 
@@ -202,8 +203,6 @@ class Predictor:
 
 def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
     """A table of items without labels, to predict."""
-    from softfold.labels import IMAGE_SUFFIXES, PATH_NAMES
-
     if isinstance(items, LabelTable):
         return items
     if isinstance(items, (str, Path)) and Path(items).is_dir():
@@ -214,13 +213,7 @@ def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
     elif isinstance(items, np.ndarray) and items.ndim == 2:
         keys, data = range(len(items)), items
     elif isinstance(items, pd.DataFrame) or str(items).lower().endswith((".csv", ".parquet")):
-        frame, base = items, None
-        if not isinstance(items, pd.DataFrame):
-            if not Path(items).exists():
-                raise InputError(f"{items}: no such file")
-            base = Path(items).parent
-            is_csv = str(items).lower().endswith(".csv")
-            frame = pd.read_csv(items) if is_csv else pd.read_parquet(items)
+        frame, _, base = read_frame(items)
         if kind == "image":
             column = next((c for c in PATH_NAMES if c in frame.columns), None)
             if column is None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from softfold.engines import ENGINES
 from softfold.errors import InputError
-from softfold.labels import LabelTable, read_table
+from softfold.labels import LabelTable
+from softfold.reading import read_table
 from softfold.softening import STRATEGIES
 
 
