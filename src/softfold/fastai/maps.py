@@ -56,7 +56,7 @@ def split_body(body: nn.Module, size: int) -> Split | None:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             batch = torch.randn(2, 3, size, size, device=device)
             expected = body(batch)
-            for chain in (layers, [*layers, nn.Flatten()]):
+            for chain in (layers, _with_flatten(layers)):
                 found = _run_chain(chain, batch, size)
                 if found is not None and torch.allclose(found[0], expected, atol=1e-4, rtol=1e-3):
                     _, cut, shape = found
@@ -64,6 +64,13 @@ def split_body(body: nn.Module, size: int) -> Split | None:
     finally:
         body.train(was_training)
     return None
+
+
+def _with_flatten(layers: list[nn.Module]) -> list[nn.Module]:
+    """The layers with a flattening after the pooling, as torchvision's `forward` does it."""
+    pools = [i for i, layer in enumerate(layers) if isinstance(layer, nn.AdaptiveAvgPool2d)]
+    after = pools[-1] + 1 if pools else len(layers)
+    return [*layers[:after], nn.Flatten(), *layers[after:]]
 
 
 def _run_chain(
