@@ -272,9 +272,9 @@ def test_options(options, work, capsys):
 
 
 COMMANDS = {
-    "run digits --noise lots --quiet": "--noise lots: digits takes a percent of wrong labels such as 30",
+    "run digits --noise lots --quiet": "--noise lots: digits takes a percent of wrong labels",
     "run digits --data nowhere --quiet": "--data nowhere: no such folder",
-    "run cifar10n --noise aggre --quiet": "cifar10n: give the folder with train.parquet and test.parquet",
+    "run cifar10n --noise aggre --quiet": "cifar10n: give the folder with train.parquet",
     "run cifar10n --noise 5 --quiet": "cifar10n has no labels '5': choose --noise aggre or random1",
     "run": "Missing argument 'labels'",
     "nonsense": "No such command 'nonsense'",
