@@ -107,7 +107,7 @@ def main() -> None:
         print(table({name: known[name]}), flush=True)
     if not known:
         raise SystemExit("nothing to run: give --imagewoof or --cifar10n")
-    from softfold.pipeline import versions
+    from softfold.job import versions
     from softfold.runtime import machine
 
     about = {"machine": machine(), "versions": versions(), "seeds": args.seeds}

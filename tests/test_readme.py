@@ -52,9 +52,8 @@ def test_commands_have_the_options_that_the_pages_use(line):
 def test_python_on_the_pages_uses_names_that_exist(page):
     for block in blocks(page, "python"):
         for node in ast.walk(ast.parse(block)):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                if node.value.id == "softfold":
-                    assert hasattr(softfold, node.attr), f"softfold.{node.attr}"
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "softfold":
+                assert hasattr(softfold, node.attr), f"softfold.{node.attr}"
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("softfold"):
                 module = __import__(node.module, fromlist=["_"])
                 for name in node.names:

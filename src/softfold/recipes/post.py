@@ -18,9 +18,10 @@ from softfold.arrays import one_hot
 from softfold.comparing import Comparison, comparison_table, holdout_labels
 from softfold.crossfit import cross_fit
 from softfold.errors import InputError
+from softfold.job import Job
 from softfold.labels import LabelTable
 from softfold.noise import estimate_noise
-from softfold.pipeline import Job, open_job
+from softfold.pipeline import open_job
 from softfold.settings import Settings
 from softfold.softening import SoftLabels, soften
 from softfold.trainers.finetune import FineTune
