@@ -7,7 +7,7 @@ predictions run on some 16 numbers a row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,8 @@ EXACT_CLASSES = 64
 
 KEPT = 16
 """With more classes, how many probabilities of each row are kept."""
+
+UNMIX_STEPS = 30
 
 FLOOR = 1e-7
 """Smaller probabilities count as this: float32 softmaxes underflow, and log 0 forgives nothing."""
@@ -44,6 +46,13 @@ class Evidence:
         return Evidence(
             self.labels[rows], self.classes[rows], self.logs[rows], self.rest[rows], self.n_classes
         )
+
+    def unmixed(self, transition: np.ndarray) -> Evidence:
+        """The same with p(k | x) in place of p(given | x), unmixed through T (all classes kept)."""
+        p = np.empty_like(self.logs)
+        for rows in row_blocks(len(self), self.n_classes):
+            p[rows] = unmix(np.exp(self.logs[rows]), transition)
+        return replace(self, logs=np.log(np.maximum(p, FLOOR)))
 
     def at(self, temperature: float) -> tuple[np.ndarray, np.ndarray]:
         """p(k | x)**(1 / temperature), normalised: float32 (n, m), and what the rest sums to."""
@@ -83,6 +92,19 @@ def gather(labels: np.ndarray, probabilities: np.ndarray) -> Evidence:
         left = np.maximum(p.sum(axis=1) - value.sum(axis=1), 0) / (k - m)
         rest[rows] = np.log(np.maximum(left, FLOOR))
     return Evidence(labels, classes, logs, rest, k)
+
+
+def unmix(p: np.ndarray, transition: np.ndarray) -> np.ndarray:
+    """The q (n, K) on the simplex whose q T is nearest to predictions p (n, K) of given labels.
+
+    Nearest by Kullback-Leibler divergence, by `UNMIX_STEPS` of EM (Richardson 1972, Lucy 1974).
+    """
+    t = transition.astype(np.float32)
+    q = p / p.sum(axis=1, keepdims=True)
+    for _ in range(UNMIX_STEPS):
+        q *= (p / np.maximum(q @ t, np.float32(1e-12))) @ t.T
+        q /= np.maximum(q.sum(axis=1, keepdims=True), np.float32(1e-30))
+    return q
 
 
 def through(evidence: Evidence, transition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

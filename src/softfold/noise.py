@@ -16,6 +16,7 @@ import numpy as np
 from softfold.arrays import check_both
 from softfold.errors import InputError
 from softfold.evidence import (
+    EXACT_CLASSES,
     FLOOR,
     Evidence,
     Expected,
@@ -26,6 +27,7 @@ from softfold.evidence import (
     maximise,
     symmetric,
     through,
+    unmix,
 )
 
 CLEAN_RATE = 1e-3
@@ -37,6 +39,7 @@ SHRINKAGES = (np.inf, 300.0, 30.0, 3.0)
 START_RATES = (0.01, 0.03, 0.08, 0.15, 0.22, 0.3, 0.4, 0.5, 0.6, 0.7)
 START_TEMPERATURES = (0.15, 0.25, 0.4, 0.63, 1.0, 1.6, 2.5, 4.0)
 TEMPERATURES = (0.1, 10.0)
+UNMIX_TURNS = 8
 SAMPLE = 50_000
 """Items on which temperature, start and shrinkage are chosen; T itself uses all."""
 
@@ -51,6 +54,7 @@ class NoiseModel:
     rate_interval:  its 95% interval by bootstrap over items; the predictions are taken as they
                     are, so it knows nothing of their bias
     temperature:    p(k | x) is proportional to prediction**(1 / temperature)
+    unmix:          predictions are of the given label: unmixed through T first, they are p(k | x)
     clean:          nothing shows noise: T explains the given labels no better than (almost) none
     joint:          float64 (K, K), expected items by truth and given label
     log_likelihood: mean over items of log p(given | x)
@@ -64,6 +68,7 @@ class NoiseModel:
     clean: bool
     joint: np.ndarray
     log_likelihood: float
+    unmix: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON holds them."""
@@ -76,6 +81,7 @@ class NoiseModel:
             "clean": self.clean,
             "joint": np.round(self.joint, 3).tolist(),
             "log_likelihood": self.log_likelihood,
+            "unmix": self.unmix,
         }
 
     @classmethod
@@ -92,6 +98,7 @@ class NoiseModel:
             clean=bool(fields["clean"]),
             joint=np.asarray(fields["joint"], float),
             log_likelihood=float(fields["log_likelihood"]),
+            unmix=bool(fields.get("unmix", False)),
         )
 
 
@@ -117,7 +124,8 @@ def as_noise_model(transition: np.ndarray, n_classes: int, prior: Any = None) ->
 
 def posterior(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
     """q(k) proportional to p(k | x) T[k, given]: float32 (n, K), for a block of rows."""
-    logs = np.log(np.maximum(np.asarray(probabilities, np.float32), FLOOR))
+    p = np.maximum(np.asarray(probabilities, np.float32), FLOOR)
+    logs = np.log(np.maximum(unmix(p, noise.transition), FLOOR) if noise.unmix else p)
     logs *= np.float32(1 / noise.temperature)
     logs -= logs.max(axis=1, keepdims=True)
     q = np.exp(logs, out=logs)
@@ -157,38 +165,69 @@ def estimate_from_evidence(
     k = evidence.n_classes
     if start is None:
         rate, temperature = _even_start(sample)
-        starts = [symmetric(k, rate), prepared(confident_joint(sample))]
+        joint = prepared(confident_joint(sample))
+        starts = [symmetric(k, rate), joint]
     else:
         temperature = _best_temperature(sample, start, 1.0)
         starts = [start]
-    best: tuple[float, np.ndarray, float, float] | None = None
-    for shrink in SHRINKAGES:
-        for first in starts[: 1 if np.isinf(shrink) else None]:
-            transition, tau = _fit(sample, first, temperature, shrink)
-            score = float(log_likelihood(rest, tau, through(rest, transition)).mean())
-            if best is None or score > best[0] + 1e-5:
-                best = (score, transition, tau, shrink)
-    _, transition, temperature, shrink = best
-    clean = start is None and _seems_clean(rest, transition, temperature)
+    fits = [
+        _fit(sample, first, temperature, shrink)
+        for shrink in SHRINKAGES
+        for first in starts[: 1 if np.isinf(shrink) else None]
+    ]
+    if start is None and k <= EXACT_CLASSES:
+        fits += [_fit_unmixed(sample, joint, shrink) for shrink in SHRINKAGES[1:]]
+    best = max(fits, key=lambda fit: fit.score(rest))
+    clean = start is None and not _beats_none(rest, best)
     if clean:
-        transition, temperature = almost_none(sample)
+        best = _Fit(*almost_none(sample), np.inf, False)
+    elif best.unmix:
+        best = _fit_unmixed(evidence, best.transition, best.shrink)
     else:
         # The sample may lack classes: T of all items, from where the sample's ended.
-        transition, temperature = _fit(evidence, transition, temperature, shrink)
-    final = explain(evidence, transition, temperature)
+        best = _fit(evidence, best.transition, best.temperature, best.shrink)
+    shown = best.shown(evidence)
+    final = explain(shown, best.transition, best.temperature)
     rate = float(final.suspicion.mean())
-    spread = 1.96 * _rate_error(evidence, transition, temperature, shrink, rng)
-    joint = final.counts
+    spread = 1.96 * _rate_error(shown, best, rng)
     return NoiseModel(
-        transition=transition,
-        prior=joint.sum(axis=1) / max(joint.sum(), 1e-30),
+        transition=best.transition,
+        prior=final.counts.sum(axis=1) / max(final.counts.sum(), 1e-30),
         rate=rate,
         rate_interval=(max(0.0, rate - spread), min(1.0, rate + spread)),
-        temperature=float(temperature),
+        temperature=float(best.temperature),
         clean=clean,
-        joint=joint,
+        joint=final.counts,
         log_likelihood=float(final.log_likelihood.mean()),
+        unmix=best.unmix,
     )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One way to explain given labels."""
+
+    transition: np.ndarray
+    temperature: float
+    shrink: float
+    unmix: bool
+
+    def shown(self, evidence: Evidence) -> Evidence:
+        """The evidence with p(k | x) as this fit takes it, before its temperature."""
+        return evidence.unmixed(self.transition) if self.unmix else evidence
+
+    def levels(self, evidence: Evidence) -> np.ndarray:
+        """log p(given | x) of each item (n,)."""
+        shown = self.shown(evidence)
+        return log_likelihood(shown, self.temperature, through(shown, self.transition))
+
+    def score(self, evidence: Evidence) -> float:
+        return float(self.levels(evidence).mean())
+
+
+def model_levels(evidence: Evidence, noise: NoiseModel) -> np.ndarray:
+    """log p(given | x) of each item (n,) under a noise model."""
+    return _Fit(noise.transition, noise.temperature, np.inf, noise.unmix).levels(evidence)
 
 
 def almost_none(evidence: Evidence) -> tuple[np.ndarray, float]:
@@ -215,7 +254,7 @@ def _fit(
     temperature: float,
     shrink: float,
     iterations: int = 60,
-) -> tuple[np.ndarray, float]:
+) -> _Fit:
     """EM on T, and the temperature that suits it, in turns."""
     before = -np.inf
     p = evidence.at(temperature)
@@ -233,7 +272,28 @@ def _fit(
             # T and temperature trade off, so that turns creep: go further than asked.
             temperature = float(np.clip(temperature * np.exp(1.5 * change), *TEMPERATURES))
             p = evidence.at(temperature)
-    return transition, temperature
+    return _Fit(transition, temperature, shrink, False)
+
+
+def _fit_unmixed(evidence: Evidence, transition: np.ndarray, shrink: float) -> _Fit:
+    """The same for predictions of given labels: they are unmixed through each new T.
+
+    A model of given labels has the noise in it, and a temperature takes out no more than even
+    noise. The likeliest of `UNMIX_TURNS` is kept.
+    """
+    temperature, best = 1.0, None
+    for _ in range(UNMIX_TURNS):
+        shown = evidence.unmixed(transition)
+        temperature = _best_temperature(shown, transition, temperature)
+        p = shown.at(temperature)
+        step = expect(shown, *p, transition)
+        score = float(step.log_likelihood.mean())
+        if best is None or score > best[0]:
+            best = (score, _Fit(transition, temperature, shrink, True))
+        for _ in range(3):
+            transition = maximise(step.counts, shrink)
+            step = expect(shown, *p, transition)
+    return best[1]
 
 
 def _best_temperature(evidence: Evidence, transition: np.ndarray, near: float) -> float:
@@ -286,35 +346,27 @@ def prepared(counts: np.ndarray) -> np.ndarray:
     return counts / counts.sum(axis=1, keepdims=True)
 
 
-def _seems_clean(evidence: Evidence, transition: np.ndarray, temperature: float) -> bool:
-    """T does not beat almost no noise by more than a standard error, on items it did not see."""
-    with_noise = log_likelihood(evidence, temperature, through(evidence, transition))
-    none, its_temperature = almost_none(evidence)
-    without = log_likelihood(evidence, its_temperature, through(evidence, none))
-    gain = with_noise - without
-    return bool(gain.mean() <= gain.std() / np.sqrt(len(gain)))
+def _beats_none(evidence: Evidence, fit: _Fit) -> bool:
+    """T beats almost no noise by more than a standard error, on items it did not see."""
+    gain = fit.levels(evidence) - _Fit(*almost_none(evidence), np.inf, False).levels(evidence)
+    return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
 
 
 def _rate_error(
-    evidence: Evidence,
-    transition: np.ndarray,
-    temperature: float,
-    shrink: float,
-    rng: np.random.Generator,
-    replicates: int = 20,
+    evidence: Evidence, fit: _Fit, rng: np.random.Generator, replicates: int = 20
 ) -> float:
     """Standard error of the noise rate: items drawn again, EM going on from T."""
     n = len(evidence)
     if n > SAMPLE:
         evidence = evidence.take(np.sort(rng.choice(n, SAMPLE, replace=False)))
-    p = evidence.at(temperature)
+    p = evidence.at(fit.temperature)
     rates = []
     for _ in range(replicates):
         weights = rng.multinomial(len(evidence), np.full(len(evidence), 1 / len(evidence)))
         weights = weights.astype(np.float32)
-        current = transition
+        current = fit.transition
         for _ in range(3):
             step = expect(evidence, *p, current, weights)
-            current = maximise(step.counts, shrink)
+            current = maximise(step.counts, fit.shrink)
         rates.append(1 - np.trace(step.counts) / step.counts.sum())
     return float(np.std(rates, ddof=1) * np.sqrt(len(evidence) / n))

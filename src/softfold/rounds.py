@@ -24,6 +24,7 @@ from softfold.noise import (
     almost_none,
     estimate_from_evidence,
     explain,
+    model_levels,
     prepared,
 )
 from softfold.oof import OutOfFold
@@ -104,16 +105,15 @@ def noise_aware_cross_fit(
         trainer = create_trainer("probe")
     evidence = gather(table.given, plain.probabilities)
     first = estimate_from_evidence(evidence, seed=seed)
-    transition, temperature = almost_none(evidence)
-    level = explain(evidence, transition, temperature).log_likelihood
-    rounds = [
-        {"start": "plain", "log_likelihood": float(level.mean()), "rate": first.rate, "kept": True}
-    ]
-    best: _Round | None = None
+    none = _as_clean(evidence, first)
+    level = model_levels(evidence, none)
+    entry = {"start": "plain", "log_likelihood": first.log_likelihood, "rate": first.rate}
+    best = _Round(plain, first, model_levels(evidence, first), entry | {"kept": False})
+    rounds = [best.entry]
     for name, start in _starts(evidence, first):
         made = _round(once, f"round-1-{name}", table, start, seed)
         rounds.append(made.entry)
-        if best is None or made.level.mean() > best.level.mean():
+        if made.level.mean() > best.level.mean():
             best = made
     for number in range(2, max_rounds + 1):
         made = _round(once, f"round-{number}", table, best.noise.transition, seed)
@@ -122,7 +122,7 @@ def noise_aware_cross_fit(
             break
         best = made
     if not _beats(best.level, level):
-        return NoiseAware(plain, _as_clean(evidence, first, seed), plain, rounds)
+        return NoiseAware(plain, none, plain, rounds)
     best.entry["kept"] = True
     return NoiseAware(best.oof, best.noise, plain, rounds)
 
@@ -143,7 +143,7 @@ def _round(
     oof = once(name, start)
     evidence = gather(table.given, oof.probabilities)
     noise = estimate_from_evidence(evidence, seed=seed, start=start)
-    level = explain(evidence, noise.transition, noise.temperature).log_likelihood
+    level = model_levels(evidence, noise)
     entry = {"start": name, "log_likelihood": noise.log_likelihood, "rate": noise.rate}
     return _Round(oof, noise, level, entry | {"kept": False})
 
@@ -163,7 +163,7 @@ def _beats(ours: np.ndarray, theirs: np.ndarray) -> bool:
     return bool(gain.mean() > max(LEAST_GAIN, gain.std() / np.sqrt(len(gain))))
 
 
-def _as_clean(evidence: Evidence, first: NoiseModel, seed: int) -> NoiseModel:
+def _as_clean(evidence: Evidence, first: NoiseModel) -> NoiseModel:
     """The noise model of plain predictions whose given labels nothing shows wrong."""
     transition, temperature = almost_none(evidence)
     final = explain(evidence, transition, temperature)
@@ -175,6 +175,7 @@ def _as_clean(evidence: Evidence, first: NoiseModel, seed: int) -> NoiseModel:
         rate=rate,
         rate_interval=(0.0, max(rate, first.rate_interval[1])),
         clean=True,
+        unmix=False,
         joint=final.counts,
         prior=final.counts.sum(axis=1) / final.counts.sum(),
         log_likelihood=float(final.log_likelihood.mean()),
