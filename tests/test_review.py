@@ -404,6 +404,14 @@ def test_other_tools_forms_hold_the_same_labels(reviewed, tmp_path):
     assert {t["data"]["item"] for t in done} == set(items[:5])
 
 
+def test_cleanlab_reads_what_is_exported_for_it(reviewed, tmp_path):
+    filters = pytest.importorskip("cleanlab.filter", reason="needs cleanlab (extra bench)")
+    run, _ = reviewed
+    folder = export_labels(run, tmp_path / "cleanlab", "cleanlab")
+    labels, probabilities = np.load(folder / "labels.npy"), np.load(folder / "pred_probs.npy")
+    assert filters.find_label_issues(labels, probabilities, n_jobs=1).sum() > 50
+
+
 def test_an_unknown_form_is_refused(run, tmp_path):
     with pytest.raises(InputError, match="no format 'xlsx'"):
         export_labels(run, tmp_path / "labels.xlsx")

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 import softfold
-from softfold.decisions import measured_precision
+from softfold import read_table
+from softfold.decisions import measured_precision, read_decisions
 from softfold.review import export_labels
 from softfold.review.desk import Desk, Filter
 
@@ -58,7 +59,17 @@ def test_a_run_reviewed_by_someone_who_knows_trains_a_model_on_what_they_decided
     assert again.metrics["noise"]["rate_estimate"] < run.metrics["noise"]["rate_estimate"]
 
 
-def test_the_exported_table_trains_as_it_is(first):
+def test_the_exported_table_of_a_tabular_run_is_its_label_table_corrected(first):
     folder, run, _ = first
-    out = export_labels(run.path, folder / "corrected.parquet")
-    assert {"path", "label", "is_valid"} <= set(pd.read_parquet(out).columns)
+    out = read_table(export_labels(run.path, folder / "corrected.csv"))
+    before = run.table()
+    decided = read_decisions(run.path)
+    assert list(out.data.columns) == [f"p{i}" for i in range(64)]
+    assert len(out) == len(before) - (decided["state"] == "excluded").sum()
+    kept = before.take(~np.isin(before.item, decided["item"][decided["state"] == "excluded"]))
+    given = np.array(kept.vocab, dtype=object)[kept.given]
+    labels = decided[decided["state"] == "confirmed"].set_index("item")["label"]
+    wanted = pd.Series(given, index=kept.item)
+    wanted[labels.index] = labels
+    assert [out.vocab[code] for code in out.given] == wanted.tolist()
+    assert np.array_equal(out.data.to_numpy(float), kept.data.to_numpy(float))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from softfold.decisions import LOG, read_decisions
 from softfold.errors import InputError
+from softfold.report.pictures import Looks
 from softfold.report.reading import RunData
 from softfold.runs import write_atomic
 
@@ -50,14 +51,18 @@ def export_labels(run_dir: str | Path, out: str | Path, format: str | None = Non
 
 
 def corrected(run: RunData) -> pd.DataFrame:
-    """The run's label table with what people decided.
+    """The run's label table with what people decided, one row an item that is not excluded.
 
-    One row an item that is not excluded: path (the item's key), label (confirmed, else as given),
-    is_valid, given, state (open, confirmed, unsure or conflict), suggested, suspicion, reviewers.
-    `softfold run` reads it as a label table; an image's path is relative as it was.
+    Images: path (the item's key, relative as it was), label (confirmed, else as given), is_valid,
+    given, state (open, confirmed, unsure or conflict), suggested, suspicion, reviewers. Texts and
+    tables: their own columns, label and is_valid only, since every further column would be a
+    feature. `softfold run` reads both.
     """
     every = _with_states(run)
-    keep = every["state"] != "excluded"
+    keep = (every["state"] != "excluded").to_numpy()
+    data = Looks.of(run).data
+    if isinstance(data, pd.DataFrame):
+        every = data.reset_index(drop=True).assign(label=every["label"], is_valid=every["is_valid"])
     return every[keep].reset_index(drop=True)
 
 
