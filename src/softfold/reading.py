@@ -166,10 +166,11 @@ def _columns(
     """The table's columns by meaning; labels still as written."""
     if frame.empty:
         raise InputError(f"{name}: the table has no rows")
-    label_column = _find(frame, name, label, LABEL_NAMES, "label")
+    label_option = "holdout-label" if prefix else "label"
+    label_column = _find(frame, name, label, LABEL_NAMES, label_option)
     if label_column is None:
         have = ", ".join(str(c) for c in list(frame.columns)[:12])
-        raise InputError(f"{name}: say which column holds the labels (--label); it has: {have}")
+        raise InputError(f"{name}: say which column holds the labels (--{label_option}); it has: {have}")
     valid_column = _find(frame, name, valid, VALID_NAMES, "valid")
     truth_column = _find(frame, name, truth, (), "truth")
     group_column = _find(frame, name, group, (), "group")

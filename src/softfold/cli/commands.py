@@ -434,7 +434,7 @@ def _settings(values: dict[str, Any], preset: dict[str, Any] | None = None, **mo
     from softfold.settings import Settings
 
     known = {f.name for f in fields(Settings)}
-    asked = {k: v for k, v in values.items() if k in known and v is not None}
+    asked = {k: v for k, v in values.items() if k in known and v is not None and v is not False}
     return Settings(**{**(preset or {}), **asked, **more})
 
 
