@@ -170,7 +170,9 @@ def _columns(
     label_column = _find(frame, name, label, LABEL_NAMES, label_option)
     if label_column is None:
         have = ", ".join(str(c) for c in list(frame.columns)[:12])
-        raise InputError(f"{name}: say which column holds the labels (--{label_option}); it has: {have}")
+        raise InputError(
+            f"{name}: say which column holds the labels (--{label_option}); it has: {have}"
+        )
     valid_column = _find(frame, name, valid, VALID_NAMES, "valid")
     truth_column = _find(frame, name, truth, (), "truth")
     group_column = _find(frame, name, group, (), "group")
