@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fastai.callback.core import Callback
 from fastai.data.all import DataLoaders, TfmdDL
 from fastai.losses import CrossEntropyLossFlat, FocalLossFlat
 from fastai.torch_core import TensorCategory, TensorImage
@@ -131,6 +132,25 @@ def test_keys_that_fit_in_two_ways_are_refused(data):
     refused(rows.dataloaders(frame, bs=8), make_soft(links, targets), "say which with key='number'")
 
 
+def test_a_column_of_few_values_is_no_column_of_keys(data):
+    """Labels 0 to 2 are row numbers too: items must not get the targets of rows 0 to 2."""
+    paths, targets = data
+    frame = pd.DataFrame({"label": np.arange(N) % 3, "path": [str(p) for p in paths]})
+    frame["is_valid"] = np.arange(N) % 4 == 0
+    frame.index += 1000
+    rows = DataBlock(
+        blocks=(ImageBlock, CategoryBlock(vocab=[0, 1, 2])),
+        get_x=ColReader("path"),
+        get_y=ColReader("label"),
+        splitter=ColSplitter(),
+    )
+    dls = rows.dataloaders(frame, bs=8)
+    numbered = make_soft(range(N), targets, vocab=("0", "1", "2"))
+    refused(dls, numbered, "'label' would be their keys")
+    named = make_soft(paths, targets, vocab=("0", "1", "2"))
+    assert train(dls, named, key="path")[0].wrong() == 0
+
+
 def test_the_posts_frame_is_blended_seven_to_three(data):
     paths, _ = data
     given = [given_label(p) for p in paths]
@@ -228,13 +248,13 @@ def test_usual_losses_train_on_soft_targets_and_come_back(data, soft, loss):
 
 
 def test_a_net_learns_the_soft_targets_themselves(data, soft):
-    """The network sees each item's soft target as colour, so the best it can do is repeat it."""
+    """The network sees each item's soft target as its colour: the best it can do is repeat it."""
     torch.manual_seed(0)
     dls = block().dataloaders(data[0], bs=8, drop_last=False)
-    _, learn = train(dls, soft, epochs=60, learner={"lr": 0.1})
+    _, learn = train(dls, soft, epochs=20, learner={"lr": 0.3})
     with learn.no_bar():
         predictions, _ = learn.get_preds(ds_idx=0)
-    assert np.abs(predictions.numpy() - data[1][:-8]).max() < 0.05
+    assert np.abs(predictions.numpy() - data[1][:-8]).mean() < 0.04
 
 
 # -- datasets and copies -----------------------------------------------------------------------
@@ -287,24 +307,19 @@ with learn.no_bar():
 """
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
-def test_an_exported_learner_loads_without_softfold(data, soft, tmp_path, interrupted):
-    from fastai.callback.core import Callback
-
+def test_a_learner_exported_after_an_interrupted_epoch_loads_without_softfold(data, soft, tmp_path):
     class Stop(Callback):
         order = 200
 
         def after_loss(self):
-            if interrupted and self.learn.training:
+            if self.learn.training:
                 raise KeyboardInterrupt
 
     dls = frame_loaders(data[0], path=tmp_path)  # its pickle needs nothing of this file
     learn = make_learner(dls, [SoftLabelCallback(soft)])
     with learn.no_bar(), learn.no_logging():
-        try:
+        with pytest.raises(KeyboardInterrupt):
             learn.fit(1, cbs=Stop())
-        except KeyboardInterrupt:
-            assert interrupted
         learn.export("model.pkl")
         expected = str(learn.predict(pd.Series({"path": str(data[0][0])}))[0])
         assert isinstance(learn.soft_label, SoftLabelCallback), "the Learner itself keeps it"

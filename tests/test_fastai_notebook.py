@@ -33,6 +33,7 @@ from fastai.vision.all import (
     L,
     Learner,
     Resize,
+    RocAuc,
     accuracy,
     params,
 )
@@ -41,7 +42,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from torch import nn
 
 import softfold
-from softfold.fastai import RocAuc, SoftLabelCallback
+from softfold.fastai import SoftLabelCallback
 from softfold.softening import SoftLabels
 from softfold.trainers.finetune import FineTune
 
@@ -73,10 +74,6 @@ def predicted_without_softfold(learn, frame, folder):
 def predicted_here(learn, frame):
     with learn.no_bar(), learn.no_logging():
         return str(learn.get_preds(dl=learn.dls.test_dl(frame))[0].argmax(1).tolist())
-
-
-def body_and_head(model):
-    return L(model[0], model[1:]).map(params)
 
 
 def small_net(n_classes):
@@ -117,7 +114,7 @@ def test_images(digit_files, tmp_path):
     learn = Learner(
         dls,
         small_net(3),
-        splitter=body_and_head,
+        splitter=lambda model: L(model[0], model[1:]).map(params),
         metrics=[accuracy, RocAuc()],
         cbs=SoftLabelCallback(soft),
     )
@@ -293,6 +290,8 @@ def test_a_tables_rows_get_their_own_targets():
 def test_a_table_of_a_learner_of_ones_own_is_cross_fitted():
     frame = wine()
     table = softfold.read_table(frame.drop(columns="is_valid"), label="label")
-    trainer = FineTune(dls=wine_loaders, learner=wine_learner, epochs=6)
+    trainer = FineTune(
+        dls=wine_loaders, learner=wine_learner, fit=lambda learn: learn.fit_one_cycle(10, 2e-2)
+    )
     oof = softfold.cross_fit(table, trainer, n_folds=2)
-    assert (oof.probabilities.argmax(1) == table.given).mean() > 0.7
+    assert (oof.probabilities.argmax(1) == table.given).mean() > 0.85

@@ -46,7 +46,7 @@ class SoftLabelCallback(Callback):
             differ, keys that fit in two ways, a loader or loss that cannot carry soft targets.
 
     Needs nothing private of fastai. A Learner that `export` writes leaves the callback out, so
-    that `load_learner` needs no softfold.
+    that `load_learner` needs no softfold (it does for softfold's own losses, metrics and block).
     """
 
     order = -5  # after the Learner is set to training, before MixUp looks at the loss

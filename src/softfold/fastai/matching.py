@@ -159,12 +159,26 @@ def _frame_keys(frame: pd.DataFrame, index: RowIndex, key: str | None, tabular: 
         return [str(value) for value in frame[key]]
     first = [str(value) for value in frame.iloc[:, 0]]
     if tabular:  # the first column is a feature there
-        return labels
+        return _unrepeated(labels, "row labels", "index")
+    name = str(frame.columns[0])
     column, rows = index.knows(first), index.knows(labels)
     if column and rows and first != labels:
         raise InputError(
             f"soft labels have keys such as {next(iter(index.exact))!r}: both the items' column "
-            f"{str(frame.columns[0])!r} and their row labels fit; say which with "
-            f"key={str(frame.columns[0])!r} or key='index'"
+            f"{name!r} and their row labels fit; say which with key={name!r} or key='index'"
         )
-    return labels if rows and not column else first
+    if rows and not column:
+        return _unrepeated(labels, "row labels", "index")
+    return _unrepeated(first, f"column {name!r}", name)
+
+
+def _unrepeated(keys: list[str], what: str, key: str) -> list[str]:
+    """Keys that nobody named must differ: a column of few values is hardly a column of keys."""
+    if len(set(keys)) < len(keys):
+        seen: set[str] = set()
+        twice = next(k for k in keys if k in seen or seen.add(k))  # type: ignore[func-returns-value]
+        raise InputError(
+            f"the items' {what} would be their keys, but {twice!r} is there more than once; name "
+            f"the column of keys with key=, such as key={key!r} where rows repeat on purpose"
+        )
+    return keys
