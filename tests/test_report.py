@@ -263,3 +263,15 @@ def test_predictions_that_do_not_fit_are_refused(digits, tmp_path):
     np.save(tmp_path / "o.npy", np.array([object()]), allow_pickle=True)
     with pytest.raises(InputError, match="not a NumPy array of numbers"):
         predicted_issues(table, tmp_path / "o.npy")
+
+
+def test_the_figures_of_the_posts_protocol_stand_beside_what_they_leak(tmp_path):
+    run = digits_run(tmp_path / "run")
+    metrics = json.loads((run / "metrics.json").read_text())
+    figures = {"best": [0.71], "last": [0.7], "roc_auc": [0.9]}
+    metrics["post"] = {"baseline": figures, "soft": figures, "leak": "what leaks: the labels."}
+    metrics["difference"]["over"] = "items"
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    text = " ".join(Page(write_report(run).read_text()).text)
+    assert "post's own protocol" in text and "71.0%" in text and "What leaks: the labels." in text
+    assert "one seed says nothing about others" in text

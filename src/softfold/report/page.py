@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from fastcore.xml import FT, to_xml
 
+from softfold.errors import count_of
 from softfold.report import charts, measures, theme
 from softfold.report.measures import percent, points
 from softfold.report.parts import chart, el, raw, soft_example, suspicious_item, table, void
@@ -155,9 +156,12 @@ def comparison(run: RunData, looks: Looks) -> Section | None:
             shown = (percent, percent, points) if name == "accuracy" else (_four, _four, _signed)
             rows.append([word, shown[0](before.mean()), shown[1](after.mean()), shown[2](change)])
     against = metrics.get("accuracy_against")
+    over = "the seeds and the hold-out's items"
+    if difference.get("over", "seeds and items") != "seeds and items":
+        over = "the hold-out's items only: one seed says nothing about others"
     caption = (
-        f"{len(soft)} {'seed' if len(soft) == 1 else 'seeds'} each, everything but the labels "
-        "equal; the interval covers both the seeds and the hold-out's items."
+        f"{count_of(len(soft), 'seed')} each, everything but the labels equal; the interval "
+        f"covers {over}."
     )
     p_value = difference.get("p_value")
     if p_value is not None:
@@ -187,6 +191,7 @@ def comparison(run: RunData, looks: Looks) -> Section | None:
             cls="two",
         ),
     ]
+    parts += _post(metrics.get("post") or {})
     if against:
         words = "Accuracy is measured against the truth of the hold-out's items."
         if against != "truth":
@@ -202,6 +207,24 @@ def comparison(run: RunData, looks: Looks) -> Section | None:
             )
         )
     return "comparison", "Given against soft labels", parts
+
+
+def _post(post: dict[str, Any]) -> list[Any]:
+    """The figures of the post's own protocol, where the run followed it, and what they leak."""
+    rows = []
+    for name, word in (("baseline", "given labels"), ("soft", "soft labels")):
+        figures = post.get(name) or {}
+        if {"best", "last", "roc_auc"} <= figures.keys():
+            best, last, auc = (float(np.mean(figures[k])) for k in ("best", "last", "roc_auc"))
+            rows.append([word, percent(best), percent(last), f"{auc:.4f}"])
+    if not rows:
+        return []
+    head = ["", "best epoch", "last epoch", "ROC AUC"]
+    leak = str(post.get("leak", ""))
+    return [
+        table("By the post's own protocol, on the labels of its last fold", head, rows, (1, 2, 3)),
+        el("p", leak[:1].upper() + leak[1:], cls="note") if leak else None,
+    ]
 
 
 def _four(value: float) -> str:
@@ -260,7 +283,7 @@ def noise(run: RunData, looks: Looks) -> Section | None:
             [
                 el("span", p.truth, cls="soft"),
                 el("span", p.given, cls="given"),
-                percent(p.share),
+                percent(p.share, 1 if p.share >= 0.001 else 3),
                 f"{p.items:,.0f}" if p.items >= 10 else f"{p.items:.1f}",
             ]
             for p in pairs[: 5 if even else None].itertuples()
