@@ -149,7 +149,7 @@ def suspicion(curve: SuspicionCurve, decided: tuple[int, int] | None = None) -> 
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        reach = float(curve.looked_at[-1])
+        reach = float(max(curve.looked_at[-1], decided[0] if decided else 0))
         best = min(
             reach,
             max(curve.expected[-1], 1 if curve.measured is None else max(curve.measured[-1], 1)),

@@ -1,0 +1,382 @@
+"""The sections of a report: each a function of the run, None where the run has nothing for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from softfold.decisions import LOG, measured_precision, precision_sentence
+from softfold.errors import count_of
+from softfold.report import charts, measures
+from softfold.report.measures import percent, points
+from softfold.report.parts import chart, el, soft_example, suspicious_item, table
+from softfold.report.pictures import Looks
+from softfold.report.reading import RunData
+
+GALLERY = 50
+"""Most items that the gallery of suspicious items shows, whatever the size of the run."""
+
+UNFOLDED = 20
+"""How many of them are seen at once; the rest unfolds."""
+
+Section = tuple[str, str, list[Any]]
+"""Key (for links), title, contents."""
+
+
+def comparison(run: RunData, looks: Looks) -> Section | None:
+    metrics = run.metrics
+    difference = metrics.get("difference") or {}
+    baseline = (metrics.get("baseline") or {}).get("accuracy")
+    soft = (metrics.get("soft") or {}).get("accuracy")
+    if not baseline or not soft or not {"mean", "low", "high"} <= difference.keys():
+        return None
+    rows = []
+    for name, word in (("accuracy", "accuracy"), ("roc_auc", "ROC AUC")):
+        before, after = (metrics[part].get(name) for part in ("baseline", "soft"))
+        if before and after:
+            before, after = np.asarray(before, float), np.asarray(after, float)
+            change = after.mean() - before.mean()
+            shown = (percent, percent, points) if name == "accuracy" else (_four, _four, _signed)
+            rows.append([word, shown[0](before.mean()), shown[1](after.mean()), shown[2](change)])
+    against = metrics.get("accuracy_against")
+    over = "the seeds and the hold-out's items"
+    if difference.get("over", "seeds and items") != "seeds and items":
+        over = "the hold-out's items only: one seed says nothing about others"
+    caption = (
+        f"{count_of(len(soft), 'seed')} each, everything but the labels equal; the interval "
+        f"covers {over}."
+    )
+    p_value = difference.get("p_value")
+    if p_value is not None:
+        caption += f" p = {float(p_value):.3g}."
+    parts: list[Any] = [
+        el(
+            "p",
+            "Two models trained the same way, one on the given labels and one on soft labels, "
+            "measured on items that no cross-fit and no soft label has touched.",
+        ),
+        el(
+            "div",
+            chart(
+                charts.comparison(baseline, soft, difference),
+                f"Accuracy {percent(np.mean(baseline))} with given labels, "
+                f"{percent(np.mean(soft))} with soft labels; difference "
+                f"{points(difference['mean'])} points, 95% interval "
+                f"{points(difference['low'])} to {points(difference['high'])}.",
+                caption,
+            ),
+            table(
+                "Mean over the seeds",
+                ["", "given labels", "soft labels", "difference"],
+                rows,
+                (1, 2, 3),
+            ),
+            cls="two",
+        ),
+    ]
+    parts += _post(metrics.get("post") or {})
+    if against:
+        words = "Accuracy is measured against the truth of the hold-out's items."
+        if against != "truth":
+            words = "Accuracy is measured against the given labels of the hold-out's items."
+        parts.append(el("p", words, cls="note"))
+    notes = run.config.get("notes") or []
+    if notes:
+        parts.append(
+            el(
+                "ul",
+                *[el("li", note[:1].upper() + note[1:] + ".") for note in map(str, notes)],
+                cls="note",
+            )
+        )
+    return "comparison", "Given against soft labels", parts
+
+
+def _post(post: dict[str, Any]) -> list[Any]:
+    """The figures of the post's own protocol, where the run followed it, and what they leak."""
+    rows = []
+    for name, word in (("baseline", "given labels"), ("soft", "soft labels")):
+        figures = post.get(name) or {}
+        if {"best", "last", "roc_auc"} <= figures.keys():
+            best, last, auc = (float(np.mean(figures[k])) for k in ("best", "last", "roc_auc"))
+            rows.append([word, percent(best), percent(last), f"{auc:.4f}"])
+    if not rows:
+        return []
+    head = ["", "best epoch", "last epoch", "ROC AUC"]
+    leak = str(post.get("leak", ""))
+    return [
+        table("By the post's own protocol, on the labels of its last fold", head, rows, (1, 2, 3)),
+        el("p", leak[:1].upper() + leak[1:], cls="note") if leak else None,
+    ]
+
+
+def _four(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def noise(run: RunData, looks: Looks) -> Section | None:
+    matrix = run.transition
+    if matrix is None:
+        return None
+    wrong = measures.expected_wrong(run)
+    pairs = measures.worst_pairs(run)
+    even = measures.evenly_spread(pairs, run)
+    n = len(run.train)
+    words = "The noise model estimates which labels are given in place of which."
+    if wrong is not None:
+        share = percent(wrong.count / max(1, n))
+        words = f"About {share} of the {n:,} given labels are estimated to be wrong"
+        if wrong.low is not None and wrong.high is not None:
+            words += f" (95% interval {percent(wrong.low / n)} to {percent(wrong.high / n)})"
+        words += "."
+        known = (run.metrics.get("noise") or {}).get("rate_truth")
+        if known is not None:
+            words += f" By the truth it is {percent(float(known))}."
+    shown = np.arange(len(matrix))
+    caption = "Rows: the estimated truth. Columns: the label given. Numbers are percent of a row."
+    if len(matrix) > charts.MAX_HEAT_CLASSES:
+        index = {name: i for i, name in enumerate(run.vocab)}
+        most = measures.worst_pairs(run, 10 * charts.MAX_HEAT_CLASSES)
+        chosen: list[int] = []
+        for first, second in zip(most["truth"], most["given"]):
+            fresh = [i for i in (index[first], index[second]) if i not in chosen]
+            if len(chosen) + len(fresh) > charts.MAX_HEAT_CLASSES:
+                break
+            chosen += fresh
+        shown = np.array(sorted(chosen), dtype=int)
+        caption += f" Shown are the {len(shown)} of {len(matrix):,} classes in the worst pairs."
+    if even:
+        words += " The mistakes are spread evenly: no pair of classes stands out."
+    parts: list[Any] = [el("p", words)]
+    figure = None
+    if len(shown):
+        figure = chart(
+            charts.heat_map(matrix[np.ix_(shown, shown)], [run.vocab[i] for i in shown]),
+            "Heat map of the transition matrix from the estimated truth to the given label; the "
+            "table beside it lists its largest errors.",
+            caption,
+        )
+    listing = None
+    if len(pairs):
+        rows = [
+            [
+                el("span", p.truth, cls="soft"),
+                el("span", p.given, cls="given"),
+                percent(p.share, 1 if p.share >= 0.001 else 3),
+                f"{p.items:,.0f}" if p.items >= 10 else f"{p.items:.1f}",
+            ]
+            for p in pairs[: 5 if even else None].itertuples()
+        ]
+        listing = table(
+            "Class pairs with the most wrong labels",
+            ["is", "but given as", "of its items", "expected"],
+            rows,
+            (2, 3),
+        )
+    parts.append(el("div", figure, listing, cls="two"))
+    return "noise", "What is wrong with the labels", parts
+
+
+def suspicious(run: RunData, looks: Looks) -> Section | None:
+    order = run.ranking[:GALLERY]
+    if not len(order):
+        return None
+    wrong = measures.expected_wrong(run)
+    words = (
+        f"The {len(order):,} most suspicious of {len(run.train):,} items, most suspicious first."
+    )
+    if wrong is not None and wrong.count >= 1:
+        words += (
+            f" About {wrong.count:,.0f} labels are expected to be wrong: reviewing that many from "
+            "the top is a sensible place to stop."
+        )
+    parts: list[Any] = [
+        el(
+            "p",
+            words,
+            " Under each: the ",
+            el("span", "given label", cls="given"),
+            ", then the ",
+            el("span", "suggested one", cls="soft"),
+            ", with their probabilities by models that never saw the item.",
+        )
+    ]
+    if looks.missing:
+        parts.append(el("p", looks.missing, cls="note"))
+    cards = [suspicious_item(run, looks, int(row)) for row in order]
+    kind = "gallery" if looks.kind == "image" else "gallery words"
+    parts.append(el("ul", *cards[:UNFOLDED], cls=kind))
+    if len(cards) > UNFOLDED:
+        more = el("ul", *cards[UNFOLDED:], cls=kind)
+        fold = el("summary", f"{len(cards) - UNFOLDED} more")
+        parts.append(el("details", fold, more, cls="more"))
+    parts.append(_measured_precision(run))
+    parts.append(
+        el(
+            "p",
+            "To decide about them one by one: ",
+            el("code", "softfold review RUN"),
+            ".",
+            cls="note",
+        )
+    )
+    return "suspicious", "Most suspicious labels", parts
+
+
+def _measured_precision(run: RunData) -> Any:
+    sentence = precision_sentence(run.path)
+    return el("p", sentence) if sentence else None
+
+
+def softened(run: RunData, looks: Looks) -> Section | None:
+    rows = measures.soft_examples(run)
+    if not len(rows):
+        return None
+    strategy = (run.metrics.get("soft") or {}).get("strategy") or run.config.get("strategy")
+    words = "Labels that were moved, left in doubt, and kept; the class given is in amber."
+    if isinstance(strategy, str):
+        words += f" Strategy: {strategy}."
+    cards = [soft_example(run, looks, int(row)) for row in rows]
+    return (
+        "soft-labels",
+        "What soft labels look like",
+        [el("p", words), el("ul", *cards, cls="examples")],
+    )
+
+
+def curves(run: RunData, looks: Looks) -> Section | None:
+    parts = []
+    bins = measures.calibration(run)
+    if bins is not None and len(bins):
+        against = bins.attrs["against"]
+        text = "; ".join(
+            f"{percent(c, 0)} sure: {percent(a, 0)} right"
+            for c, a in zip(bins["confidence"], bins["accuracy"])
+        )
+        caption = (
+            "On the dashed line, a prediction that is 80% sure is right 80% of the time. "
+            "Larger dots hold more items."
+        )
+        if against == "given label":
+            caption += " Wrong given labels count as errors here, so the curve lies too low."
+        parts.append(
+            chart(charts.calibration(bins), f"Calibration against the {against}: {text}.", caption)
+        )
+    curve = measures.suspicion_curve(run)
+    if curve is not None:
+        label = (
+            f"Of the first {curve.looked_at[-1]:,} items, {curve.expected[-1]:,.0f} are "
+            "expected to be wrong"
+        )
+        if curve.measured is not None:
+            label += f" and {curve.measured[-1]:,.0f} are wrong by the truth"
+        caption = (
+            "Looking at items in the order of their suspicion; dashed: if every one were wrong."
+        )
+        decided = None
+        found = measured_precision(run.path) if (run.path / LOG).is_file() else None
+        if found is not None:
+            decided = (found.wrong + found.right, found.wrong)
+        parts.append(chart(charts.suspicion(curve, decided), label + ".", caption))
+    if not parts:
+        return None
+    return "curves", "How far to trust it", [el("div", *parts, cls="two")]
+
+
+def learning(run: RunData, looks: Looks) -> Section | None:
+    history = run.history
+    if history is None or not {"model", "seed", "epoch"} <= set(history.columns):
+        return None
+    known = history[history["model"].isin(["baseline", "soft"])]
+    parts = []
+    for column, label in (
+        ("accuracy", "accuracy on the hold-out, %"),
+        ("valid_loss", "hold-out loss"),
+        ("train_loss", "training loss"),
+    ):
+        if column in known and known[column].notna().any() and known["epoch"].nunique() > 1:
+            last = known.groupby("model")[column].last()
+            text = ", ".join(f"{model} ends at {value:.3f}" for model, value in last.items())
+            parts.append(
+                chart(
+                    charts.learning(known, column, label),
+                    f"{label} by epoch: {text}.",
+                    "Thin lines are seeds, thick ones their mean.",
+                )
+            )
+    if not parts:
+        return None
+    words = "For looking only: no epoch, setting or label was chosen by these curves."
+    return "learning", "Learning curves", [el("p", words), el("div", *parts, cls="two")]
+
+
+def time(run: RunData, looks: Looks) -> Section | None:
+    spent = {
+        k: v for k, v in (run.metrics.get("seconds") or {}).items() if isinstance(v, (int, float))
+    }
+    if not [k for k in spent if k != "total"]:
+        return None
+    text = ", ".join(
+        f"{charts.STEP_NAMES.get(k, k)} {charts.duration(v)}" for k, v in spent.items()
+    )
+    total = spent.get("total")
+    caption = f"{charts.duration(total)} in all." if total is not None else "Seconds by step."
+    return (
+        "time",
+        "Where the time went",
+        [chart(charts.seconds(spent), text + ".", caption, wide=True)],
+    )
+
+
+def settings(run: RunData, looks: Looks) -> Section | None:
+    config = dict(run.config)
+    versions = config.pop("versions", None) or {}
+    parts: list[Any] = []
+    flat = _flat(config.pop("settings", {})) + _flat(config)
+    if flat:
+        parts.append(
+            table(
+                "Settings of the run",
+                ["setting", "value"],
+                [[key, _short(value)] for key, value in flat[:60]],
+            )
+        )
+    if isinstance(versions, dict) and versions:
+        parts.append(
+            table(
+                "Versions",
+                ["package", "version"],
+                [[key, str(value)] for key, value in sorted(versions.items())],
+            )
+        )
+    if not parts:
+        return None
+    whole = json.dumps(run.config, indent=2, ensure_ascii=False)
+    fold = el(
+        "details", el("summary", "config.json in full"), el("pre", whole[:20_000], tabindex="0")
+    )
+    return "settings", "Settings and versions", [el("div", *parts, cls="two"), fold]
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    out: list[tuple[str, Any]] = []
+    for key, value in config.items():
+        if isinstance(value, dict):
+            out += _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            out.append((prefix + str(key), value))
+    return out
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 160 else text[:159] + "…"
+
+
+SECTIONS = (comparison, noise, suspicious, softened, curves, learning, time, settings)
