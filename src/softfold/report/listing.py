@@ -76,17 +76,22 @@ class Listing:
 
     def text(self, top: int = 20, width: int = 100) -> str:
         """The list as lines of text for a terminal of that width."""
-        frame = self.frame.head(top)
+        head = ("item", "given", "suggested", "suspicion", "p(given)", "p(suggested)")
         rows = [
-            (str(r.item), str(r.given), str(r.suggested), almost(r.suspicion), r.evidence)
-            for r in frame.itertuples()
+            (
+                str(r.item),
+                str(r.given),
+                str(r.suggested),
+                *("" if np.isnan(p) else almost(p) for p in (r.suspicion, r.p_given)),
+                "" if np.isnan(r.p_suggested) else almost(r.p_suggested),
+            )
+            for r in self.frame.head(top).itertuples()
         ]
-        head = ("item", "given", "suggested", "suspicion", "evidence")
-        widths = [max([len(h), *(len(row[i]) for row in rows)]) for i, h in enumerate(head)]
-        room = max(12, width - sum(min(w, 18) for w in widths[1:3]) - 14 - 24)
-        limits = [min(widths[0], room), min(widths[1], 18), min(widths[2], 18), 9, widths[4]]
+        limits = [max([len(h), *(len(row[i]) for row in rows)]) for i, h in enumerate(head)]
+        limits[1:3] = [min(limit, 20) for limit in limits[1:3]]
+        limits[0] = min(limits[0], max(12, width - sum(limits[1:]) - 2 * (len(head) - 1)))
         lines = [
-            "  ".join(_fit(value, limit) for value, limit in zip(row, limits)).rstrip()[:width]
+            "  ".join(_fit(value, limit) for value, limit in zip(row, limits)).rstrip()
             for row in (head, *rows)
         ]
         lines += ["", self.summary()]
