@@ -30,6 +30,7 @@ from serving import POST, Nursery, Server
 from softfold.decisions import LOG, DecisionLog
 
 RESULTS = Path(__file__).parent / "results"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 CHROMIUM = os.environ.get("SOFTFOLD_CHROMIUM", "/usr/bin/chromium")
 
 
@@ -38,14 +39,8 @@ def through_the_page(folder: Path, strokes: int = 300) -> dict[str, Any]:
     from playwright.sync_api import expect, sync_playwright
 
     run = digits_run(folder / "digits")
-    arguments = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--no-first-run",
-    ]
     with Server(run) as server, sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page()
         page.goto(server.url)
         page.wait_for_selector(".card .given")
@@ -61,6 +56,41 @@ def through_the_page(folder: Path, strokes: int = 300) -> dict[str, Any]:
         "decisions": strokes,
         "per_second_pressed": strokes / pressed,
         "per_second_acknowledged": strokes / acknowledged,
+    }
+
+
+SCROLL = """async () => {
+  const grid = document.getElementById("grid");
+  const times = [];
+  let before = performance.now();
+  for (let step = 0; step < 240; step++) {
+    grid.scrollTop += 90;
+    await new Promise(requestAnimationFrame);
+    const now = performance.now();
+    times.push(now - before);
+    before = now;
+  }
+  return times;
+}"""
+
+
+def scrolling(folder: Path, n: int = 10_000) -> dict[str, Any]:
+    """Time between frames while the grid of `n` items scrolls 90 pixels a frame."""
+    from playwright.sync_api import sync_playwright
+
+    run = synthetic_run(folder / "scroll", n, 10)
+    with Server(run) as server, sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page()
+        page.goto(server.url)
+        page.wait_for_selector(".card .given")
+        times = np.array(page.evaluate(SCROLL))
+        cards = page.locator(".card").count()
+        browser.close()
+    return {
+        "items": n,
+        "cards_in_page": cards,
+        **{f"p{q}_ms": float(np.percentile(times, q)) for q in (50, 95)},
     }
 
 
@@ -142,10 +172,13 @@ def main() -> None:
             "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
             f"load {os.getloadavg()[0]:.1f}",
             "page": through_the_page(folder),
+            "scrolling": scrolling(folder),
             "server": server_time(folder),
             "kills": kills(folder),
         }
     page, server, killed = result["page"], result["server"], result["kills"]
+    scroll = result["scrolling"]
+    frames = f"{scroll['p50_ms']:.0f} and {scroll['p95_ms']:.0f} ms"
     text = f"""# The review page's pace
 
 `python benchmarks/review.py` on {result["machine"]}.
@@ -154,6 +187,7 @@ def main() -> None:
 | --- | ---: |
 | decisions a second, keys through the real page | {page["per_second_pressed"]:.0f} |
 | the same until the server has acknowledged all | {page["per_second_acknowledged"]:.0f} |
+| a frame while {scroll["items"]:,} items scroll, median and 95th percentile | {frames} |
 | a decision with {server["items"]:,} items, median | {server["p50_ms"]:.1f} ms |
 | 95th percentile | {server["p95_ms"]:.1f} ms |
 | 99th percentile | {server["p99_ms"]:.1f} ms |
