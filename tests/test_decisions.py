@@ -173,6 +173,16 @@ def test_decisions_come_back_from_exported_tables(tmp_path):
         assert read[["item", "state", "label"]].values.tolist() == [["i0", "confirmed", "dog"]]
 
 
+def test_another_database_is_refused_and_left_as_it_is(tmp_path):
+    path = tmp_path / "other.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE things (name TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="without decisions"):
+        read_decisions(path)
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("name", ["nothing", "other.csv", "other.sqlite"])
 def test_what_holds_no_decisions_is_refused_in_one_line(tmp_path, name):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")

@@ -66,15 +66,20 @@ class Decision(NamedTuple):
 
 
 class DecisionLog:
-    """The log of one run. Safe for several threads and several processes at once."""
+    """The log of one run. Safe for several threads and several processes at once.
 
-    def __init__(self, path: str | Path) -> None:
+    With `create` false the file must be a log already; another database is left as it is.
+    """
+
+    def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
         self._lock = threading.Lock()
         self._db = sqlite3.connect(
             self.path, timeout=30, check_same_thread=False, isolation_level=None
         )
         try:
+            if not create and not self._db.execute("PRAGMA table_info(decisions)").fetchall():
+                raise InputError(f"{path}: a database without decisions")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
@@ -215,7 +220,7 @@ def read_decisions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         return _checked(pd.read_csv(path, dtype=str, keep_default_na=False), str(source))
     if path.suffix.lower() == ".parquet":
         return _checked(pd.read_parquet(path), str(source))
-    log = DecisionLog(path)
+    log = DecisionLog(path, create=False)
     try:
         opinions = replay(log.since())
     finally:
