@@ -82,6 +82,19 @@ def test_similar_items_stand_together_and_share_given_label_and_suggestion(desk)
     assert max(np.bincount(desk.groups)) > 1
 
 
+def test_features_split_what_has_the_same_labels_but_looks_different(tmp_path):
+    from safetensors.numpy import save_file
+
+    run = synthetic_run(tmp_path / "run", 300, 2, rate=0.4)
+    looks = np.arange(300) % 2
+    features = np.eye(2, 8, dtype=np.float32)[looks] + 0.01
+    save_file({"features": features}, run / "features.safetensors")
+    desk = Desk(run)
+    groups = [np.flatnonzero(desk.groups == number) for number in np.unique(desk.groups)]
+    assert max(len(members) for members in groups) > 5
+    assert all(len(set(looks[members])) == 1 for members in groups)
+
+
 def test_others_decisions_are_hidden_until_ones_own(desk):
     desk.strike("ann", [stroke("1", "accept", [5])])
     before = desk.opinion(5, "bob")

@@ -200,7 +200,7 @@ class Desk:
         """(N,) number of the group of similar items that each row belongs to."""
         with self._lock:
             if self._groups is None:
-                self._groups = groups_of(self.run, self.given, self.suggested)
+                self._groups = groups_of(self.run, self.looks, self.given, self.suggested)
             return self._groups
 
     def group(self, row: int, size: int = 60) -> list[int]:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
+from softfold.cache import RowStore, cache_dir
+from softfold.errors import InputError
+from softfold.images import image_keys
+from softfold.labels import Images
+from softfold.report.pictures import Looks
 from softfold.report.reading import RunData, memory_map
 
 MOST_GROUPED = 20_000
@@ -12,41 +19,62 @@ MOST_GROUPED = 20_000
 GROUP_SIZE = 24
 """Most items in a group: as many as one can look at before one key decides them all."""
 
-CLOSE = {"features": 0.6, "probabilities": 0.9}
+CLOSE_FEATURES, CLOSE_PROBABILITIES = 0.25, 0.9
 """Least cosine similarity to the first item of a group."""
 
 
-def groups_of(run: RunData, given: np.ndarray, suggested: np.ndarray) -> np.ndarray:
+def groups_of(run: RunData, looks: Looks, given: np.ndarray, suggested: np.ndarray) -> np.ndarray:
     """(N,) group numbers. Items of a group share given label and suggestion and look alike.
 
-    Likeness is the cosine of the run's features where it has `features.safetensors` (features,
-    float32 (N, D)), else of the square roots of the out-of-fold probabilities (the Bhattacharyya
+    Likeness is the cosine of features, less their mean: those that the run's own probe left in
+    the cache, or `features.safetensors` in the run (features, float32 (N, D)). Without features
+    it is the cosine of the square roots of the out-of-fold probabilities (the Bhattacharyya
     coefficient). Groups are grown from the most suspicious item down.
     """
     groups = np.arange(len(given))
     top = run.ranking[:MOST_GROUPED]
+    vectors, close = _vectors(run, looks, top)
     pair = given[top] * (len(run.vocab) + 1) + suggested[top]
     order = np.argsort(pair, kind="stable")
-    for part in np.split(top[order], np.flatnonzero(np.diff(pair[order])) + 1):
+    for part in np.split(order, np.flatnonzero(np.diff(pair[order])) + 1):
         if len(part) > 1:
-            vectors, close = _vectors(run, part)
-            for members in _leaders(vectors, close):
-                groups[part[members]] = part[members[0]]
+            for members in _leaders(vectors[part], close):
+                groups[top[part[members]]] = top[part[members[0]]]
     return groups
 
 
-def _vectors(run: RunData, rows: np.ndarray) -> tuple[np.ndarray, float]:
+def _vectors(run: RunData, looks: Looks, rows: np.ndarray) -> tuple[np.ndarray, float]:
     """Unit vectors (n, D) that say how items look, and how close counts as similar."""
-    file = run.path / "features.safetensors"
-    if file.is_file():
-        vectors = np.asarray(memory_map(file, "features")[rows], dtype=np.float32)
-        close = CLOSE["features"]
+    features = _features(run, looks, rows)
+    if features is not None:
+        vectors, close = features - features.mean(axis=0), CLOSE_FEATURES
     elif run.probabilities is not None:
         vectors = np.sqrt(np.asarray(run.probabilities[rows], dtype=np.float32))
-        close = CLOSE["probabilities"]
+        close = CLOSE_PROBABILITIES
     else:
         vectors, close = np.ones((len(rows), 1), np.float32), 0.0
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), close
+
+
+def _features(run: RunData, looks: Looks, rows: np.ndarray) -> np.ndarray | None:
+    """Features float32 (n, D) of training items where they are known already, else None."""
+    file = run.path / "features.safetensors"
+    if file.is_file():
+        return np.asarray(memory_map(file, "features")[rows], dtype=np.float32)
+    probe = run.config.get("oof_trainer_settings") or {}
+    if run.config.get("oof_trainer") != "probe" or not isinstance(looks.data, Images):
+        return None
+    try:
+        keys = image_keys(looks.data.take(run.train_rows[rows]))
+    except InputError:
+        return None
+    for described in sorted((cache_dir() / "features").glob("*/settings.json")):
+        settings = json.loads(described.read_text())
+        if settings["backbone"] == probe.get("arch") and settings["size"] == probe.get("size"):
+            found, missing = RowStore("features", settings).find(keys)
+            if found is not None and not missing.any():
+                return found[np.arange(len(rows))].astype(np.float32)
+    return None
 
 
 def _leaders(vectors: np.ndarray, close: float) -> list[np.ndarray]:
