@@ -71,23 +71,31 @@ def whole_job(use: argparse.Namespace) -> list[dict[str, Any]]:
         runs["folds"].append(apart("job_softfold", seed=seed, finetune_folds=True, **shared))
     seconds = {k: [run["seconds"] for run in v] for k, v in runs.items()}
     right = {k: round(100 * statistics.mean(r["accuracy"] for r in v), 1) for k, v in runs.items()}
+    cpu = {k: statistics.median(run["cpu"] for run in v) for k, v in runs.items()}
     only_probe = [run["crossfit"] + run["probe_final"] for run in runs["probe"]]
     scale = f"{use.images} items (the last model on half), {use.size} px, fine_tune(2), lite0"
-    accuracy = f"clean accuracy {{}} against {right['post']}, {use.seeds} seeds"
+
+    def note(kind: str) -> str:
+        return (
+            f"clean accuracy {right[kind]} against {right['post']}, {use.seeds} seeds; processor "
+            f"seconds, imports included, {cpu[kind]:.0f} against {cpu['post']:.0f}"
+        )
+
     return [
         row(
             f"whole job, probe out of fold, fine-tuned final model; {scale}",
             seconds["probe"],
             seconds["post"],
             "s",
-            accuracy.format(right["probe"]),
+            note("probe"),
+            runs=runs,
         ),
         row(
             "whole job, both folds fine-tuned as the post does",
             seconds["folds"],
             seconds["post"],
             "s",
-            accuracy.format(right["folds"]),
+            note("folds"),
         ),
         row("whole job, final model a probe too", only_probe, seconds["post"], "s"),
     ]
@@ -313,6 +321,16 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def page(found: dict[str, Any]) -> str:
+    """The table with what is needed to judge it."""
+    about = ", ".join(f"{k} {v}" for k, v in found["machine"].items())
+    load = ", ".join(f"{k} {v:.1f}" for k, v in sorted(found["load"].items()))
+    return (
+        f"# Speed\n\n{table(found)}\n\nMedian (lowest to highest). {about}. Load average of the "
+        f"machine at the end of each row (other work ran beside it): {load}.\n"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="unpacked imagewoof2-160 with its CSV")
@@ -342,9 +360,7 @@ def main() -> None:
         found["rows"][letter] = ROWS[letter](use)
         found.setdefault("load", {})[letter] = os.getloadavg()[0]
         file.write_text(json.dumps(found, indent=1))
-        about = ", ".join(f"{k} {v}" for k, v in found["machine"].items())
-        text = f"# Speed\n\n{table(found)}\n\nMedian (lowest to highest). {about}.\n"
-        (RESULTS / "speed.md").write_text(text)
+        (RESULTS / "speed.md").write_text(page(found))
         print(table({"rows": {letter: found["rows"][letter]}}), flush=True)
 
 
