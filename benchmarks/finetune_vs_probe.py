@@ -71,6 +71,7 @@ def write(args, trainers, predictions, seconds, truth) -> None:
             np.stack(predictions["probe"]), np.stack(predictions["finetune"]), truth
         ),
         "machine": machine(),
+        "note": args.note,
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "finetune_vs_probe.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -101,6 +102,7 @@ def as_markdown(result: dict) -> str:
         "",
         "The first fit of each trainer computes what later ones find in the cache. "
         f"{', '.join(f'{k} {v}' for k, v in result['machine'].items())}.",
+        *([result["note"]] if result.get("note") else []),
         "",
     ]
     return "\n".join(lines)
@@ -115,6 +117,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--epochs", type=int, help="after the head alone; the default's where left")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--note", default="", help="a line to keep with the results")
     return parser.parse_args()
 
 
