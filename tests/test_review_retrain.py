@@ -52,6 +52,7 @@ def test_a_run_reviewed_by_someone_who_knows_trains_a_model_on_what_they_decided
     confirmed = [desk.item[row] for row in rows[1:]]
     assert desk.item[rows[0]] not in items.index
     assert (items.loc[confirmed, "given"] == items.loc[confirmed, "truth"]).all()
+    assert (items.loc[confirmed, "suspicion"] == 0).all()
     soft = again.soft_labels.aligned(confirmed, again.vocab)
     hard = pd.Index(again.vocab).get_indexer(items.loc[confirmed, "truth"])
     assert np.array_equal(soft.argmax(axis=1), hard) and (soft.max(axis=1) == 1).all()

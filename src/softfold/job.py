@@ -240,6 +240,12 @@ class Job:
         names = np.asarray(self.table.vocab, dtype=object)
         ranked = rank_issues(train.given, oof.probabilities, noise=noise).set_index("index")
         ranked = ranked.sort_index()
+        if self.settings.decisions is not None:  # what people confirmed is not suspect
+            from softfold.decisions import read_decisions
+
+            decided = read_decisions(self.settings.decisions)
+            confirmed = decided.loc[decided["state"] == "confirmed", "item"]
+            ranked.loc[np.isin(train.item, confirmed.to_numpy(dtype=object)), "suspicion"] = 0.0
         own = oof.probabilities[np.arange(len(train)), train.given]
         parts = {
             "fold": [list(map(int, f)) for f in oof.fold],
