@@ -2,7 +2,8 @@
 
     python benchmarks/end_to_end.py --imagewoof DIR --imagewoof-labels CSV --cifar10n DIR
 
-Rows: Imagewoof with its own 5%, 25% and 50% wrong labels, CIFAR-10 with people's labels (`aggre`,
+Rows: Imagewoof with its own 5%, 25% and 50% wrong labels, and with 40% of each class labelled as the
+next one (`softfold corrupt --kind pair --rate 0.4`), CIFAR-10 with people's labels (`aggre`,
 `random1`); probe trainer, five folds, three seeds. Each row is one process; peak memory is the
 operating system's figure for it. Writes benchmarks/results/end_to_end.{json,md}.
 """
@@ -32,6 +33,11 @@ def commands(args: argparse.Namespace) -> dict[str, list[str]]:
                 labels, "--images", args.imagewoof, "--label", f"noisy_labels_{rate}",
                 "--truth", "noisy_labels_0",
             ]  # fmt: skip
+    if args.imagewoof_pair:
+        rows["imagewoof 40% into the next class"] = [
+            args.imagewoof_pair, "--images", args.imagewoof, "--label", "noisy_labels_40",
+            "--truth", "noisy_labels_0",
+        ]  # fmt: skip
     if args.cifar10n:
         folder = Path(args.cifar10n)
         for column in ("aggre", "random1"):
@@ -97,6 +103,7 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", help="only rows whose names contain one of these words")
     parser.add_argument("--imagewoof", help="folder with train/ and val/")
     parser.add_argument("--imagewoof-labels", help="noisy_imagewoof.csv")
+    parser.add_argument("--imagewoof-pair", help="CSV of softfold corrupt --kind pair --rate 0.4")
     parser.add_argument("--cifar10n", help="folder with train.parquet and test.parquet")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()

@@ -87,7 +87,7 @@ def test_takes_the_posts_data_frame(dtype):
     names = ["cat", "dog", "owl"]
     frame = pd.DataFrame(index=[f"{i}.jpg" for i in range(3)])
     for k, name in enumerate(names):
-        frame[f"y_true_{name}"] = (Y == k).astype(dtype)
+        frame[f"y_true_{name}"] = (k == Y).astype(dtype)
     for k in (2, 0, 1):  # another order of the classes
         frame[f"y_pred_{names[k]}"] = (P.argmax(1) == k).astype(dtype)
     soft = soften(frame, strategy="blend")

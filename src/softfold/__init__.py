@@ -20,6 +20,7 @@ _HOME = {
     "plan_folds": "folds",
     "OutOfFold": "oof",
     "cross_fit": "crossfit",
+    "noise_aware_cross_fit": "rounds",
     "NoiseModel": "noise",
     "estimate_noise": "noise",
     "SoftLabels": "softening",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from softfold.oof import OutOfFold as OutOfFold
     from softfold.pipeline import run as run
     from softfold.reading import read_table as read_table
+    from softfold.rounds import noise_aware_cross_fit as noise_aware_cross_fit
     from softfold.runs import load as load
     from softfold.softening import SoftLabels as SoftLabels
     from softfold.softening import soften as soften

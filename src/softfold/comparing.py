@@ -73,6 +73,8 @@ def comparison_table(metrics: dict[str, Any]) -> str:
         f"{'difference':<22}{100 * d['mean']:>+9.2f} points, 95% interval "
         f"{100 * d['low']:+.2f} to {100 * d['high']:+.2f}, p = {d['p_value']:.3g}"
     )
+    if d["mean"] == d["low"] == d["high"] == 0:
+        lines[-1] = "no difference: both ways are right on the same items; more items could tell"
     if d.get("over") == "items":
         lines.append("one seed: the interval covers the draw of the hold-out's items only")
     return "\n".join(lines)

@@ -9,7 +9,9 @@ import pandas as pd
 
 from softfold.arrays import check_both, row_blocks
 from softfold.errors import InputError
+from softfold.labels import LabelTable
 from softfold.noise import NoiseModel, as_noise_model, estimate_noise, posterior
+from softfold.oof import OutOfFold
 
 
 def suspicions(
@@ -34,8 +36,8 @@ def suspicions(
 
 
 def rank_issues(
-    labels: np.ndarray,
-    probabilities: np.ndarray,
+    labels: np.ndarray | LabelTable,
+    probabilities: np.ndarray | OutOfFold,
     top: int | None = None,
     *,
     noise: NoiseModel | np.ndarray | None = None,
@@ -43,7 +45,8 @@ def rank_issues(
 ) -> pd.DataFrame:
     """Items by how probably their given label is wrong.
 
-    labels:        int (N,), each in 0..K-1
+    labels:        int (N,), each in 0..K-1; or a LabelTable (its training part is used): then
+                   `given` and `suggested` are class names and there is a column `item`
     probabilities: out-of-fold predictions, float (N, K)
     top:           how many to return (all by default); only these are sorted
     noise:         a NoiseModel or transition matrix; estimated by itself
@@ -58,7 +61,14 @@ def rank_issues(
        index  given  suggested  suspicion
     0      1      1          0       0.69
     """
-    labels, probabilities = check_both(labels, probabilities)
+    item = None
+    if hasattr(labels, "given") and hasattr(labels, "vocab"):
+        table = labels.train if labels.valid.any() else labels
+        keys = getattr(probabilities, "item", table.item)
+        if not np.array_equal(keys, table.item):
+            raise InputError(f"{table.name}: the predictions are of other items than the table's")
+        labels, item, vocab = table.given, table.item, table.vocab
+    labels, probabilities = check_both(labels, np.asarray(probabilities))
     n, k = probabilities.shape
     if top is not None and top < 0:
         raise InputError(f"top is {top}; it must be at least 0")
@@ -74,9 +84,12 @@ def rank_issues(
     if vocab is not None:
         names = np.asarray([str(name) for name in vocab], dtype=object)
         given, suggested = names[given], names[suggested]
-    return pd.DataFrame(
+    ranked = pd.DataFrame(
         {"index": order, "given": given, "suggested": suggested, "suspicion": suspicion[order]}
     )
+    if item is not None:
+        ranked.insert(1, "item", item[order])
+    return ranked
 
 
 def _first(score: np.ndarray, count: int) -> np.ndarray:

@@ -164,7 +164,9 @@ def _check_options(settings: Settings, trainer: str, oof_trainer: str) -> None:
         if getattr(settings, name) is None:
             continue
         if not takes(trainer, name) and not takes(oof_trainer, name):
-            raise InputError(f"--{name} does not go with the trainer {trainer!r}")
+            raise InputError(
+                f"--{name} does not go with the trainer {trainer!r}: use --trainer finetune"
+            )
 
 
 def _set_up(settings: Settings, *trainers: str) -> str | None:

@@ -97,7 +97,10 @@ def read_frame(labels: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, Pa
     if file.is_dir():
         return _scan_folder(file), str(file), file
     if not file.exists():
-        raise InputError(f"{labels}: no such file, folder or known dataset")
+        from softfold.datasets import DATASETS
+
+        known = ", ".join(DATASETS)
+        raise InputError(f"{labels}: no such file, folder or known dataset (those are {known})")
     kind = file.suffix.lower()
     try:
         if kind in {".parquet", ".pq"}:

@@ -61,6 +61,11 @@ class SoftLabels:
     def __len__(self) -> int:
         return len(self.item)
 
+    def __repr__(self) -> str:
+        """One line; the targets themselves are in `targets`."""
+        n, k = self.targets.shape
+        return f"SoftLabels({n:,} items, {k} classes, strategy {self.strategy!r})"
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.targets, dtype=dtype, copy=copy)
 

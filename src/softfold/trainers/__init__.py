@@ -66,13 +66,18 @@ def default_trainers(table: LabelTable, trainer: str | None = None) -> tuple[str
         )
     if table.kind != "image":
         return trainer or "estimator", "estimator", f"{table.kind} items: scikit-learn"
+    if trainer == "estimator":
+        raise InputError(
+            f"{table.name}: the estimator takes tables of features or texts; for images use "
+            "--trainer probe or finetune"
+        )
     if trainer is not None:
-        return trainer, "estimator" if trainer == "estimator" else "probe", f"{trainer} as asked"
+        return trainer, "probe", f"--trainer {trainer}"
     from softfold.runtime import setup
 
     if setup().device.startswith("cuda"):
         return "finetune", "probe", "a GPU is here: final models are fine-tuned"
-    return "probe", "probe", "no GPU: final models are probes (--trainer finetune to fine-tune)"
+    return "probe", "probe", "there is no GPU; --trainer finetune fine-tunes all the same"
 
 
 def load_model(path: Any, meta: Mapping[str, Any]) -> Model:

@@ -290,8 +290,10 @@ def _default(data: pd.DataFrame | np.ndarray) -> Any:
     from sklearn.preprocessing import OrdinalEncoder
 
     if isinstance(data, np.ndarray) or text_column(data):
-        # labels that are partly wrong want more shrinkage than scikit-learn's default of 1
-        return make_pipeline(_encode(data), LogisticRegression(C=0.1, max_iter=1000))
+        # wrong labels want more shrinkage than scikit-learn's default of 1; rows of TF-IDF have
+        # unit length, and with more than that only the large classes would be predicted
+        strength = 1.0 if text_column(data) else 0.1
+        return make_pipeline(_encode(data), LogisticRegression(C=strength, max_iter=1000))
     numbers, categories = _columns_by_kind(data)
     encode = make_column_transformer(
         (_as_float(), numbers),
