@@ -1,7 +1,8 @@
 """Cross-fits that know the noise: models trained through T, and T estimated from what they say.
 
 Rows are predicted by models that did not see them in every round. What passes from one fold to
-another is T, its temperature and the strength of the penalty: some numbers that all items share.
+another is T, its temperature and the strength of the penalty: some numbers that all items share;
+where the trainer cannot train through T, also its predictions of other items, as in stacking.
 `docs/method.md` says what that leaves, measured against a nested cross-fit.
 """
 

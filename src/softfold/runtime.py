@@ -38,8 +38,8 @@ def before_torch() -> None:
 
     By default a thread that waits for the others of an operation spins. On a machine with other
     work the others are not running, and the spinning takes the core that they need: with two
-    training jobs on two cores a step took 5 to 8 times as long. Idle machines lose nothing that
-    can be measured. `OMP_WAIT_POLICY=ACTIVE` brings the spinning back.
+    training jobs on two cores a step took several times as long. `OMP_WAIT_POLICY=ACTIVE` brings
+    the spinning back.
     """
     if "torch" not in sys.modules:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
