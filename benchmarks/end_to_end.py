@@ -2,8 +2,8 @@
 
     python benchmarks/end_to_end.py --imagewoof DIR --imagewoof-labels CSV --cifar10n DIR
 
-Rows: Imagewoof with its own 5%, 25% and 50% wrong labels, and with 40% of each class labelled as the
-next one (`softfold corrupt --kind pair --rate 0.4`), CIFAR-10 with people's labels (`aggre`,
+Rows: Imagewoof with its own 5%, 25% and 50% wrong labels, and with 40% of each class labelled as
+the next one (`softfold corrupt --kind pair --rate 0.4`), CIFAR-10 with people's labels (`aggre`,
 `random1`); probe trainer, five folds, three seeds. Each row is one process; peak memory is the
 operating system's figure for it. Writes benchmarks/results/end_to_end.{json,md}.
 """
