@@ -159,7 +159,7 @@ def draw_holdout(
         first = int(np.argmax(counts < 2))
         raise InputError(
             f"{table.name}: class {table.vocab[first]!r} has {count_of(int(counts[first]), 'item')}"
-            ", too few to draw a hold-out from: is it misspelt? Else give one (--valid or --holdout)"
+            ", too few to draw a hold-out from: misspelt? Else give one (--valid or --holdout)"
         )
     group = merge_groups(table.group, groups, n=len(table))
     fold = _draw(table.given, group, parts, np.random.default_rng([seed, 7919]))

@@ -100,7 +100,7 @@ def read_frame(labels: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, Pa
         from softfold.datasets import DATASETS
 
         known = ", ".join(DATASETS)
-        raise InputError(f"{labels}: no such file, folder or known dataset (those are {known})")
+        raise InputError(f"{labels}: no such file, folder or known dataset ({known})")
     kind = file.suffix.lower()
     try:
         if kind in {".parquet", ".pq"}:
