@@ -107,27 +107,32 @@ def main() -> None:
     parser.add_argument("--cifar10n", help="folder with train.parquet and test.parquet")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
-    file = RESULTS / "end_to_end.json"
-    known = json.loads(file.read_text())["rows"] if file.exists() else {}
-    for name, arguments in commands(args).items():
-        known[name] = measure(arguments, args.seeds)
-        print(table({name: known[name]}), flush=True)
-    if not known:
-        raise SystemExit("nothing to run: give --imagewoof or --cifar10n")
     from softfold.job import versions
     from softfold.runtime import machine
 
+    rows = commands(args)
+    if not rows:
+        raise SystemExit("nothing to run: give --imagewoof or --cifar10n")
     about = {"machine": machine(), "versions": versions(), "seeds": args.seeds}
-    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / "end_to_end.json"
+    known = json.loads(file.read_text())["rows"] if file.exists() else {}
+    for name, arguments in rows.items():
+        known[name] = measure(arguments, args.seeds)
+        print(table({name: known[name]}), flush=True)
+        write(file, known, about)  # after every row, so that no finished one is lost
+    print(file.with_suffix(".md").read_text())
+
+
+def write(file: Path, known: dict[str, dict], about: dict) -> None:
+    """The rows known so far, as JSON and as Markdown."""
+    file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps({"about": about, "rows": known}, indent=1) + "\n")
-    text = (
+    file.with_suffix(".md").write_text(
         "# softfold run, end to end\n\n"
         "Accuracy in percent of the clean hold-out, mean over seeds; probe, five folds. "
         "Features are computed in the first row of each dataset and cached for the others.\n\n"
         f"{table(known)}\n\n{steps(known)}\n\n```json\n{json.dumps(about, indent=1)}\n```\n"
     )
-    file.with_suffix(".md").write_text(text)
-    print(text)
 
 
 if __name__ == "__main__":
