@@ -57,7 +57,7 @@ def squares():
         item=np.array([f"square {i}" for i in range(60)], dtype=object),
         given=given,
         vocab=("red", "green", "blue"),
-        valid=np.arange(60) % 3 == 2,
+        valid=np.arange(60) % 4 == 3,
         data=Images(encoded=[encode(p.clip(0, 255).astype(np.uint8)) for p in pixels]),
     )
 
@@ -149,12 +149,16 @@ def test_progress_counts_the_batches(digits):
 # -- pretrained --------------------------------------------------------------------------------
 
 
-def test_training_starts_from_the_probe(squares):
+def test_training_starts_from_the_probe(squares, tmp_path, monkeypatch):
+    # in one precision: a barely regularised head on 45 images magnifies bfloat16's rounding
+    monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path))
+    for module in ("softfold.runtime", "softfold.features", "softfold.fastai.maps"):
+        monkeypatch.setattr(f"{module}.precision", lambda *args, **kwargs: torch.float32)
     train, holdout = squares.train, squares.holdout
     targets = one_hot(train.given, 3)
     tuned = FineTune(size=32, epochs=0).fit(train, targets, seed=0, holdout=holdout)
     probe = Probe(size=32).fit(train, targets, seed=0)
-    np.testing.assert_allclose(tuned.predict(holdout), probe.predict(holdout), atol=0.02)
+    np.testing.assert_allclose(tuned.predict(holdout), probe.predict(holdout), atol=0.005)
     assert len(tuned.history) == 1
 
 

@@ -18,7 +18,7 @@ class ImageNet(nn.Module):
     Args:
         body: from `softfold.backbones`, or a small net of one's own.
         head: linear, D to K.
-        dtype: precision of the arithmetic (autocast); parameters stay float32.
+        dtype: precision of the body's arithmetic (autocast); parameters and head stay float32.
     """
 
     def __init__(self, body: nn.Module, head: nn.Linear, dtype: torch.dtype = torch.float32):
@@ -28,7 +28,8 @@ class ImageNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.as_subclass(Tensor).float()  # cached maps come as float16
         with autocast(self.dtype, x.device.type):
-            return self.head(self.body(x)).float()
+            features = self.body(x)
+        return self.head(features.float())  # in bfloat16 large logits would lose their digits
 
 
 def small_cnn(n_features: int = 64) -> nn.Sequential:
