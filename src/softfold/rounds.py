@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from softfold import neighbours
 from softfold.crossfit import cross_fit, draw_plan
 from softfold.evidence import Evidence, confident_joint, gather
 from softfold.folds import FoldPlan
@@ -74,7 +75,9 @@ def noise_aware_cross_fit(
     models are trained through each (forward correction, Patrini et al. 2017), T and temperature
     are estimated again by EM on their out-of-fold predictions, and the likelier goes on: rounds
     follow as long as the out-of-fold likelihood of the given labels grows by more than its
-    standard error. Where no T beats almost no noise by that much, the plain predictions stay and
+    standard error. Last, where the trainer has features, the labels of an item's nearest neighbours
+    in other folds are heard beside the model (`softfold.neighbours`), if that too makes the given
+    labels likelier by more than its standard error. Where no T beats almost no noise by that much, the plain predictions stay and
     `noise.clean` is set.
 
     A trainer that cannot train through T (`supports_noise`) is run once; the rounds then train
@@ -101,6 +104,7 @@ def noise_aware_cross_fit(
         )
 
     plain = once("plain")
+    features = _features(trainer, table)
     if not getattr(trainer, "supports_noise", False):
         table = replace(table, data=_centred_logs(plain.probabilities))
         trainer = create_trainer("probe")
@@ -124,6 +128,11 @@ def noise_aware_cross_fit(
         best = made
     if not _beats(best.level, level):
         return NoiseAware(plain, none, plain, rounds)
+    if features is not None:
+        made = _with_neighbours(best, table, features, seed)
+        rounds.append(made.entry)
+        if _beats(made.level, best.level):
+            best = made
     best.entry["kept"] = True
     return NoiseAware(best.oof, best.noise, plain, rounds)
 
@@ -147,6 +156,24 @@ def _round(
     level = model_levels(evidence, noise)
     entry = {"start": name, "log_likelihood": noise.log_likelihood, "rate": noise.rate}
     return _Round(oof, noise, level, entry | {"kept": False})
+
+
+def _features(trainer: Trainer, table: LabelTable) -> np.ndarray | None:
+    """What neighbours are found by (N, D): the trainer's features, where it has any."""
+    if not hasattr(trainer, "features") or len(table) > neighbours.MOST_ITEMS:
+        return None
+    return trainer.features(table)
+
+
+def _with_neighbours(best: _Round, table: LabelTable, features: np.ndarray, seed: int) -> _Round:
+    """The best round, and beside the model what the labels of an item's neighbours say."""
+    near = neighbours.nearest(features, best.oof.fold[:, 0])
+    p = neighbours.joined(table.given, best.oof.probabilities, best.noise, near)
+
+    def same(name: str, start: np.ndarray) -> OutOfFold:
+        return replace(best.oof, probabilities=p)
+
+    return _round(same, "neighbours", table, best.noise.transition, seed)
 
 
 def _starts(evidence: Evidence, first: NoiseModel) -> list[tuple[str, np.ndarray]]:
