@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from softfold.errors import InputError
-from softfold.issues import rank_issues
+from softfold.issues import rank_issues, suspicions
+from softfold.noise import NoiseModel
 
 
 def problem(n: int = 2000):
@@ -62,3 +63,14 @@ def test_a_negative_top_is_refused():
     _, given, p = problem(50)
     with pytest.raises(InputError, match="top is -1"):
         rank_issues(given, p, top=-1)
+
+
+def test_sharp_predictions_do_not_underflow():
+    noise = NoiseModel(np.eye(4), np.ones(4) / 4, 0.1, (0.1, 0.1), 0.1, False, np.eye(4), 0.0)
+    p = np.full((2, 4), 0.25)
+    suspicion, _ = suspicions(np.array([0, 1]), p, noise)
+    assert (suspicion < 1e-6).all()
+    p = np.array([[1e-30, 0.3, 0.4, 0.3], [0.3, 0.7, 0.0, 0.0]])
+    suspicion, suggested = suspicions(np.array([0, 1]), p, noise)
+    assert np.isfinite(suspicion).all()
+    assert suggested[1] == 0

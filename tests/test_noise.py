@@ -128,3 +128,31 @@ def test_zeros_and_ones_as_probabilities():
     given = np.where(rng.random(900) < 0.2, (truth + 1) % 3, truth)
     noise = estimate_noise(given, np.eye(3, dtype=np.float32)[truth])
     assert noise.rate == pytest.approx((given != truth).mean(), abs=0.02)
+
+
+def test_a_large_table_is_fitted_on_a_sample_and_stepped_on_more(monkeypatch):
+    from softfold import noise as module
+
+    transition = pair(6, 0.3)
+    truth, given, p = problem(transition, n=40_000)
+    monkeypatch.setattr(module, "SAMPLE", 3000)
+    monkeypatch.setattr(module, "STEP_SAMPLE", 30_000)
+    noise = estimate_noise(given, p)
+    assert np.abs(noise.transition - transition).max() < 0.05
+    assert noise.rate == pytest.approx((given != truth).mean(), abs=0.02)
+    assert noise.joint.sum() == pytest.approx(30_000)
+    assert noise.rate_interval[1] - noise.rate_interval[0] < 0.02
+
+
+def test_the_given_class_and_the_likeliest_others_are_kept():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(90), 3000).astype(np.float32)
+    given = rng.integers(0, 90, 3000)
+    evidence = gather(given, p)
+    rows = np.arange(3000)[:, None]
+    assert (evidence.classes[:, 0] == given).all()
+    assert all(len(set(row)) == evidence.classes.shape[1] for row in evidence.classes)
+    left = p.copy()
+    left[rows, evidence.classes] = 0
+    assert (left.max(1) <= p[rows, evidence.classes[:, 1:]].min(1)).all()
+    np.testing.assert_allclose(np.exp(evidence.rest), left.sum(1) / (90 - 16), rtol=1e-4)

@@ -6,7 +6,9 @@ Everything that reads an N x K matrix goes through it block by block, so that a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -15,19 +17,41 @@ from softfold.errors import InputError, count_of
 BLOCK_CELLS = 1 << 20
 """Cells of an N x K matrix looked at together: 4 MiB as float32, which caches hold."""
 
+CORE_CELLS = 1 << 17
+"""Cells a core works on at a time in `each_block`: 512 KiB as float32, half of its own cache."""
+
 ROW_SUM_TOLERANCE = 0.01
 """How far the sum of a row of probabilities may be from 1 (float16 predictions need this)."""
 
 
-def row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
-    """Slices that cover all rows, each of about `BLOCK_CELLS` cells.
+def row_blocks(n_rows: int, n_columns: int, cells: int = BLOCK_CELLS) -> Iterator[slice]:
+    """Slices that cover all rows, each of about `cells` cells.
 
     >>> list(row_blocks(5, BLOCK_CELLS // 2))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    step = max(1, BLOCK_CELLS // max(1, n_columns))
+    step = max(1, cells // max(1, n_columns))
     for start in range(0, n_rows, step):
         yield slice(start, min(start + step, n_rows))
+
+
+def each_block(work: Callable[[slice], None], n_rows: int, n_columns: int) -> None:
+    """Calls `work` with slices that cover all rows, on all cores at once.
+
+    NumPy lets go of the interpreter while it computes, so threads are enough.
+    """
+
+    def several(rows: slice) -> None:
+        for part in row_blocks(rows.stop - rows.start, n_columns, CORE_CELLS):
+            work(slice(rows.start + part.start, rows.start + part.stop))
+
+    blocks = list(row_blocks(n_rows, n_columns))
+    if len(blocks) == 1:
+        several(blocks[0])
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(several, blocks):
+            pass
 
 
 def check_probabilities(probabilities: np.ndarray, name: str = "probabilities") -> np.ndarray:
@@ -44,7 +68,7 @@ def check_probabilities(probabilities: np.ndarray, name: str = "probabilities") 
     if array.dtype.kind not in "fiub":
         raise InputError(f"{name}: expected numbers, got dtype {array.dtype}")
     bad, first, why = 0, -1, ""
-    for rows in row_blocks(*array.shape):
+    for rows in _doubtful(array):
         block = np.asarray(array[rows])
         with np.errstate(invalid="ignore", over="ignore"):
             total = block.sum(axis=1, dtype=np.float64)
@@ -68,6 +92,22 @@ def check_probabilities(probabilities: np.ndarray, name: str = "probabilities") 
             f"to 1); the first is row {first}, which {why if why != 'not finite' else 'is ' + why}"
         )
     return array
+
+
+def _doubtful(array: np.ndarray) -> list[slice]:
+    """Blocks of rows, in order, that a quick look does not find to be probabilities."""
+    found = []
+    kind = np.promote_types(array.dtype, np.float32)
+
+    def work(rows: slice) -> None:
+        block = np.asarray(array[rows])
+        with np.errstate(invalid="ignore", over="ignore"):
+            off = np.abs(np.einsum("ij->i", block, dtype=kind, casting="unsafe") - 1).max()
+            if not (off <= 0.99 * ROW_SUM_TOLERANCE and block.min() >= 0):
+                found.append(rows)
+
+    each_block(work, *array.shape)
+    return sorted(found, key=lambda rows: rows.start)
 
 
 def check_labels(labels: np.ndarray, n_classes: int, n_items: int | None = None) -> np.ndarray:

@@ -1,17 +1,18 @@
 """What given labels and probabilities say about the transition matrix, in little memory.
 
 Only the largest probabilities of a row matter to the noise model, with that of the given label
-and the sum of the rest. `Evidence` keeps those, so that all passes over 1,000,000 x 1,000
-predictions run on some 16 numbers a row.
+and the sum of the rest. `Evidence` keeps those, so that all passes of EM over predictions of 1,000
+classes run on some 16 numbers a row.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from softfold.arrays import row_blocks
+from softfold.arrays import each_block, row_blocks
 
 EXACT_CLASSES = 64
 """Up to this many classes all probabilities are kept."""
@@ -41,6 +42,16 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def cells(self) -> np.ndarray:
+        """int64 (n, m): where T[class, given label] is in a flat K x K table."""
+        return self.classes.astype(np.int64) * self.n_classes + self.labels[:, None]
+
+    @cached_property
+    def own(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the given labels' own entries are in (n, m): rows, columns."""
+        return np.arange(len(self)), (self.classes == self.labels[:, None]).argmax(axis=1)
+
     def take(self, rows: np.ndarray) -> Evidence:
         """These rows."""
         return Evidence(
@@ -67,31 +78,45 @@ class Evidence:
         return p / total[:, None], rest / total
 
 
-def gather(labels: np.ndarray, probabilities: np.ndarray) -> Evidence:
-    """Evidence from given labels (N,) and probabilities (N, K), read once in blocks."""
-    n, k = probabilities.shape
+def gather(
+    labels: np.ndarray, probabilities: np.ndarray, chosen: np.ndarray | None = None
+) -> Evidence:
+    """Evidence from given labels (N,) and probabilities (N, K), read once in blocks; of the rows
+    `chosen` (n,) or of all.
+    """
+    labels = labels if chosen is None else labels[chosen]
+    n, k = len(labels), probabilities.shape[1]
     m = k if k <= EXACT_CLASSES else KEPT
     classes = np.empty((n, m), np.int32)
     logs = np.empty((n, m), np.float32)
     rest = np.zeros(n, np.float32)
-    for rows in row_blocks(n, k):
-        p = np.asarray(probabilities[rows], dtype=np.float32)
-        if m == k:
-            classes[rows] = np.arange(k, dtype=np.int32)
-            logs[rows] = np.log(np.maximum(p, FLOOR))
-            continue
-        kept = np.argpartition(p, k - m, axis=1)[:, k - m :]
-        kept.sort(axis=1)
-        given = labels[rows]
-        absent = ~(kept == given[:, None]).any(axis=1)
-        smallest = np.take_along_axis(p, kept, axis=1).argmin(axis=1)
-        kept[absent, smallest[absent]] = given[absent]
-        value = np.take_along_axis(p, kept, axis=1)
-        classes[rows] = kept
-        logs[rows] = np.log(np.maximum(value, FLOOR))
-        left = np.maximum(p.sum(axis=1) - value.sum(axis=1), 0) / (k - m)
-        rest[rows] = np.log(np.maximum(left, FLOOR))
+    classes[:] = np.arange(m, dtype=np.int32)
+
+    def work(rows: slice) -> None:
+        p = np.array(probabilities[rows if chosen is None else chosen[rows]], dtype=np.float32)
+        if m < k:
+            classes[rows] = _given_and_largest(labels[rows], p, m)
+            here = np.arange(len(p))[:, None]
+            value = p[here, classes[rows]]
+            p[here, classes[rows]] = 0
+            rest[rows] = np.log(np.maximum(p.sum(axis=1) / (k - m), FLOOR))
+            p = value
+        logs[rows] = np.log(np.maximum(p, FLOOR))
+
+    each_block(work, n, k)
     return Evidence(labels, classes, logs, rest, k)
+
+
+def _given_and_largest(labels: np.ndarray, p: np.ndarray, m: int) -> np.ndarray:
+    """The given class of each row and the m - 1 likeliest others, int64 (n, m)."""
+    rows, left = np.arange(len(p)), p.copy()
+    kept = np.empty((len(p), m), np.int64)
+    kept[:, 0] = labels
+    for i in range(1, m):
+        # A few passes for the largest cost less than a partial sort.
+        left[rows, kept[:, i - 1]] = -1
+        left.argmax(axis=1, out=kept[:, i])
+    return kept
 
 
 def unmix(p: np.ndarray, transition: np.ndarray) -> np.ndarray:
@@ -109,11 +134,10 @@ def unmix(p: np.ndarray, transition: np.ndarray) -> np.ndarray:
 
 def through(evidence: Evidence, transition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """T[k, y_i] of the classes kept, float32 (n, m), and its mean over wrong classes (n,)."""
-    column = np.ascontiguousarray(transition.T, dtype=np.float32)
-    background = column.sum(axis=1) - np.diag(column)
+    transition = transition.astype(np.float32)
+    background = transition.sum(axis=0) - np.diag(transition)
     background /= max(1, evidence.n_classes - 1)
-    kept = column[evidence.labels[:, None], evidence.classes]
-    return kept, background[evidence.labels]
+    return transition.ravel()[evidence.cells], background[evidence.labels]
 
 
 def log_likelihood(
@@ -146,23 +170,24 @@ def expect(
 ) -> Expected:
     """r[i, k] proportional to p[i, k] T[k, y_i], summed by (k, y_i); `p`, `rest` from `at`."""
     k = evidence.n_classes
-    counts = np.zeros(k * k)
+    counts = None
     levels = np.empty(len(evidence))
     suspicion = np.empty(len(evidence), np.float32)
     rest_counts = np.zeros(k)
     taken, background = through(evidence, transition)
     for rows in row_blocks(len(evidence), p.shape[1]):
-        y, classes = evidence.labels[rows], evidence.classes[rows]
+        y = evidence.labels[rows]
         joint = p[rows] * taken[rows]
         beyond = rest[rows] * background[rows]
         total = np.maximum(joint.sum(axis=1) + beyond, np.float32(1e-30))
         joint /= total[:, None]
         levels[rows] = np.log(total)
-        kept = (joint * (classes == y[:, None])).sum(axis=1)
-        suspicion[rows] = np.clip(1 - kept, 0, 1)
+        here, own = evidence.own
+        suspicion[rows] = np.clip(1 - joint[here[: len(y)], own[rows]], 0, 1)
         weighted = joint if weights is None else joint * weights[rows, None]
-        cells = classes.astype(np.int64) * k + y[:, None]
-        counts += np.bincount(cells.ravel(), weights=weighted.ravel(), minlength=k * k)
+        cells = evidence.cells[rows].ravel()
+        part = np.bincount(cells, weights=weighted.ravel(), minlength=k * k)
+        counts = part if counts is None else counts + part
         beyond = beyond / total
         if weights is not None:
             beyond = beyond * weights[rows]
@@ -189,10 +214,12 @@ def maximise(counts: np.ndarray, shrink: float) -> np.ndarray:
     k = len(counts)
     total = max(counts.sum(), 1e-30)
     rate = float(np.clip(1 - np.trace(counts) / total, 1e-6, 1 - 1 / k))
-    even = symmetric(k, rate)
     if np.isinf(shrink):
-        return even
-    return (counts + shrink * even) / (counts.sum(axis=1, keepdims=True) + shrink)
+        return symmetric(k, rate)
+    drawn = counts + shrink * (rate / (k - 1))
+    np.fill_diagonal(drawn, counts.diagonal() + shrink * (1 - rate))
+    drawn /= counts.sum(axis=1, keepdims=True) + shrink
+    return drawn
 
 
 def confident_joint(evidence: Evidence) -> np.ndarray:
@@ -203,7 +230,7 @@ def confident_joint(evidence: Evidence) -> np.ndarray:
     """
     k, y = evidence.n_classes, evidence.labels
     p = np.exp(evidence.logs)
-    own = (p * (evidence.classes == y[:, None])).sum(axis=1)
+    own = p[evidence.own]
     given = np.bincount(y, minlength=k)
     threshold = np.bincount(y, weights=own, minlength=k) / np.maximum(given, 1)
     threshold[given == 0] = np.inf
@@ -214,6 +241,7 @@ def confident_joint(evidence: Evidence) -> np.ndarray:
     truth = evidence.classes[rows, best]
     joint = np.bincount(truth[counted].astype(np.int64) * k + y[counted], minlength=k * k)
     joint = joint.reshape(k, k).astype(float)
-    column = joint.sum(axis=0)
-    joint[:, column == 0] = np.diag(given)[:, column == 0]
-    return joint * (given / np.maximum(joint.sum(axis=0), 1e-30))
+    empty = np.flatnonzero(joint.sum(axis=0) == 0)
+    joint[empty, empty] = given[empty]
+    joint *= given / np.maximum(joint.sum(axis=0), 1e-30)
+    return joint

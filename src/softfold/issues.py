@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from softfold.arrays import check_both, row_blocks
+from softfold.arrays import check_both, each_block
 from softfold.errors import InputError
 from softfold.labels import LabelTable
-from softfold.noise import NoiseModel, as_noise_model, estimate_noise, posterior
+from softfold.noise import NoiseModel, as_noise_model, estimate_checked
+from softfold.noise_model import weigh
 from softfold.oof import OutOfFold
 
 
@@ -23,16 +24,21 @@ def suspicions(
     n, k = probabilities.shape
     suspicion = np.empty(n, np.float32)
     suggested = np.empty(n, np.int64)
-    for rows in row_blocks(n, k):
+
+    def work(rows: slice) -> None:
         y = labels[rows]
-        q = posterior(y, probabilities[rows], noise)
+        q = weigh(y, probabilities[rows], noise)
         here = np.arange(len(y))
+        own = q[here, y]
         q[here, y] = 0
         # The sum over the others keeps its digits where 1 - q(given) would lose them.
-        suspicion[rows] = q.sum(axis=1)
+        others = np.einsum("ij->i", q)
+        suspicion[rows] = others / np.maximum(own + others, 1e-30)
         q[here, y] = -1
         suggested[rows] = q.argmax(axis=1)
-    return np.minimum(suspicion, 1), suggested
+
+    each_block(work, n, k)
+    return suspicion, suggested
 
 
 def rank_issues(
@@ -75,7 +81,7 @@ def rank_issues(
     if vocab is not None and len(vocab) != k:
         raise InputError(f"vocab has {len(vocab)} names; there are {k} classes")
     if noise is None:
-        noise = estimate_noise(labels, probabilities)
+        noise = estimate_checked(labels, probabilities)
     elif not isinstance(noise, NoiseModel):
         noise = as_noise_model(noise, k)
     suspicion, suggested = suspicions(labels, probabilities, noise)
@@ -84,9 +90,8 @@ def rank_issues(
     if vocab is not None:
         names = np.asarray([str(name) for name in vocab], dtype=object)
         given, suggested = names[given], names[suggested]
-    ranked = pd.DataFrame(
-        {"index": order, "given": given, "suggested": suggested, "suspicion": suspicion[order]}
-    )
+    columns = {"index": order, "given": given, "suggested": suggested}
+    ranked = pd.DataFrame(columns | {"suspicion": suspicion[order]}, copy=False)
     if item is not None:
         ranked.insert(1, "item", item[order])
     return ranked
@@ -101,4 +106,8 @@ def _first(score: np.ndarray, count: int) -> np.ndarray:
         rows = np.sort(np.concatenate([rows, ties]))
     else:
         rows = np.arange(len(score))
-    return rows[np.argsort(-score[rows], kind="stable")]
+    # Scores are at least 0, so that their bits are in the same order; one sort for both keys.
+    keys = (~score[rows].view(np.uint32)).astype(np.uint64) << np.uint64(32)
+    keys |= rows.astype(np.uint64)
+    keys.sort()
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)

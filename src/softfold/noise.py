@@ -7,17 +7,14 @@ given labels likeliest. `docs/method.md` has the equations and the limits.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 
-from softfold.arrays import check_both
-from softfold.errors import InputError
+from softfold.arrays import check_both, each_block
 from softfold.evidence import (
     EXACT_CLASSES,
-    FLOOR,
     Evidence,
     Expected,
     confident_joint,
@@ -27,8 +24,11 @@ from softfold.evidence import (
     maximise,
     symmetric,
     through,
-    unmix,
 )
+from softfold.noise_model import FLOOR as FLOOR
+from softfold.noise_model import NoiseModel as NoiseModel
+from softfold.noise_model import as_noise_model as as_noise_model
+from softfold.noise_model import posterior as posterior
 
 CLEAN_RATE = 1e-3
 """The noise rate that is assumed where nothing shows noise; it keeps suspicions in order."""
@@ -41,97 +41,16 @@ START_TEMPERATURES = (0.15, 0.25, 0.4, 0.63, 1.0, 1.6, 2.5, 4.0)
 TEMPERATURES = (0.1, 10.0)
 UNMIX_TURNS = 8
 SAMPLE = 50_000
-"""Items on which temperature, start and shrinkage are chosen; T itself uses all."""
+"""Items on which temperature, start and shrinkage are chosen."""
 
+QUICK_SAMPLE, QUICK_TURNS, QUICK_SHRINK = 10_000, 3, 30.0
+"""Above `EXACT_CLASSES` classes: items to choose by, EM steps at a time, and shrinkage to begin."""
 
-@dataclass(frozen=True)
-class NoiseModel:
-    """How given labels come from true classes.
+STEP_SAMPLE = 250_000
+"""Of a table too large to fit T on whole, the items that take part in a last EM step."""
 
-    transition:     float64 (K, K), T[truth, given], rows sum to 1
-    prior:          float64 (K,), share of each true class
-    rate:           share of given labels that are wrong, 0..1
-    rate_interval:  its 95% interval by bootstrap over items; the predictions are taken as they
-                    are, so it knows nothing of their bias
-    temperature:    p(k | x) is proportional to prediction**(1 / temperature)
-    unmix:          predictions are of the given label: unmixed through T first, they are p(k | x)
-    clean:          nothing shows noise: T explains the given labels no better than (almost) none
-    joint:          float64 (K, K), expected items by truth and given label
-    log_likelihood: mean over items of log p(given | x)
-    """
-
-    transition: np.ndarray
-    prior: np.ndarray
-    rate: float
-    rate_interval: tuple[float, float]
-    temperature: float
-    clean: bool
-    joint: np.ndarray
-    log_likelihood: float
-    unmix: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields as JSON holds them."""
-        return {
-            "transition": np.round(self.transition, 7).tolist(),
-            "prior": np.round(self.prior, 7).tolist(),
-            "rate": self.rate,
-            "rate_interval": list(self.rate_interval),
-            "temperature": self.temperature,
-            "clean": self.clean,
-            "joint": np.round(self.joint, 3).tolist(),
-            "log_likelihood": self.log_likelihood,
-            "unmix": self.unmix,
-        }
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any] | str) -> NoiseModel:
-        """What `to_json` gave, as a dict or as text."""
-        if isinstance(fields, str):
-            fields = json.loads(fields)
-        return cls(
-            transition=np.asarray(fields["transition"], float),
-            prior=np.asarray(fields["prior"], float),
-            rate=float(fields["rate"]),
-            rate_interval=(float(fields["rate_interval"][0]), float(fields["rate_interval"][1])),
-            temperature=float(fields["temperature"]),
-            clean=bool(fields["clean"]),
-            joint=np.asarray(fields["joint"], float),
-            log_likelihood=float(fields["log_likelihood"]),
-            unmix=bool(fields.get("unmix", False)),
-        )
-
-
-def as_noise_model(transition: np.ndarray, n_classes: int, prior: Any = None) -> NoiseModel:
-    """A NoiseModel with a known transition matrix (K, K), rows truth, columns given."""
-    transition = np.asarray(transition, dtype=float)
-    if transition.shape != (n_classes, n_classes):
-        raise InputError(
-            f"noise: expected a transition matrix ({n_classes}, {n_classes}), got shape "
-            f"{transition.shape}"
-        )
-    wrong = ~(np.abs(transition.sum(axis=1) - 1) < 1e-3) | ~(transition >= 0).all(axis=1)
-    if wrong.any():
-        raise InputError(
-            f"noise: {wrong.sum()} rows of the transition matrix are no probabilities (rows are "
-            f"the truth and sum to 1); the first is row {int(np.argmax(wrong))}"
-        )
-    prior = np.full(n_classes, 1 / n_classes) if prior is None else np.asarray(prior, float)
-    joint = prior[:, None] * transition
-    rate = float(1 - np.trace(joint))
-    return NoiseModel(transition, prior, rate, (rate, rate), 1.0, False, joint, float("nan"))
-
-
-def posterior(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
-    """q(k) proportional to p(k | x) T[k, given]: float32 (n, K), for a block of rows."""
-    p = np.maximum(np.asarray(probabilities, np.float32), FLOOR)
-    logs = np.log(np.maximum(unmix(p, noise.transition), FLOOR) if noise.unmix else p)
-    logs *= np.float32(1 / noise.temperature)
-    logs -= logs.max(axis=1, keepdims=True)
-    q = np.exp(logs, out=logs)
-    q *= np.maximum(noise.transition, 1e-12).T.astype(np.float32)[labels]
-    q /= np.maximum(q.sum(axis=1, keepdims=True), 1e-30)
-    return q
+LEAST_COUNTED = 0.01
+"""Smaller parts of an item are spread as the prior has it."""
 
 
 def estimate_noise(labels: np.ndarray, probabilities: np.ndarray, *, seed: int = 0) -> NoiseModel:
@@ -140,16 +59,30 @@ def estimate_noise(labels: np.ndarray, probabilities: np.ndarray, *, seed: int =
     EM on T (with a temperature for p) from two starts, even noise and the confident joint
     (Northcutt et al. 2021); the likelier is kept. How far rows of T are drawn to even noise is
     chosen by the likelihood of given labels that it was not fitted to. `clean` is set where T
-    does not beat almost no noise by more than a standard error. The predictions must be
-    out-of-fold; memory maps are read once, in blocks.
+    does not beat almost no noise by more than a standard error. Of more than 100,000 items
+    (50,000 above 64 classes) so many are drawn for that, and up to 250,000 for one more EM
+    step. The predictions must be out-of-fold; memory maps are read in blocks.
 
     >>> p = np.repeat([[0.98, 0.02], [0.02, 0.98]], 500, axis=0)
     >>> given = np.repeat([0, 1], 500); given[:100] = 1
     >>> estimate_noise(given, p).transition.round(2).tolist()
     [[0.8, 0.2], [0.0, 1.0]]
     """
-    labels, probabilities = check_both(labels, probabilities)
-    return estimate_from_evidence(gather(labels, probabilities), seed=seed)
+    return estimate_checked(*check_both(labels, probabilities), seed=seed)
+
+
+def estimate_checked(labels: np.ndarray, probabilities: np.ndarray, *, seed: int = 0) -> NoiseModel:
+    """`estimate_noise` on what `check_both` gave."""
+    n, k = probabilities.shape
+    most = 2 * SAMPLE if k <= EXACT_CLASSES else SAMPLE
+    if n <= most:
+        return estimate_from_evidence(gather(labels, probabilities), seed=seed)
+    rng = np.random.default_rng(seed)
+    evidence = gather(labels, probabilities, np.sort(rng.choice(n, most, replace=False)))
+    best, clean = _choose(evidence, rng)
+    noise = _described(evidence, best, clean, rng)
+    rows = np.sort(rng.choice(n, min(n, STEP_SAMPLE), replace=False))
+    return _step_on_more(labels, probabilities, rows, noise, best.shrink)
 
 
 def estimate_from_evidence(
@@ -161,8 +94,19 @@ def estimate_from_evidence(
         not asked, since such predictions say nothing of it.
     """
     rng = np.random.default_rng(seed)
+    best, clean = _choose(evidence, rng, start)
+    return _described(evidence, best, clean, rng)
+
+
+def _choose(
+    evidence: Evidence, rng: np.random.Generator, start: np.ndarray | None = None
+) -> tuple[_Fit, bool]:
+    """The likeliest way to explain given labels, fitted to all evidence, and whether to call them
+    clean.
+    """
     sample, rest = _two_parts(evidence, rng)
     k = evidence.n_classes
+    exact = k <= EXACT_CLASSES
     if start is None:
         rate, temperature = _even_start(sample)
         joint = prepared(confident_joint(sample))
@@ -170,36 +114,89 @@ def estimate_from_evidence(
     else:
         temperature = _best_temperature(sample, start, 1.0)
         starts = [start]
-    fits = [
-        _fit(sample, first, temperature, shrink)
-        for shrink in SHRINKAGES
-        for first in starts[: 1 if np.isinf(shrink) else None]
-    ]
-    if start is None and k <= EXACT_CLASSES:
-        fits += [_fit_unmixed(sample, joint, shrink) for shrink in SHRINKAGES[1:]]
-    best = max(fits, key=lambda fit: fit.score(rest))
-    clean = start is None and not _beats_none(rest, best)
-    if clean:
-        best = _Fit(*almost_none(sample), np.inf, False)
-    elif best.unmix:
-        best = _fit_unmixed(evidence, best.transition, best.shrink)
+    if exact:
+        fits = [
+            _fit(sample, first, temperature, shrink)
+            for shrink in SHRINKAGES
+            for first in starts[: 1 if np.isinf(shrink) else None]
+        ]
+        if start is None:
+            fits += [_fit_unmixed(sample, joint, shrink) for shrink in SHRINKAGES[1:]]
     else:
-        # The sample may lack classes: T of all items, from where the sample's ended.
-        best = _fit(evidence, best.transition, best.temperature, best.shrink)
+        fits = _quick_fits(sample, starts[0], temperature, np.inf)
+        fits += _quick_fits(sample, starts[-1], temperature)
+    best = max(fits, key=lambda fit: fit.score(rest))
+    if start is None and not _beats_none(rest, best):
+        return _Fit(*almost_none(sample), np.inf, False), True
+    if best.unmix:
+        return _fit_unmixed(evidence, best.transition, best.shrink), False
+    # The sample may lack classes: T of all items, from where the sample's ended.
+    if exact:
+        return _fit(evidence, best.transition, best.temperature, best.shrink), False
+    temperature = _best_temperature(rest, best.transition, best.temperature)
+    return _quick_fits(evidence, best.transition, temperature, best.shrink)[0], False
+
+
+def _described(evidence: Evidence, best: _Fit, clean: bool, rng: np.random.Generator) -> NoiseModel:
+    """The noise model of a fit."""
     shown = best.shown(evidence)
     final = explain(shown, best.transition, best.temperature)
     rate = float(final.suspicion.mean())
-    spread = 1.96 * _rate_error(shown, best, rng)
+    if evidence.n_classes <= EXACT_CLASSES:
+        error = _rate_error(shown, best, rng)
+    else:
+        error = _quick_error(final.suspicion)
     return NoiseModel(
         transition=best.transition,
         prior=final.counts.sum(axis=1) / max(final.counts.sum(), 1e-30),
         rate=rate,
-        rate_interval=(max(0.0, rate - spread), min(1.0, rate + spread)),
+        rate_interval=_interval(rate, error),
         temperature=float(best.temperature),
         clean=clean,
         joint=final.counts,
         log_likelihood=float(final.log_likelihood.mean()),
         unmix=best.unmix,
+    )
+
+
+def _step_on_more(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    rows: np.ndarray,
+    noise: NoiseModel,
+    shrink: float,
+) -> NoiseModel:
+    """A noise model after one EM step on these rows (n,)."""
+    labels = labels[rows]
+    n, k = len(rows), probabilities.shape[1]
+    counts, suspicion, lock = np.zeros(k * k), np.empty(n, np.float32), Lock()
+
+    def work(part: slice) -> None:
+        y = labels[part]
+        q = posterior(y, probabilities[rows[part]], noise)
+        q[np.arange(len(y)), y] = 0
+        suspicion[part] = np.einsum("ij->i", q)
+        found = np.flatnonzero(q > LEAST_COUNTED)
+        row, truth = np.divmod(found, k)
+        cells, parts = truth * k + y[row], q.ravel()[found].astype(float)
+        with lock:
+            np.add.at(counts, cells, parts)
+
+    each_block(work, n, k)
+    joint = counts.reshape(k, k)
+    given = np.bincount(labels, minlength=k)
+    wrong = np.bincount(labels, weights=suspicion, minlength=k)
+    left = np.maximum(wrong - joint.sum(axis=0), 0)
+    joint += noise.prior[:, None] * (left / np.maximum(1 - noise.prior, 1e-9))
+    np.fill_diagonal(joint, given - wrong)
+    rate = float(suspicion.mean(dtype=float))
+    return replace(
+        noise,
+        transition=noise.transition if noise.clean else maximise(joint, shrink),
+        prior=joint.sum(axis=1) / joint.sum(),
+        rate=rate,
+        rate_interval=_interval(rate, _quick_error(suspicion)),
+        joint=joint,
     )
 
 
@@ -237,10 +234,15 @@ def almost_none(evidence: Evidence) -> tuple[np.ndarray, float]:
 
 
 def _two_parts(evidence: Evidence, rng: np.random.Generator) -> tuple[Evidence, Evidence]:
-    """Two disjoint random parts, at most `SAMPLE` items each: one to fit, one to choose by."""
-    order = rng.permutation(len(evidence))[: 2 * SAMPLE]
+    """Two disjoint random parts, of at most `_enough` items: one to fit, one to choose by."""
+    order = rng.permutation(len(evidence))[: 2 * _enough(evidence)]
     half = max(1, len(order) // 2)
     return evidence.take(np.sort(order[:half])), evidence.take(np.sort(order[-half:]))
+
+
+def _enough(evidence: Evidence) -> int:
+    """Items that temperature, start and shrinkage are chosen by."""
+    return SAMPLE if evidence.n_classes <= EXACT_CLASSES else QUICK_SAMPLE
 
 
 def explain(evidence: Evidence, transition: np.ndarray, temperature: float) -> Expected:
@@ -275,6 +277,18 @@ def _fit(
     return _Fit(transition, temperature, shrink, False)
 
 
+def _quick_fits(
+    evidence: Evidence, transition: np.ndarray, temperature: float, shrink: float | None = None
+) -> list[_Fit]:
+    """A few EM steps on T alone; a fit of this shrinkage, or of each that they can end with."""
+    p = evidence.at(temperature)
+    for _ in range(QUICK_TURNS):
+        counts = expect(evidence, *p, transition).counts
+        transition = maximise(counts, shrink or QUICK_SHRINK)
+    ends = SHRINKAGES[1:] if shrink is None else (shrink,)
+    return [_Fit(maximise(counts, end), temperature, end, False) for end in ends]
+
+
 def _fit_unmixed(evidence: Evidence, transition: np.ndarray, shrink: float) -> _Fit:
     """The same for predictions of given labels: they are unmixed through each new T.
 
@@ -298,8 +312,8 @@ def _fit_unmixed(evidence: Evidence, transition: np.ndarray, shrink: float) -> _
 
 def _best_temperature(evidence: Evidence, transition: np.ndarray, near: float) -> float:
     """Maximises the likelihood of given labels through T: golden section on log temperature."""
-    if len(evidence) > SAMPLE:
-        evidence = evidence.take(np.linspace(0, len(evidence) - 1, SAMPLE).astype(int))
+    if len(evidence) > (enough := _enough(evidence)):
+        evidence = evidence.take(np.linspace(0, len(evidence) - 1, enough).astype(int))
 
     taken = through(evidence, transition)
 
@@ -329,12 +343,13 @@ def _even_start(evidence: Evidence) -> tuple[float, float]:
     """
     k = evidence.n_classes
     best = (-np.inf, CLEAN_RATE, 1.0)
-    for rate in START_RATES:
-        if rate > 0.9 * (1 - 1 / k):
-            break
-        taken = through(evidence, symmetric(k, rate))
-        for temperature in START_TEMPERATURES:
-            score = float(log_likelihood(evidence, temperature, taken).mean())
+    for temperature in START_TEMPERATURES:
+        own = evidence.at(temperature)[0][evidence.own].astype(float)
+        for rate in START_RATES:
+            if rate > 0.9 * (1 - 1 / k):
+                break
+            # Even noise: p(given | x) follows from p of the given label alone.
+            score = float(np.log(own * (1 - rate) + (1 - own) * rate / (k - 1)).mean())
             best = max(best, (score, rate, temperature))
     return best[1], _best_temperature(evidence, symmetric(k, best[1]), best[2])
 
@@ -342,14 +357,26 @@ def _even_start(evidence: Evidence) -> tuple[float, float]:
 def prepared(counts: np.ndarray) -> np.ndarray:
     """Counts as a transition matrix that EM can move: no zeros, and no empty rows."""
     k = len(counts)
-    counts = counts + symmetric(k, 0.1) * max(1.0, 0.02 * counts.sum() / k)
-    return counts / counts.sum(axis=1, keepdims=True)
+    counts = symmetric(k, 0.1) * max(1.0, 0.02 * counts.sum() / k) + counts
+    counts /= counts.sum(axis=1, keepdims=True)
+    return counts
 
 
 def _beats_none(evidence: Evidence, fit: _Fit) -> bool:
     """T beats almost no noise by more than a standard error, on items it did not see."""
     gain = fit.levels(evidence) - _Fit(*almost_none(evidence), np.inf, False).levels(evidence)
     return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
+
+
+def _interval(rate: float, error: float) -> tuple[float, float]:
+    return max(0.0, rate - 1.96 * error), min(1.0, rate + 1.96 * error)
+
+
+def _quick_error(suspicion: np.ndarray) -> float:
+    """Standard error of the noise rate by its Fisher information, the rest of T as it is."""
+    rate = float(suspicion.mean(dtype=float))
+    spread = max(float(suspicion.std(dtype=float)), 1e-9)
+    return rate * (1 - rate) / (spread * np.sqrt(len(suspicion)))
 
 
 def _rate_error(
