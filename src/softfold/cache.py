@@ -84,6 +84,9 @@ def clear_cache() -> int:
                 empty.rmdir()
             except OSError:
                 break
+    for file in cache_dir().glob("*.json"):  # choices that were measured once
+        freed += _size(file)
+        file.unlink(missing_ok=True)
     return freed
 
 
