@@ -4,9 +4,9 @@
     python benchmarks/accuracy.py --data DIR imagewoof/pair-40     # one row
     python benchmarks/accuracy.py --data DIR --seeds 5 digits/symmetric-25
 
-DIR holds `imagewoof2-160/` (images and noisy_imagewoof.csv) and `cifar10n/`; digits and the
-rare-class rows need nothing. Every (row, seed) is kept as it is finished, and the table is
-made of what there is. A seed draws the noise (where the dataset does not ship it), the folds and
+DIR holds `imagewoof2-160/` (images and noisy_imagewoof.csv), `cifar10n/` and `fashion-mnist/`;
+digits and the rare table need nothing. Every (row, seed) is kept as it is finished, and the table
+is made of what there is. A seed draws the noise (where the dataset does not ship it), the folds and
 the inner folds. Nothing is chosen by the hold-out, except in the line that says so.
 """
 
@@ -46,6 +46,7 @@ ROWS = [
     *(f"imagewoof/{noise}" for noise in NOISES),
     "cifar10n/aggre",
     "cifar10n/random1",
+    *(f"fashion/{noise}" for noise in NOISES),
     *(f"digits/{noise}" for noise in NOISES),
     "rare-table/third-hidden",
     "rare-images/third-hidden",
@@ -104,6 +105,17 @@ def cifar10n(data: Path, noise: str):
     return image_features(table, size=128), table.truth, table.valid, table.given
 
 
+def fashion(data: Path, noise: str):
+    """Fashion-MNIST, a fixed 12,000 of its training images, features at 64 px."""
+    from softfold.datasets import load_dataset
+    from softfold.features import image_features
+
+    table = load_dataset("fashion-mnist", data=data / "fashion-mnist")
+    train = np.random.default_rng(7).permutation(np.flatnonzero(~table.valid))[:12_000]
+    table = table.take(np.sort(np.concatenate([train, np.flatnonzero(table.valid)])))
+    return image_features(table, size=64), table.given, table.valid, None
+
+
 def digits(data: Path, noise: str):
     from sklearn.datasets import load_digits
 
@@ -142,6 +154,7 @@ def rare_images(data: Path, noise: str):
 SOURCES = {
     "imagewoof": imagewoof,
     "cifar10n": cifar10n,
+    "fashion": fashion,
     "digits": digits,
     "rare-table": rare_table,
     "rare-images": rare_images,
