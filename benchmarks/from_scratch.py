@@ -14,6 +14,9 @@ and others change either. Nothing is chosen by the test set: `--develop` measure
 that a small run leaves out, and writes no table; settings were chosen so. The best epoch in the
 table is chosen by hindsight and says what stopping at the right time could have saved.
 
+Images are trained on as they are, which lets a net learn wrong labels by heart within few epochs;
+in rows that end in `/crops` they are shifted and flipped at random, which hinders it for long.
+
 Every (row, seed) is kept in --work when it is finished, and the table, results/from_scratch.json
 and docs/img/from_scratch.png are made of what is there. On a busy CPU two processes of one thread
 each (`--threads 1`, other rows) do more than one of two threads. DIR of `--fashion` holds the four
@@ -49,13 +52,23 @@ from softfold.rounds import noise_aware_cross_fit
 from softfold.runtime import machine, setup
 
 HERE = Path(__file__).parent
-ROWS = ["fashion/pair-40", "fashion/symmetric-40", "cifar10n/random1", "cifar10n/aggre"]
+ROWS = [
+    "fashion/pair-40",
+    "fashion/symmetric-40",
+    "cifar10n/random1",
+    "cifar10n/aggre",
+    "fashion/pair-40/crops",
+    "fashion/symmetric-40/crops",
+    "cifar10n/random1/crops",
+    "cifar10n/aggre/crops",
+]
 TITLES = {
     "fashion/pair-40": "Fashion-MNIST, 40% of each class called the next",
     "fashion/symmetric-40": "Fashion-MNIST, 40% any other class",
     "cifar10n/random1": "CIFAR-10N random1, people's labels",
     "cifar10n/aggre": "CIFAR-10N aggre, people's labels",
 }
+TITLES |= {f"{row}/crops": f"{title}; shifted, flipped" for row, title in TITLES.items()}
 ARMS = ["given", "post", "softfold"]
 COLOURS = {"given": "#c2410c", "post": "#7c3aed", "softfold": "#0f766e"}
 SIZES = {"fashion": 28, "cifar10n": 32}
@@ -63,19 +76,24 @@ SIZES = {"fashion": 28, "cifar10n": 32}
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is made of. train: images drawn for a seed, {} or 0 for all."""
+    """What a run is made of.
 
-    train: int = 8000
+    train: images drawn for a seed, 0 for all. rounds: at most, of training the folds through T.
+    stages: channels of each stage in widths. patch: stride of the first layer. rate, decay: of SGD.
+    shift: by how many pixels images are shifted in rows that end in /crops (and flipped).
+    """
+
+    train: int = 5000
     folds: int = 3
     rounds: int = 1
-    fold_epochs: int = 6
+    fold_epochs: int = 5
     epochs: int = 12
     width: int = 32
     stages: tuple[int, ...] = (2, 4)
     blocks: int = 1
     patch: int = 2
-    batch: int = 128
-    rate: float = 0.1
+    batch: int = 64
+    rate: float = 0.05
     decay: float = 5e-4
     shift: int = 2
 
@@ -90,6 +108,8 @@ LARGE = Settings(
     stages=(1, 2, 4, 8),
     blocks=2,
     patch=1,
+    batch=128,
+    rate=0.1,
     shift=4,
 )
 
@@ -130,19 +150,25 @@ def network(use: Settings, n_classes: int) -> nn.Sequential:
 
 
 class Scratch:
-    """A softfold trainer: the net from random weights by SGD, with shifted and flipped images.
+    """A softfold trainer: the net from random weights by SGD.
 
-    fit and predict take LabelTables of images; `noise` is the T to train through.
+    crops: shift and flip images at random. fit and predict take LabelTables of images; `noise` is
+    the T to train through.
     """
 
     name = "scratch"
     supports_noise = True
 
-    def __init__(self, use: Settings, size: int, epochs: int) -> None:
-        self.use, self.size, self.epochs = use, size, epochs
+    def __init__(self, use: Settings, row: str, epochs: int) -> None:
+        self.use, self.epochs = use, epochs
+        self.size, self.crops = SIZES[row.split("/")[0]], row.endswith("/crops")
 
     def describe(self) -> dict:
-        return {"size": self.size, **asdict(replace(self.use, epochs=self.epochs))}
+        return {
+            "size": self.size,
+            "crops": self.crops,
+            **asdict(replace(self.use, epochs=self.epochs)),
+        }
 
     def fit(
         self,
@@ -159,7 +185,7 @@ class Scratch:
         net = network(self.use, table.n_classes)
         model = Trained(net.to(device, memory_format=torch.channels_last), self.size)
         loss = (SoftCrossEntropy() if noise is None else ForwardCrossEntropy(noise)).to(device)
-        batches = Batches(pixels(table, self.size), targets, self.use, seed)
+        batches = Batches(pixels(table, self.size), targets, self.use, seed, self.crops)
         watched = None if holdout is None else pixels(holdout, self.size)
         steps = self.epochs * len(batches)
         step = torch.optim.SGD(
@@ -208,12 +234,14 @@ class Trained:
 
 
 class Batches:
-    """Shuffled batches of shifted and flipped images, drawn on the device."""
+    """Shuffled batches, drawn on the device; with crops of images shifted and flipped at random."""
 
-    def __init__(self, images: Tensor, targets: np.ndarray, use: Settings, seed: int) -> None:
+    def __init__(
+        self, images: Tensor, targets: np.ndarray, use: Settings, seed: int, crops: bool
+    ) -> None:
         self.side, self.use, device = images.shape[1], use, images.device
-        pad = (0, 0, use.shift, use.shift, use.shift, use.shift)
-        self.images = nn.functional.pad(images, pad)
+        self.crops, edge = crops, use.shift if crops else 0
+        self.images = nn.functional.pad(images, (0, 0, edge, edge, edge, edge))
         self.targets = torch.as_tensor(np.asarray(targets, np.float32), device=device)
         self.drawn = torch.Generator(device).manual_seed(seed)
 
@@ -223,7 +251,8 @@ class Batches:
     def __iter__(self):
         order = self._draw(torch.randperm, len(self.images))
         for rows in order[: len(self) * self.use.batch].split(self.use.batch):
-            yield self._cropped(rows), self.targets[rows]
+            images = self._cropped(rows) if self.crops else self.images[rows]
+            yield images, self.targets[rows]
 
     def _draw(self, how, *args):
         return how(*args, generator=self.drawn, device=self.images.device)
@@ -246,7 +275,7 @@ def pixels(table: LabelTable, size: int) -> Tensor:
 @lru_cache(maxsize=1)
 def whole(row: str, data: Path) -> LabelTable:
     """The dataset with people's labels where it has them, right ones else."""
-    name, noise = row.split("/")
+    name, noise = row.split("/")[:2]
     if name == "fashion":
         return load_dataset("fashion-mnist", data=data)
     return load_dataset("cifar10n", noise=noise, data=data)
@@ -254,7 +283,7 @@ def whole(row: str, data: Path) -> LabelTable:
 
 def drawn(row: str, args: argparse.Namespace, seed: int) -> tuple[LabelTable, LabelTable]:
     """A seed's training images with their given labels, and the images to measure on."""
-    name, noise = row.split("/")
+    name, noise = row.split("/")[:2]
     table = whole(row, {"fashion": args.fashion, "cifar10n": args.cifar}[name])
     order = np.random.default_rng(seed).permutation(np.flatnonzero(~table.valid))
     n = args.use.train or len(order)
@@ -271,12 +300,12 @@ def drawn(row: str, args: argparse.Namespace, seed: int) -> tuple[LabelTable, La
 
 def measure(row: str, args: argparse.Namespace, seed: int) -> tuple[dict, dict[str, np.ndarray]]:
     """One row at one seed: figures, and the classes each arm predicts by epoch (E, M)."""
-    started, use, size = time.perf_counter(), args.use, SIZES[row.split("/")[0]]
+    started, use = time.perf_counter(), args.use
     train, test = drawn(row, args, seed)
     begun = time.perf_counter()
     made = noise_aware_cross_fit(
         train,
-        Scratch(use, size, use.fold_epochs),
+        Scratch(use, row, use.fold_epochs),
         plan_folds(train, use.folds, seed=seed),
         seed=seed,
         max_rounds=use.rounds,
@@ -297,7 +326,7 @@ def measure(row: str, args: argparse.Namespace, seed: int) -> tuple[dict, dict[s
                 d["given"] for d in (seen, by_heart, right)
             )  # called clean: the same training, item for item
             continue
-        model = Scratch(use, size, use.epochs).fit(train, wanted, seed=seed, holdout=test)
+        model = Scratch(use, row, use.epochs).fit(train, wanted, seed=seed, holdout=test)
         said = model.predict(train).argmax(1)
         seen[arm] = np.stack(model.seen).astype(np.uint8)
         by_heart[arm] = float((said == train.given)[wrong].mean())
@@ -333,7 +362,7 @@ def measure(row: str, args: argparse.Namespace, seed: int) -> tuple[dict, dict[s
     return figures, {**seen, "truth": test.truth.astype(np.uint8)}
 
 
-def name_of(row: str, seed: int) -> str:
+def name_of(row: str, seed: int | str) -> str:
     return f"{row.replace('/', '_')}_seed-{seed}"
 
 
@@ -352,10 +381,12 @@ def report(work: Path, out: Path, picture: Path) -> str:
 
 def record(work: Path, row: str) -> dict | None:
     """One row's seeds together, None where none is finished."""
-    files = sorted(work.glob(f"{row.replace('/', '_')}_seed-*.json"))
+    files = sorted(work.glob(f"{name_of(row, '*')}.json"))
     runs = [json.loads(file.read_text()) for file in files]
     if not runs:
         return None
+    if any(run["settings"] != runs[0]["settings"] for run in runs):
+        raise SystemExit(f"{work}: seeds of {row} have different settings; name another --work")
     stored = [dict(np.load(file.with_suffix(".npz"))) for file in files]
     curves = {arm: np.array([run["accuracy"][arm] for run in runs]) for arm in ARMS}
     last = curves["given"].shape[1] - 1
@@ -391,20 +422,18 @@ def minus(stored: list[dict], other: str, at: dict[str, int], arm: str = "softfo
 
 def head(records: list[dict]) -> str:
     use, about = records[0]["settings"], records[0]["machine"]
-    seeds = {r["row"]: r["seeds"] for r in records}
-    n = records[0]["n_train"]
     net = network(Settings(**{**use, "stages": tuple(use["stages"])}), 10)
     weights = sum(p.numel() for p in net.parameters())
-    many = "seeds " + "; ".join(f"{row} {' '.join(map(str, s))}" for row, s in seeds.items())
+    seeds = "; ".join(f"{r['row']} {' '.join(map(str, r['seeds']))}" for r in records)
     where = ", ".join(f"{k} {v}" for k, v in about.items())
     return (
-        "# Nets from random weights\n\nMade by `python benchmarks/from_scratch.py`: "
-        f"{n:,} training images drawn anew for each seed, {records[0]['n_test']:,} clean test "
-        f"images; a residual net of {weights:,} weights and {flops(net):.0f} million operations an "
-        f"image of 32 x 32, {use['epochs']} epochs. Out-of-fold predictions by the same net in "
+        "# Nets from random weights\n\nMade by `python benchmarks/from_scratch.py`. Training images "
+        f"are drawn anew for each seed, {records[0]['n_test']:,} clean test images measure. A "
+        f"residual net of {weights:,} weights and {flops(net):.0f} million operations an image of "
+        f"32 x 32, {use['epochs']} epochs. Out-of-fold predictions by the same net in "
         f"{use['folds']} folds, {use['fold_epochs']} epochs, at most {use['rounds']} "
         f"round{'s' if use['rounds'] > 1 else ''} through T; the same ones for all three. "
-        f"{many[0].upper()}{many[1:]}. {where}.\n\n"
+        f"Seeds: {seeds}. {where}.\n\n"
     )
 
 
@@ -426,7 +455,7 @@ answer.
 
 
 def lines_of(records: list[dict]) -> list[str]:
-    names = ["labels", "wrong", "estimated", "epoch", "given", "post", "softfold"]
+    names = ["labels", "images", "wrong", "estimated", "epoch", "given", "post", "softfold"]
     names += [
         "softfold less given",
         "softfold less post",
@@ -438,7 +467,7 @@ def lines_of(records: list[dict]) -> list[str]:
         heart = [100 * np.mean([h[arm] for h in r["by_heart"]]) for arm in ARMS]
         for name, at in r["epochs"].items():
             which = ", ".join(str(at["epoch"][arm]) for arm in ARMS)
-            cells = [TITLES[r["row"]], f"{truth:.1f}%", f"{estimate:.1f}%"]
+            cells = [TITLES[r["row"]], f"{r['n_train']:,}", f"{truth:.1f}%", f"{estimate:.1f}%"]
             cells += ["last" if name == "last" else f"best ({which})"]
             cells += [f"{100 * at['mean'][arm]:.2f}" for arm in ARMS]
             cells += [shown(at["softfold_minus"][arm]) for arm in ("given", "post")]
