@@ -427,7 +427,7 @@ def head(records: list[dict]) -> str:
     seeds = "; ".join(f"{r['row']} {' '.join(map(str, r['seeds']))}" for r in records)
     where = ", ".join(f"{k} {v}" for k, v in about.items())
     return (
-        "# Nets from random weights\n\nMade by `python benchmarks/from_scratch.py`. Training images "
+        "# Nets from random weights\n\nMade by `benchmarks/from_scratch.py`. Training images "
         f"are drawn anew for each seed, {records[0]['n_test']:,} clean test images measure. A "
         f"residual net of {weights:,} weights and {flops(net):.0f} million operations an image of "
         f"32 x 32, {use['epochs']} epochs. Out-of-fold predictions by the same net in "
