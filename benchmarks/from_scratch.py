@@ -450,9 +450,9 @@ def flops(net: nn.Module) -> float:
 FOOT = """
 Percent right on clean test images, mean over seeds; differences in points with their 95% interval,
 paired by seed and image (one seed: by image, which says nothing of another seed). Images are
-trained on as they are, without crops or flips, but where it says so. The best epoch is each method's own, chosen by hindsight on the test
-images. "Learned by heart": share of wrong training labels that the last epoch's net gives as its
-answer.
+trained on as they are, without crops or flips, but where it says so. The best epoch is each
+method's own, chosen by hindsight on the test images. "Learned by heart": share of wrong training
+labels that the last epoch's net gives as its answer.
 """
 
 
