@@ -449,14 +449,25 @@ def flops(net: nn.Module) -> float:
 
 FOOT = """
 Percent right on clean test images, mean over seeds; differences in points with their 95% interval,
-paired by seed and image. The best epoch is each method's own, chosen by hindsight on the test
-images. "Learned by heart": share of wrong training labels that the last epoch's net gives as its
-answer.
+paired by seed and image (one seed: by image, which says nothing of another seed). Images are
+trained on as they are, without crops or flips, but where it says so. The best epoch is each
+method's own, chosen by hindsight on the test images. "Learned by heart": share of wrong training
+labels that the last epoch's net gives as its answer.
 """
 
 
 def lines_of(records: list[dict]) -> list[str]:
-    names = ["labels", "images", "wrong", "estimated", "epoch", "given", "post", "softfold"]
+    names = [
+        "labels",
+        "images",
+        "seeds",
+        "wrong",
+        "estimated",
+        "epoch",
+        "given",
+        "post",
+        "softfold",
+    ]
     names += [
         "softfold less given",
         "softfold less post",
@@ -468,7 +479,13 @@ def lines_of(records: list[dict]) -> list[str]:
         heart = [100 * np.mean([h[arm] for h in r["by_heart"]]) for arm in ARMS]
         for name, at in r["epochs"].items():
             which = ", ".join(str(at["epoch"][arm]) for arm in ARMS)
-            cells = [TITLES[r["row"]], f"{r['n_train']:,}", f"{truth:.1f}%", f"{estimate:.1f}%"]
+            cells = [
+                TITLES[r["row"]],
+                f"{r['n_train']:,}",
+                str(len(r["seeds"])),
+                f"{truth:.1f}%",
+                f"{estimate:.1f}%",
+            ]
             cells += ["last" if name == "last" else f"best ({which})"]
             cells += [f"{100 * at['mean'][arm]:.2f}" for arm in ARMS]
             cells += [shown(at["softfold_minus"][arm]) for arm in ("given", "post")]
