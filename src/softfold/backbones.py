@@ -110,6 +110,58 @@ def create_backbone(
     return Backbone(name, module, mean, std, n_features, native, source)
 
 
+def has_stages(name: str) -> bool:
+    """Whether `with_stages` adds any to this network: timm's tell their stages."""
+    return not _in_torchvision(name)
+
+
+def with_stages(backbone: Backbone) -> nn.Module:
+    """The body with the channel means of its last three stages behind its pooled features.
+
+    Takes what the body takes; output (n, n_features + channels of the stages). Without stages it
+    is the body; where a network of timm's cannot give them, one column of zeros stands for them.
+    """
+    import torch
+    from torch import nn
+
+    body = backbone.body
+    if not has_stages(backbone.name):
+        return body
+
+    class WithStages(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = body
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            last, maps = self.body.forward_intermediates(
+                x, indices=3, norm=False, output_fmt="NCHW"
+            )
+            means = [stage.mean((2, 3)) for stage in maps]
+            return torch.cat([self.body.forward_head(last, pre_logits=True), *means], dim=1)
+
+    class WithNone(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = body
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            pooled = self.body(x)
+            return torch.cat([pooled, torch.zeros_like(pooled[:, :1])], dim=1)
+
+    module = WithStages().eval()
+    weight = next(body.parameters())
+    try:
+        with torch.inference_mode():
+            batch = torch.zeros(1, 3, backbone.size, backbone.size, device=weight.device)
+            found, expected = module(batch), body.eval()(batch)
+        if torch.allclose(found[:, : expected.shape[1]], expected, rtol=1e-3, atol=1e-4):
+            return module
+    except Exception:  # every network of timm's has its own way to refuse
+        pass
+    return WithNone().eval()
+
+
 def bundled_weights() -> Path:
     """The file with the weights of EfficientNet-Lite0, inside its Python package."""
     package = require(_LITE0_PACKAGE, extra="fastai")

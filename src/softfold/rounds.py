@@ -160,9 +160,9 @@ def _round(
 
 def _features(trainer: Trainer, table: LabelTable) -> np.ndarray | None:
     """What neighbours are found by (N, D): the trainer's features, where it has any."""
-    if not hasattr(trainer, "features") or len(table) > neighbours.MOST_ITEMS:
+    if not hasattr(trainer, "fitted_features") or len(table) > neighbours.MOST_ITEMS:
         return None
-    return trainer.features(table)
+    return trainer.fitted_features(table)
 
 
 def _with_neighbours(best: _Round, table: LabelTable, features: np.ndarray, seed: int) -> _Round:

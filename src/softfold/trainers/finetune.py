@@ -236,7 +236,7 @@ class FineTune:
 
         from softfold.trainers.probe import Probe
 
-        probe = Probe(self.arch, self.weights, self.recipe.size, device=self.device)
+        probe = Probe(self.arch, self.weights, self.recipe.size, device=self.device, stages=False)
         model = probe.fit(table, targets, seed=seed, noise=noise)
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(model.weight).T)

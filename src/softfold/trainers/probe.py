@@ -1,7 +1,8 @@
 """The probe: frozen features and a regularised softmax regression, all folds solved together.
 
 Features come from a pretrained backbone (images) or are given (a matrix, or a frame of numbers).
-The strength of the L2 penalty is the one whose out-of-fold predictions make the targets likeliest;
+Of images, the means of the backbone's last stages join its pooled features where held-out given
+labels become likelier by them: on data unlike ImageNet's. The strength of the L2 penalty is the one whose out-of-fold predictions make the targets likeliest;
 no truth and no hold-out is looked at. Standardisation uses the features of all items that are
 cross-fitted, and none of their labels.
 """
@@ -26,6 +27,8 @@ from softfold.trainers.softmax_regression import Design, Targets, solve
 INNER_FOLDS = 5
 LARGE, LARGE_FOLDS = 5000, 3
 """With so many items, fewer inner folds choose the strength as well, in half the time."""
+STAGE_ITEMS = 4000
+"""Of how many items it is decided whether stages are used."""
 
 
 class Probe:
@@ -34,6 +37,8 @@ class Probe:
     arch, weights, size, device: of the backbone, as `softfold.features.image_features` takes
         them; not used where the items are numbers.
     strength: of the L2 penalty; chosen by out-of-fold likelihood where None.
+    stages: whether features of images include the backbone's stages; chosen by out-of-fold
+        likelihood of the given labels where None.
     """
 
     name = "probe"
@@ -46,18 +51,23 @@ class Probe:
         size: int = 224,
         strength: float | None = None,
         device: str | None = None,
+        stages: bool | None = None,
     ) -> None:
         if strength is not None and not strength > 0:
             raise InputError(f"strength is {strength}; it must be above 0")
         self.arch, self.size, self.strength, self.device = arch, size, strength, device
         self.weights = None if weights is None else str(weights)
+        self.stages = stages
         self._known: dict[Any, int] = {}
         self._images: Images | None = None
         self._features: np.ndarray | None = None
+        self._stages: np.ndarray | None = None
         self._design: tuple[Any, Any, Design] | None = None
         self._solver: tuple[Any, FoldSolver] | None = None
         self.chosen_strength: float | None = None
         """Strength of the last fit."""
+        self.uses_stages = False
+        """Whether the last fit's features include the stages."""
 
     def describe(self) -> dict[str, Any]:
         """Settings, as JSON holds them."""
@@ -66,6 +76,7 @@ class Probe:
             "weights": self.weights,
             "size": self.size,
             "strength": self.strength,
+            "stages": self.stages,
         }
 
     def prepare(
@@ -76,6 +87,7 @@ class Probe:
             keys = _keys(table.data)
             if any(key not in self._known for key in keys):
                 self._features = self._image_features(table, progress)
+                self._stages = None if self.stages is False else self._image_stages(table)
                 self._images = table.data
                 self._known = {key: row for row, key in enumerate(keys)}
 
@@ -144,15 +156,36 @@ class Probe:
         return solved
 
     def features(self, table: LabelTable) -> np.ndarray:
-        """Features (N, D) of the items, row i of `table.item[i]`."""
+        """Features (N, D) of the items, row i of `table.item[i]`; of images the pooled ones."""
         if isinstance(table.data, Images):
-            rows = [self._known.get(key, -1) for key in _keys(table.data)]
-            if self._features is None or min(rows, default=0) < 0:
+            rows = self._rows(table)
+            if rows is None or self._features is None:
                 return self._image_features(table)
-            if rows == list(range(len(self._features))):
-                return self._features
             return self._features[rows]
         return numbers(table)
+
+    def fitted_features(self, table: LabelTable) -> np.ndarray:
+        """Features (N, D) as fits on these items use them: with the stages where they help."""
+        self._designed(table)
+        parts = self._parts(table, self.uses_stages)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def _parts(self, table: LabelTable, stages: bool) -> list[np.ndarray]:
+        """Features (N, D) and, where they are used, those of the stages, as two arrays."""
+        pooled = self.features(table)
+        if not stages or not isinstance(table.data, Images):
+            return [pooled]
+        rows = self._rows(table)
+        if rows is None or self._stages is None:
+            return [pooled, self._image_stages(table)]
+        return [pooled, self._stages[rows]]
+
+    def _rows(self, table: LabelTable) -> slice | list[int] | None:
+        """Where the items are among those that were prepared; None where some are not."""
+        rows = [self._known.get(key, -1) for key in _keys(table.data)]
+        if self._features is None or min(rows, default=0) < 0:
+            return None
+        return slice(None) if rows == list(range(len(self._features))) else rows
 
     def _image_features(
         self, table: LabelTable, progress: Callable[[int, int], None] | None = None
@@ -168,9 +201,19 @@ class Probe:
             progress=progress,
         )
 
+    def _image_stages(self, table: LabelTable) -> np.ndarray:
+        from softfold.features import image_stages
+
+        return image_stages(table, self.arch, self.size, weights=self.weights, device=self.device)
+
     def _feature_settings(self, table: LabelTable) -> dict[str, Any]:
         if isinstance(table.data, Images):
-            return {"arch": self.arch, "weights": self.weights, "size": self.size}
+            return {
+                "arch": self.arch,
+                "weights": self.weights,
+                "size": self.size,
+                "stages": self.uses_stages,
+            }
         columns = list(map(str, table.data.columns)) if isinstance(table.data, pd.DataFrame) else []
         return {"columns": columns}
 
@@ -180,7 +223,11 @@ class Probe:
             raise InputError(f"{table.name}: no items to train on")
         mark = self._mark(table)
         if self._design is None or self._design[0] != mark:
-            self._design = (mark, table.data, Design.of(self.features(table)))
+            parts = self._parts(table, stages=self.stages is not False)
+            if self.stages is None and len(parts) == 2 and not stages_help(*parts, table):
+                parts.pop()
+            self._design = (mark, table.data, Design.of(*parts))
+            self.uses_stages = len(parts) == 2
         return self._design[2]
 
     @staticmethod
@@ -221,18 +268,22 @@ class ProbeModel:
                     f"{table.name}: {count_of(len(lost), 'column')} of the trained model "
                     f"missing; the first is {lost[0]!r}"
                 )
-            features = numbers(table, columns)
+            parts = [numbers(table, columns)]
         else:
-            features = self._source.features(table)
-        if features.shape[1] != len(self.weight):
+            parts = self._source._parts(table, bool(self.feature_settings.get("stages")))
+        ends = np.cumsum([part.shape[1] for part in parts])
+        if ends[-1] != len(self.weight):
             raise InputError(
-                f"{table.name}: items have {features.shape[1]} features; the model was trained "
+                f"{table.name}: items have {ends[-1]} features; the model was trained "
                 f"on {len(self.weight)}"
             )
-        out = np.empty((len(features), len(self.bias)), np.float32)
-        for start in range(0, len(features), 65536):
+        weights = np.split(self.weight, ends[:-1])
+        out = np.empty((len(table), len(self.bias)), np.float32)
+        for start in range(0, len(table), 65536):
             rows = slice(start, start + 65536)
-            logits = features[rows].astype(np.float32) @ self.weight + self.bias
+            logits = np.broadcast_to(self.bias, out[rows].shape).copy()
+            for part, weight in zip(parts, weights):
+                logits += part[rows].astype(np.float32) @ weight
             logits -= logits.max(axis=1, keepdims=True)
             np.exp(logits, out=logits)
             out[rows] = logits / logits.sum(axis=1, keepdims=True)
@@ -270,6 +321,26 @@ def load(path: str | Path) -> ProbeModel:
             features=about["features"],
             strength=about["strength"],
         )
+
+
+def stages_help(pooled: np.ndarray, stages: np.ndarray, table: LabelTable) -> bool:
+    """Whether the stages make held-out given labels likelier, on some thousand items drawn.
+
+    pooled (N, D), stages (N, E): of the items of `table`. Nothing but its given labels is used.
+    """
+    if not stages.shape[1]:
+        return False
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.permutation(len(table))[:STAGE_ITEMS])
+    given = np.asarray(table.given)[rows]
+    targets = np.eye(len(table.vocab), dtype=np.float32)[given]
+    part = _inner_folds(given, None if table.group is None else table.group[rows], 0, LARGE_FOLDS)
+    folds = [(np.flatnonzero(part != f), np.flatnonzero(part == f)) for f in range(LARGE_FOLDS)]
+    losses = [
+        FoldSolver(Design.of(*parts), targets, folds).plain().loss
+        for parts in ([pooled[rows]], [pooled[rows], stages[rows]])
+    ]
+    return losses[1] < losses[0]
 
 
 def numbers(table: LabelTable, columns: Sequence[str] | None = None) -> np.ndarray:
@@ -314,10 +385,12 @@ def _digest(*arrays: np.ndarray) -> bytes:
     return digest.digest()
 
 
-def _inner_folds(labels: np.ndarray, group: np.ndarray | None, seed: int) -> np.ndarray:
+def _inner_folds(
+    labels: np.ndarray, group: np.ndarray | None, seed: int, n_folds: int | None = None
+) -> np.ndarray:
     """Inner fold of each row, by label; rows of one group stay together."""
     rng = np.random.default_rng(seed)
-    n_folds = INNER_FOLDS if len(labels) < LARGE else LARGE_FOLDS
+    n_folds = n_folds or (INNER_FOLDS if len(labels) < LARGE else LARGE_FOLDS)
     if group is not None:
         names, index = np.unique(group.astype(str), return_inverse=True)
         return (rng.permutation(len(names)) % n_folds)[index]

@@ -39,12 +39,21 @@ class Design:
     rotation: torch.Tensor
 
     @classmethod
-    def of(cls, features: np.ndarray) -> Design:
-        """Standardise and rotate `features` (n, d). No labels are used."""
-        n, d = features.shape
+    def of(cls, *parts: np.ndarray) -> Design:
+        """Standardise and rotate features (n, d), in one part or in several side by side.
+
+        No labels are used.
+        """
+        n, d = len(parts[0]), sum(part.shape[1] for part in parts)
+
+        def block_of(rows: slice, dtype: type) -> np.ndarray:
+            if len(parts) == 1:
+                return np.asarray(parts[0][rows], dtype=dtype)
+            return np.concatenate([part[rows] for part in parts], axis=1, dtype=dtype)
+
         total, square = np.zeros(d), np.zeros(d)
         for start in range(0, n, BLOCK_ROWS):
-            block = np.asarray(features[start : start + BLOCK_ROWS], dtype=np.float64)
+            block = block_of(slice(start, start + BLOCK_ROWS), np.float64)
             total += block.sum(axis=0)
             square += (block**2).sum(axis=0)
         mean = total / n
@@ -54,7 +63,7 @@ class Design:
         z = torch.empty(n, d + 1)
         for start in range(0, n, BLOCK_ROWS):
             rows = slice(start, min(n, start + BLOCK_ROWS))
-            block = ((np.asarray(features[rows]) - mean) / scale).astype(np.float32)
+            block = ((block_of(rows, np.float64) - mean) / scale).astype(np.float32)
             z[rows, :d] = torch.from_numpy(block)
             gram += z[rows, :d].T @ z[rows, :d]
         variance, rotation = torch.linalg.eigh(gram.double() / n)
