@@ -383,9 +383,9 @@ def main() -> None:
     )
     head = (
         "# Accuracy\n\nMade by `python benchmarks/accuracy.py`: softmax regressions on frozen "
-        "EfficientNet-Lite0 features (images), on pixels (digits), on columns (rare-table). Features "
-        "of images include the backbone's last stages where held-out given labels become likelier by "
-        "them (CIFAR-10N, Fashion-MNIST), the same for all methods. "
+        "EfficientNet-Lite0 features (images), on pixels (digits), on columns (rare-table). "
+        "Features of images include the backbone's last stages where held-out given labels become "
+        "likelier by them (CIFAR-10N, Fashion-MNIST), the same for all methods. "
         f"{about['cores']} cores, {about['platform']}, torch {about['versions']['torch']}, "
         f"cleanlab {about['versions']['cleanlab']}. Rows that are not here were not run.\n\n"
     )

@@ -78,8 +78,8 @@ def image_stages(
 ) -> np.ndarray:
     """Channel means of the maps that a frozen backbone's last three stages give, float32 (N, D).
 
-    Of the same forward pass as `image_features`, whose arguments and errors these are, always of a pretrained network. D is 0
-    for torchvision's networks, which do not tell their stages.
+    Of the same forward pass as `image_features`, whose arguments and errors these are, always of
+    a pretrained network. D is 0 for torchvision's networks, which do not tell their stages.
     """
     images = _images(table)
     if not has_stages(backbone):

@@ -2,9 +2,9 @@
 
 Features come from a pretrained backbone (images) or are given (a matrix, or a frame of numbers).
 Of images, the means of the backbone's last stages join its pooled features where held-out given
-labels become likelier by them: on data unlike ImageNet's. The strength of the L2 penalty is the one whose out-of-fold predictions make the targets likeliest;
-no truth and no hold-out is looked at. Standardisation uses the features of all items that are
-cross-fitted, and none of their labels.
+labels become likelier by them: on data unlike ImageNet's. The strength of the L2 penalty is the one
+whose out-of-fold predictions make the targets likeliest; no truth and no hold-out is looked at.
+Standardisation uses the features of all items that are cross-fitted, and none of their labels.
 """
 
 from __future__ import annotations
