@@ -43,11 +43,14 @@ UNMIX_TURNS = 8
 SAMPLE = 50_000
 """Items on which temperature, start and shrinkage are chosen."""
 
-QUICK_SAMPLE, QUICK_TURNS, QUICK_SHRINK = 10_000, 3, 30.0
+QUICK_SAMPLE, QUICK_TURNS, QUICK_SHRINK = 5_000, 3, 30.0
 """Above `EXACT_CLASSES` classes: items to choose by, EM steps at a time, and shrinkage to begin."""
 
 STEP_SAMPLE = 250_000
 """Of a table too large to fit T on whole, the items that take part in a last EM step."""
+
+STEP_CELLS = 25_000_000
+"""And of many classes no more items than have so many probabilities."""
 
 LEAST_COUNTED = 0.01
 """Smaller parts of an item are spread as the prior has it."""
@@ -60,8 +63,8 @@ def estimate_noise(labels: np.ndarray, probabilities: np.ndarray, *, seed: int =
     (Northcutt et al. 2021); the likelier is kept. How far rows of T are drawn to even noise is
     chosen by the likelihood of given labels that it was not fitted to. `clean` is set where T
     does not beat almost no noise by more than a standard error. Of more than 100,000 items
-    (50,000 above 64 classes) so many are drawn for that, and up to 250,000 for one more EM
-    step. The predictions must be out-of-fold; memory maps are read in blocks.
+    (10,000 above 64 classes) so many are drawn for that, and up to 250,000 (25,000 with 1,000
+    classes) for one more EM step. The predictions must be out-of-fold; memory maps are read in blocks.
 
     >>> p = np.repeat([[0.98, 0.02], [0.02, 0.98]], 500, axis=0)
     >>> given = np.repeat([0, 1], 500); given[:100] = 1
@@ -74,14 +77,16 @@ def estimate_noise(labels: np.ndarray, probabilities: np.ndarray, *, seed: int =
 def estimate_checked(labels: np.ndarray, probabilities: np.ndarray, *, seed: int = 0) -> NoiseModel:
     """`estimate_noise` on what `check_both` gave."""
     n, k = probabilities.shape
-    most = 2 * SAMPLE if k <= EXACT_CLASSES else SAMPLE
+    exact = k <= EXACT_CLASSES
+    most = 2 * (SAMPLE if exact else QUICK_SAMPLE)
     if n <= most:
         return estimate_from_evidence(gather(labels, probabilities), seed=seed)
     rng = np.random.default_rng(seed)
     evidence = gather(labels, probabilities, np.sort(rng.choice(n, most, replace=False)))
-    best, clean = _choose(evidence, rng)
+    best, clean = _choose(evidence, rng, settle=exact)
     noise = _described(evidence, best, clean, rng)
-    rows = np.sort(rng.choice(n, min(n, STEP_SAMPLE), replace=False))
+    some = min(n, STEP_SAMPLE, max(most, STEP_CELLS // k))
+    rows = np.sort(rng.choice(n, some, replace=False))
     return _step_on_more(labels, probabilities, rows, noise, best.shrink)
 
 
@@ -99,10 +104,14 @@ def estimate_from_evidence(
 
 
 def _choose(
-    evidence: Evidence, rng: np.random.Generator, start: np.ndarray | None = None
+    evidence: Evidence,
+    rng: np.random.Generator,
+    start: np.ndarray | None = None,
+    settle: bool = True,
 ) -> tuple[_Fit, bool]:
-    """The likeliest way to explain given labels, fitted to all evidence, and whether to call them
-    clean.
+    """The likeliest way to explain given labels, and whether to call them clean.
+
+    settle: fit it to all evidence at the end; else it is that of the part that fits were made on.
     """
     sample, rest = _two_parts(evidence, rng)
     k = evidence.n_classes
@@ -123,7 +132,10 @@ def _choose(
         if start is None:
             fits += [_fit_unmixed(sample, joint, shrink) for shrink in SHRINKAGES[1:]]
     else:
-        fits = _quick_fits(sample, starts[0], temperature, np.inf)
+        # The grid has made the rate of even noise its best already.
+        fits = [_Fit(starts[0], temperature, np.inf, False)]
+        if start is not None:
+            fits = _quick_fits(sample, start, temperature, np.inf)
         fits += _quick_fits(sample, starts[-1], temperature)
     best = max(fits, key=lambda fit: fit.score(rest))
     if start is None and not _beats_none(rest, best):
@@ -134,6 +146,8 @@ def _choose(
     if exact:
         return _fit(evidence, best.transition, best.temperature, best.shrink), False
     temperature = _best_temperature(rest, best.transition, best.temperature)
+    if not settle:
+        return replace(best, temperature=temperature), False
     return _quick_fits(evidence, best.transition, temperature, best.shrink)[0], False
 
 
