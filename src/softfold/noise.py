@@ -64,7 +64,8 @@ def estimate_noise(labels: np.ndarray, probabilities: np.ndarray, *, seed: int =
     chosen by the likelihood of given labels that it was not fitted to. `clean` is set where T
     does not beat almost no noise by more than a standard error. Of more than 100,000 items
     (10,000 above 64 classes) so many are drawn for that, and up to 250,000 (25,000 with 1,000
-    classes) for one more EM step. The predictions must be out-of-fold; memory maps are read in blocks.
+    classes) for one more EM step. The predictions must be out-of-fold; memory maps are read in
+    blocks.
 
     >>> p = np.repeat([[0.98, 0.02], [0.02, 0.98]], 500, axis=0)
     >>> given = np.repeat([0, 1], 500); given[:100] = 1
