@@ -49,7 +49,7 @@ QUICK_SAMPLE, QUICK_TURNS, QUICK_SHRINK = 5_000, 3, 30.0
 STEP_SAMPLE = 250_000
 """Of a table too large to fit T on whole, the items that take part in a last EM step."""
 
-STEP_CELLS = 25_000_000
+STEP_CELLS = 10_000_000
 """And of many classes no more items than have so many probabilities."""
 
 LEAST_COUNTED = 0.01
@@ -63,7 +63,7 @@ def estimate_noise(labels: np.ndarray, probabilities: np.ndarray, *, seed: int =
     (Northcutt et al. 2021); the likelier is kept. How far rows of T are drawn to even noise is
     chosen by the likelihood of given labels that it was not fitted to. `clean` is set where T
     does not beat almost no noise by more than a standard error. Of more than 100,000 items
-    (10,000 above 64 classes) so many are drawn for that, and up to 250,000 (25,000 with 1,000
+    (10,000 above 64 classes) so many are drawn for that, and up to 250,000 (10,000 with 1,000
     classes) for one more EM step. The predictions must be out-of-fold; memory maps are read in
     blocks.
 
