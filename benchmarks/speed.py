@@ -327,8 +327,9 @@ def page(found: dict[str, Any]) -> str:
     load = ", ".join(f"{k} {v:.1f}" for k, v in sorted(found["load"].items()))
     return (
         f"# Speed\n\n{table(found)}\n\nMedian (lowest to highest). {about}. Load average of the "
-        f"machine at the end of each row (other work ran beside it): {load}. Packages are installed "
-        "with their bytecode, as pip and `make install` do it: without it both sides import longer.\n"
+        f"machine at the end of each row (other work ran beside it): {load}. Packages are "
+        "installed with their bytecode, as pip and `make install` do: without it both sides import "
+        "longer.\n"
     )
 
 

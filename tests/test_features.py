@@ -7,7 +7,7 @@ import pytest
 
 from softfold import features
 from softfold.errors import InputError
-from softfold.features import image_features
+from softfold.features import image_features, image_stages
 from softfold.labels import Images, LabelTable
 
 torch = pytest.importorskip("torch")
@@ -88,6 +88,48 @@ def test_sizes_backbones_and_weights_do_not_mix(encoded, tmp_path):
     given = [image_features(data, "resnet18", 64, weights=tmp_path / f"{s}.pth") for s in (0, 1)]
     assert given[0].shape == (3, 512)
     assert not np.allclose(*given)
+
+
+def test_stages_come_of_the_same_pass_as_features(encoded, monkeypatch):
+    from softfold.backbones import create_backbone
+    from softfold.images import decode
+
+    images = Images(encoded=encoded)
+    before = image_features(images, size=64)
+    monkeypatch.setattr(features, "create_backbone", None)  # nothing is computed any more
+    stages = image_stages(images, size=64)
+    np.testing.assert_array_equal(image_features(images, size=64), before)
+    maps = []
+    net = create_backbone().body.eval()
+    for name in ("blocks.2", "blocks.4", "blocks.6"):  # where strides 8, 16 and 32 end
+        hook = lambda module, given, out: maps.append(out.mean((2, 3))[0])  # noqa: E731
+        net.get_submodule(name).register_forward_hook(hook)
+    batch = torch.from_numpy(decode(encoded[3], 64).copy()).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        net(batch.float() / 127.5 - 1)
+    expected = torch.cat(maps).numpy()
+    assert stages.shape == (21, len(expected)) and stages.dtype == np.float32
+    assert np.corrcoef(stages[3], expected)[0, 1] > 0.999
+
+
+def test_networks_that_do_not_tell_their_stages_have_none(encoded, tmp_path):
+    from softfold.backbones import create_backbone, with_stages
+
+    assert image_stages(Images(encoded=encoded), "resnet18", 64).shape == (21, 0)
+    net = create_backbone("resnet18", pretrained=False)
+    assert with_stages(net) is net.body
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "mobilenetv3_small_100"])
+def test_stages_follow_the_pooled_features(name):
+    from softfold.backbones import create_backbone, with_stages
+
+    net = create_backbone(name, pretrained=False)
+    batch = torch.randn(2, 3, 224, 224)
+    with torch.inference_mode():
+        pooled, both = net.body.eval()(batch), with_stages(net).eval()(batch)
+    assert both.shape[1] > net.n_features == pooled.shape[1]
+    torch.testing.assert_close(both[:, : net.n_features], pooled, rtol=1e-3, atol=1e-3)
 
 
 def test_what_has_no_images_is_refused():

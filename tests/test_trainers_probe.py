@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from softfold import cross_fit, plan_folds
 from softfold.arrays import one_hot
 from softfold.errors import InputError
-from softfold.labels import LabelTable
+from softfold.labels import Images, LabelTable
 from softfold.trainers.fold_solver import FoldSolver
 from softfold.trainers.probe import Probe, load
 from softfold.trainers.softmax_regression import Design, Targets, solve
@@ -182,3 +182,58 @@ def test_strengths_are_searched_both_ways():
     noisy = digits(0.85).train
     strong = FoldSolver(Design.of(table.data), one_hot(noisy.given, 10), folds).plain().strength
     assert weak < 0.1 < strong
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Digits as images whose pooled features and stages are two parts of their pixels."""
+    pixels = digits().data
+    parts = {"features": pixels[:, :24], "stages": pixels[:, 24:]}
+
+    def of(kind):
+        def found(images, *_, **__):
+            images = images.data if isinstance(images, LabelTable) else images
+            rows = [int(images[i]) for i in range(len(images))]
+            return parts[kind][rows]
+
+        return found
+
+    monkeypatch.setattr("softfold.features.image_features", of("features"))
+    monkeypatch.setattr("softfold.features.image_stages", of("stages"))
+    return parts
+
+
+def as_images(pixels):
+    return Images(encoded=[b"%d" % i for i in range(len(pixels))])
+
+
+def test_stages_are_used_where_they_help(shown, tmp_path):
+    table = digits(0.3, data=as_images)
+    targets = one_hot(table.train.given, 10)
+    probe, without = Probe(), Probe(stages=False)
+    model, plain = (
+        probe.fit(table.train, targets, seed=0),
+        without.fit(table.train, targets, seed=0),
+    )
+    assert probe.uses_stages and not without.uses_stages
+    right = [
+        (m.predict(table.holdout).argmax(1) == table.holdout.truth).mean() for m in (model, plain)
+    ]
+    assert right[0] > right[1] + 0.05
+    assert probe.fitted_features(table.train).shape == (len(table.train), 64)
+    model.save(tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors").predict(table.holdout)
+    np.testing.assert_allclose(again, model.predict(table.holdout), atol=1e-6)
+
+
+def test_stages_that_say_nothing_are_left_out(shown):
+    shown["features"] = digits().data
+    shown["stages"] = np.random.default_rng(0).normal(size=(1797, 40)).astype(np.float32)
+    table = digits(0.3, data=as_images).train
+    probe = Probe()
+    p = cross_fit(table, probe, plan_folds(table, 3), seed=0).probabilities
+    assert not probe.uses_stages
+    assert probe.fitted_features(table).shape == (len(table), 64)
+    numbers = digits(0.3).train
+    same = cross_fit(numbers, Probe(), plan_folds(numbers, 3), seed=0).probabilities
+    np.testing.assert_allclose(p, same, atol=1e-5)
