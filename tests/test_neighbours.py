@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("torch")
 from sklearn.datasets import load_digits, make_classification
 
-from softfold import cross_fit, plan_folds, rank_issues
+from softfold import corrupt, cross_fit, estimate_noise, plan_folds, rank_issues
 from softfold.evaluation import average_precision
 from softfold.labels import LabelTable
-from softfold.neighbours import joined, nearest, witness
+from softfold.neighbours import joined, log_predictions, nearest, together, weights, witness
 from softfold.noise import as_noise_model
 from softfold.rounds import noise_aware_cross_fit
 from softfold.trainers.probe import Probe
@@ -84,3 +84,23 @@ def test_neighbours_help_where_classes_are_not_linear():
 
     assert score(found) > score(model) + 0.03
     assert made.noise.rate == pytest.approx(hidden.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_weights_are_the_likeliest(seed):
+    x, truth = load_digits(return_X_y=True)
+    given = corrupt(truth, 0.25, seed=seed)
+    table = table_of(x, given)
+    plan = plan_folds(table, 5, seed=seed)
+    oof = cross_fit(table, Probe(), plan, seed=seed)
+    noise = estimate_noise(given, oof.probabilities)
+    logs = log_predictions(oof.probabilities, noise)
+    said = witness(given, nearest(x, plan.fold[:, 0]), noise.transition)
+
+    def level(a: float, b: float) -> float:
+        p = together(logs, said, a, b)
+        return np.log((p * noise.transition.T[given]).sum(axis=1)).mean()
+
+    found = level(*weights(given, logs, said, noise))
+    grid = [level(a, b) for a in (0.1, 0.3, 1, 3) for b in (0, 0.1, 0.3, 1, 3)]
+    assert found >= max(grid) - 1e-4

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from softfold.evidence import confident_joint, gather, symmetric
+from softfold import soften
+from softfold.evidence import confident_joint, gather, plateau, symmetric
 from softfold.noise import NoiseModel, estimate_noise, posterior
 
 
@@ -156,3 +157,36 @@ def test_the_given_class_and_the_likeliest_others_are_kept():
     left[rows, evidence.classes] = 0
     assert (left.max(1) <= p[rows, evidence.classes[:, 1:]].min(1)).all()
     np.testing.assert_allclose(np.exp(evidence.rest), left.sum(1) / (90 - 16), rtol=1e-4)
+
+
+def with_two_names(n: int = 4000, k: int = 6, rate: float = 0.4, seed: int = 0):
+    """Sure classes; `rate` of the labels of each item say a second class that the model knows."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, k, n)
+    second = (truth + rng.integers(1, k, n)) % k
+    given = np.where(rng.random(n) < rate, second, truth)
+    p = np.full((n, k), 0.01)
+    rows = np.arange(n)
+    p[rows, truth], p[rows, second] = 1 - rate - 0.02, rate - 0.02
+    p += rng.uniform(0, 0.01, p.shape)
+    return truth, given, p / p.sum(axis=1, keepdims=True)
+
+
+def test_labels_wrong_by_the_item_are_not_taken_for_unsure_predictions():
+    # T = 1 explains these labels best; only that no item's label can be relied on shows the noise
+    truth, given, p = with_two_names()
+    model = estimate_noise(given, p)
+    assert not model.clean
+    assert model.rate == pytest.approx(0.4, abs=0.06)
+    q = soften(given, p, noise=model)
+    assert (q.argmax(axis=1) == truth).mean() > 0.85
+
+
+@pytest.mark.parametrize("k", [2, 3, 10])
+@pytest.mark.parametrize("spread", [0.1, 0.3, 1.0, 3.0])
+def test_unsure_predictions_are_not_taken_for_wrong_labels(k, spread):
+    rng = np.random.default_rng(0)
+    p = np.exp(rng.normal(0, spread, (3000, k)))
+    p /= p.sum(axis=1, keepdims=True)
+    given = (p.cumsum(axis=1) > rng.random((3000, 1))).argmax(axis=1)
+    assert plateau(gather(given, p)) is None

@@ -76,3 +76,27 @@ def test_a_trainer_that_cannot_train_through_noise_is_helped_afterwards():
     soft = soften(table, made.oof, noise=made.noise)
     plain = (made.plain.probabilities.argmax(1) == table.truth).mean()
     assert (soft.targets.argmax(1) == table.truth).mean() > plain
+
+
+def test_wrong_labels_that_the_features_foretell_are_found():
+    rng = np.random.default_rng(0)
+    n, k = 3000, 6
+    truth = rng.integers(0, k, n)
+    x = rng.normal(size=(n, 24)).astype(np.float32)
+    x[np.arange(n), truth] += 6
+    # which class an item is taken for, by its other columns
+    toward = rng.normal(size=(k, 18, k)) * 3
+    score = np.einsum("nd,ndk->nk", x[:, 6:], toward[truth])
+    score[np.arange(n), truth] = -np.inf
+    given = np.where(rng.random(n) < 0.4, score.argmax(axis=1), truth)
+    table = LabelTable(
+        item=np.arange(n).astype(str).astype(object),
+        given=given,
+        vocab=tuple("abcdef"),
+        valid=np.zeros(n, bool),
+        data=x,
+    )
+    made = noise_aware_cross_fit(table, "probe", seed=0)
+    assert made.noise.rate == pytest.approx((given != truth).mean(), abs=0.08)
+    q = soften(given, made.oof.probabilities, noise=made.noise)
+    assert (q.argmax(axis=1) == truth).mean() > 0.9

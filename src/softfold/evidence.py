@@ -25,6 +25,11 @@ UNMIX_STEPS = 30
 FLOOR = 1e-7
 """Smaller probabilities count as this: float32 softmaxes underflow, and log 0 forgives nothing."""
 
+LEAST_SHOWN, LEAST_PLATEAU, MOST_PLATEAU, FLAT = 50, 0.1, 0.6, 0.85
+"""For a `plateau`: items at least; how much the surest predictions and their labels disagree, at
+least, and at most as a part of what two random labels do; and as a part of what the next surest
+do, at least."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -76,6 +81,48 @@ class Evidence:
             rest = others * np.exp(self.rest / np.float32(temperature) - top[:, 0])
         total = p.sum(axis=1) + rest
         return p / total[:, None], rest / total
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """share: of given labels that contradict the most certain predictions; counts float64 (K, K):
+    items of the surer half, by predicted class and given label.
+    """
+
+    share: float
+    counts: np.ndarray
+
+
+def plateau(evidence: Evidence) -> Plateau | None:
+    """Labels that are wrong whatever the item shows: also the surest predictions meet them.
+
+    Of the items predicted as a class, the tenth with the largest probability is compared with
+    those from there to the middle. Where classes are hard to tell apart the first are right far
+    more often; where labels are wrong at random, or by rules that do not follow the borders of
+    classes, both disagree with their labels alike. None where the first disagree less (by a
+    standard error), hardly ever, or so often that the features may tell nothing at all.
+    """
+    n, k = len(evidence), evidence.n_classes
+    rows, column = np.arange(n), evidence.logs.argmax(axis=1)
+    predicted, certain = evidence.classes[rows, column], evidence.logs[rows, column]
+    order = np.lexsort((-certain, predicted))
+    sizes = np.bincount(predicted, minlength=k)
+    place = np.empty(n)
+    place[order] = rows - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    place = (place + 0.5) / sizes[predicted]
+    wrong = predicted != evidence.labels
+    first, second = place < 0.1, (place >= 0.1) & (place < 0.5)
+    if min(first.sum(), second.sum()) < LEAST_SHOWN:
+        return None
+    share = float(wrong[first].mean())
+    error = np.sqrt(share * (1 - share) / first.sum())
+    chance = 1 - ((np.bincount(evidence.labels, minlength=k) / n) ** 2).sum()
+    if not LEAST_PLATEAU <= share < min(0.5, MOST_PLATEAU * chance):
+        return None
+    if share - error < FLAT * wrong[second].mean():
+        return None
+    cells = predicted[place < 0.5].astype(np.int64) * k + evidence.labels[place < 0.5]
+    return Plateau(share, np.bincount(cells, minlength=k * k).reshape(k, k).astype(float))
 
 
 def gather(

@@ -26,10 +26,10 @@ WIDTH, WIDE_ITEMS = 128, 20_000
 QUERIES = 512
 """Items whose likeness to all others is in memory at a time."""
 
-FIT_ROWS = 20_000
+FIT_CELLS, SMALLEST_STEP = 200_000, 0.04
+"""Probabilities that a and b are fitted to, and how closely their logarithms are searched."""
+
 LEAST_RATE = 1e-4
-WEIGHTS = (1e-2, 20.0)
-"""Between which a and b are searched."""
 
 
 def nearest(features: np.ndarray, fold: np.ndarray, count: int = NEIGHBOURS) -> np.ndarray:
@@ -75,12 +75,21 @@ def joined(
 
     given: int (N,); probabilities: (N, K); near: (N, m) from `nearest`.
     """
+    logs = log_predictions(probabilities, noise)
+    said = witness(given, near, noise.transition)
+    return together(logs, said, *weights(given, logs, said, noise))
+
+
+def log_predictions(probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
+    """log p(k | x) of a model's predictions (N, K), before the temperature: float32 (N, K)."""
     p = np.maximum(np.asarray(probabilities, np.float32), FLOOR)
     if noise.unmix:
         p = np.maximum(unmix(p, noise.transition), FLOOR)
-    logs = np.log(p)
-    said = witness(given, near, noise.transition)
-    a, b = _weights(given, logs, said, noise)
+    return np.log(p)
+
+
+def together(logs: np.ndarray, said: np.ndarray, a: float, b: float) -> np.ndarray:
+    """exp(a logs + b said), rows summing to 1: float32 (N, K)."""
     z = np.float32(a) * logs
     z += np.float32(b) * said
     z -= z.max(axis=1, keepdims=True)
@@ -89,29 +98,30 @@ def joined(
     return z
 
 
-def _weights(
+def weights(
     given: np.ndarray, logs: np.ndarray, said: np.ndarray, noise: NoiseModel
 ) -> tuple[float, float]:
-    """The a and b of the likeliest given labels through T, by L-BFGS on their logarithms."""
-    import torch
+    """The a and b of the likeliest given labels through T: a grid, then ever smaller steps from its
+    best. (Far from the top the surface is flat, and searches by its slope end there.)
+    """
+    n, k = logs.shape
+    rows = np.linspace(0, n - 1, min(n, FIT_CELLS // k)).astype(int)
+    model, around = logs[rows], said[rows]
+    through = np.maximum(noise.transition, 1e-12).T.astype(np.float32)[given[rows]]
 
-    rows = np.linspace(0, len(given) - 1, min(len(given), FIT_ROWS)).astype(int)
-    model, around = torch.from_numpy(logs[rows]), torch.from_numpy(said[rows])
-    taken = np.maximum(noise.transition, 1e-12).T.astype(np.float32)[given[rows]]
-    through = torch.from_numpy(taken)
-    low, high = np.log(WEIGHTS)
-    start = [-np.log(noise.temperature), -2.0]
-    point = torch.tensor(start, dtype=torch.float32, requires_grad=True)
-    search = torch.optim.LBFGS([point], max_iter=40, line_search_fn="strong_wolfe")
+    def level(point: tuple[float, float]) -> float:
+        p = together(model, around, *np.exp(point))
+        return float(np.log(np.einsum("ij,ij->i", p, through)).mean())
 
-    def loss() -> torch.Tensor:
-        search.zero_grad()
-        a, b = point.clamp(low, high).exp()
-        p = torch.softmax(a * model + b * around, dim=1)
-        value = -(p * through).sum(dim=1).clamp_min(1e-30).log().mean()
-        value.backward()
-        return value
-
-    search.step(loss)
-    a, b = point.detach().clamp(low, high).exp().tolist()
-    return a, b
+    first = -np.log(noise.temperature)
+    grid = [(first + i, j) for i in (-1.4, -0.7, 0.0) for j in np.log((0.01, 0.1, 0.3, 1.0, 3.0))]
+    at = {point: level(point) for point in grid}
+    best, step = max(at, key=at.__getitem__), 0.7
+    while step > SMALLEST_STEP:
+        a, b = best
+        for point in ((a + step, b), (a - step, b), (a, b + step), (a, b - step)):
+            if point not in at:
+                at[point] = level(point)
+        top = max(at, key=at.__getitem__)
+        best, step = (top, step) if top != best else (best, step / 2)
+    return float(np.exp(best[0])), float(np.exp(best[1]))

@@ -17,11 +17,13 @@ from softfold.evidence import (
     EXACT_CLASSES,
     Evidence,
     Expected,
+    Plateau,
     confident_joint,
     expect,
     gather,
     log_likelihood,
     maximise,
+    plateau,
     symmetric,
     through,
 )
@@ -40,6 +42,10 @@ START_RATES = (0.01, 0.03, 0.08, 0.15, 0.22, 0.3, 0.4, 0.5, 0.6, 0.7)
 START_TEMPERATURES = (0.15, 0.25, 0.4, 0.63, 1.0, 1.6, 2.5, 4.0)
 TEMPERATURES = (0.1, 10.0)
 UNMIX_TURNS = 8
+EXPLAINED, ANCHOR_SHRINK = 0.8, 30.0
+"""The part of a plateau's disagreement that a noise model must explain, and the shrinkage of the T
+that the plateau itself shows."""
+
 SAMPLE = 50_000
 """Items on which temperature, start and shrinkage are chosen."""
 
@@ -92,15 +98,23 @@ def estimate_checked(labels: np.ndarray, probabilities: np.ndarray, *, seed: int
 
 
 def estimate_from_evidence(
-    evidence: Evidence, *, seed: int = 0, start: np.ndarray | None = None
+    evidence: Evidence,
+    *,
+    seed: int = 0,
+    start: np.ndarray | None = None,
+    fixed: bool = False,
 ) -> NoiseModel:
     """`estimate_noise` on evidence already gathered.
 
     start: a T that the predictions were trained through; EM begins there alone, and `clean` is
         not asked, since such predictions say nothing of it.
+    fixed: it stays as it is, and temperature alone is fitted.
     """
     rng = np.random.default_rng(seed)
-    best, clean = _choose(evidence, rng, start)
+    if fixed:
+        best, clean = _Fit(start, _best_temperature(evidence, start, 1.0), np.inf, False), False
+    else:
+        best, clean = _choose(evidence, rng, start)
     return _described(evidence, best, clean, rng)
 
 
@@ -139,7 +153,10 @@ def _choose(
             fits = _quick_fits(sample, start, temperature, np.inf)
         fits += _quick_fits(sample, starts[-1], temperature)
     best = max(fits, key=lambda fit: fit.score(rest))
-    if start is None and not _beats_none(rest, best):
+    flat = plateau(evidence) if start is None else None
+    if flat and best.rate(sample) < EXPLAINED * flat.share:
+        return _explaining(evidence, flat), False
+    if start is None and not flat and not _beats_none(rest, best):
         return _Fit(*almost_none(sample), np.inf, False), True
     if best.unmix:
         return _fit_unmixed(evidence, best.transition, best.shrink), False
@@ -236,10 +253,33 @@ class _Fit:
     def score(self, evidence: Evidence) -> float:
         return float(self.levels(evidence).mean())
 
+    def rate(self, evidence: Evidence) -> float:
+        """Share of given labels that are wrong by this fit."""
+        shown = self.shown(evidence)
+        return float(explain(shown, self.transition, self.temperature).suspicion.mean())
+
 
 def model_levels(evidence: Evidence, noise: NoiseModel) -> np.ndarray:
     """log p(given | x) of each item (n,) under a noise model."""
     return _Fit(noise.transition, noise.temperature, np.inf, noise.unmix).levels(evidence)
+
+
+def anchored(flat: Plateau) -> np.ndarray:
+    """T (K, K) as the surer half of the predictions shows it, one class's labels at a time."""
+    return maximise(flat.counts, ANCHOR_SHRINK)
+
+
+def _explaining(evidence: Evidence, flat: Plateau) -> _Fit:
+    """T as the plateau shows it, and predictions as sure as its share of wrong labels needs."""
+    transition = anchored(flat)
+    low, high = np.log(TEMPERATURES[0]), 0.0
+    while high - low > 0.03:
+        middle = (low + high) / 2
+        if _Fit(transition, np.exp(middle), np.inf, False).rate(evidence) < flat.share:
+            high = middle
+        else:
+            low = middle
+    return _Fit(transition, float(np.exp(low)), np.inf, False)
 
 
 def almost_none(evidence: Evidence) -> tuple[np.ndarray, float]:

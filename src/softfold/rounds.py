@@ -17,13 +17,15 @@ import numpy as np
 
 from softfold import neighbours
 from softfold.crossfit import cross_fit, draw_plan
-from softfold.evidence import Evidence, confident_joint, gather
+from softfold.evidence import Evidence, confident_joint, gather, plateau
 from softfold.folds import FoldPlan
 from softfold.labels import LabelTable
 from softfold.noise import (
+    EXPLAINED,
     FLOOR,
     NoiseModel,
     almost_none,
+    anchored,
     estimate_from_evidence,
     explain,
     model_levels,
@@ -123,15 +125,21 @@ def noise_aware_cross_fit(
     for number in range(2, max_rounds + 1):
         made = _round(once, f"round-{number}", table, best.noise.transition, seed)
         rounds.append(made.entry)
-        if not _beats(made.level, best.level):
+        if not beats(made.level, best.level):
             break
         best = made
-    if not _beats(best.level, level):
+    flat = plateau(evidence)
+    least = EXPLAINED * flat.share if flat else 0.0
+    unexplained = best.noise.rate < least
+    if unexplained:
+        best = _round(once, "plateau", table, anchored(flat), seed, fixed=True)
+        rounds.append(best.entry)
+    elif not beats(best.level, level):
         return NoiseAware(plain, none, plain, rounds)
     if features is not None:
-        made = _with_neighbours(best, table, features, seed)
+        made = _with_neighbours(best, table, features, seed, fixed=unexplained)
         rounds.append(made.entry)
-        if _beats(made.level, best.level):
+        if made.noise.rate >= least and beats(made.level, best.level):
             best = made
     best.entry["kept"] = True
     return NoiseAware(best.oof, best.noise, plain, rounds)
@@ -148,11 +156,16 @@ class _Round:
 
 
 def _round(
-    once: Callable[..., OutOfFold], name: str, table: LabelTable, start: np.ndarray, seed: int
+    once: Callable[..., OutOfFold],
+    name: str,
+    table: LabelTable,
+    start: np.ndarray,
+    seed: int,
+    fixed: bool = False,
 ) -> _Round:
     oof = once(name, start)
     evidence = gather(table.given, oof.probabilities)
-    noise = estimate_from_evidence(evidence, seed=seed, start=start)
+    noise = estimate_from_evidence(evidence, seed=seed, start=start, fixed=fixed)
     level = model_levels(evidence, noise)
     entry = {"start": name, "log_likelihood": noise.log_likelihood, "rate": noise.rate}
     return _Round(oof, noise, level, entry | {"kept": False})
@@ -165,7 +178,9 @@ def _features(trainer: Trainer, table: LabelTable) -> np.ndarray | None:
     return trainer.fitted_features(table)
 
 
-def _with_neighbours(best: _Round, table: LabelTable, features: np.ndarray, seed: int) -> _Round:
+def _with_neighbours(
+    best: _Round, table: LabelTable, features: np.ndarray, seed: int, fixed: bool
+) -> _Round:
     """The best round, and beside the model what the labels of an item's neighbours say."""
     near = neighbours.nearest(features, best.oof.fold[:, 0])
     p = neighbours.joined(table.given, best.oof.probabilities, best.noise, near)
@@ -173,7 +188,7 @@ def _with_neighbours(best: _Round, table: LabelTable, features: np.ndarray, seed
     def same(name: str, start: np.ndarray) -> OutOfFold:
         return replace(best.oof, probabilities=p)
 
-    return _round(same, "neighbours", table, best.noise.transition, seed)
+    return _round(same, "neighbours", table, best.noise.transition, seed, fixed)
 
 
 def _starts(evidence: Evidence, first: NoiseModel) -> list[tuple[str, np.ndarray]]:
@@ -185,7 +200,7 @@ def _starts(evidence: Evidence, first: NoiseModel) -> list[tuple[str, np.ndarray
     return starts
 
 
-def _beats(ours: np.ndarray, theirs: np.ndarray) -> bool:
+def beats(ours: np.ndarray, theirs: np.ndarray) -> bool:
     """Whether the mean of (N,) `ours` is above that of `theirs` by more than a standard error."""
     gain = ours - theirs
     return bool(gain.mean() > max(LEAST_GAIN, gain.std() / np.sqrt(len(gain))))
