@@ -25,10 +25,10 @@ UNMIX_STEPS = 30
 FLOOR = 1e-7
 """Smaller probabilities count as this: float32 softmaxes underflow, and log 0 forgives nothing."""
 
-LEAST_SHOWN, LEAST_PLATEAU, MOST_PLATEAU, FLAT = 50, 0.1, 0.6, 0.85
+LEAST_SHOWN, LEAST_PLATEAU, MOST_PLATEAU, FLAT, EXPLAINED = 50, 0.1, 0.6, 0.85, 0.85
 """For a `plateau`: items at least; how much the surest predictions and their labels disagree, at
 least, and at most as a part of what two random labels do; and as a part of what the next surest
-do, at least."""
+do, at least. Then the part of the first that a noise model must explain."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,18 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Plateau:
-    """share: of given labels that contradict the most certain predictions; counts float64 (K, K):
-    items of the surer half, by predicted class and given label.
+    """share: of given labels that contradict the most certain predictions; error: its standard error;
+    counts float64 (K, K): items of the surer half, by predicted class and given label.
     """
 
     share: float
+    error: float
     counts: np.ndarray
+
+    @property
+    def least(self) -> float:
+        """The least share of wrong labels with which a noise model explains it."""
+        return EXPLAINED * (self.share - self.error)
 
 
 def plateau(evidence: Evidence) -> Plateau | None:
@@ -115,14 +121,14 @@ def plateau(evidence: Evidence) -> Plateau | None:
     if min(first.sum(), second.sum()) < LEAST_SHOWN:
         return None
     share = float(wrong[first].mean())
-    error = np.sqrt(share * (1 - share) / first.sum())
+    error = float(np.sqrt(share * (1 - share) / first.sum()))
     chance = 1 - ((np.bincount(evidence.labels, minlength=k) / n) ** 2).sum()
     if not LEAST_PLATEAU <= share < min(0.5, MOST_PLATEAU * chance):
         return None
     if share - error < FLAT * wrong[second].mean():
         return None
     cells = predicted[place < 0.5].astype(np.int64) * k + evidence.labels[place < 0.5]
-    return Plateau(share, np.bincount(cells, minlength=k * k).reshape(k, k).astype(float))
+    return Plateau(share, error, np.bincount(cells, minlength=k * k).reshape(k, k).astype(float))
 
 
 def gather(

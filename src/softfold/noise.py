@@ -42,9 +42,8 @@ START_RATES = (0.01, 0.03, 0.08, 0.15, 0.22, 0.3, 0.4, 0.5, 0.6, 0.7)
 START_TEMPERATURES = (0.15, 0.25, 0.4, 0.63, 1.0, 1.6, 2.5, 4.0)
 TEMPERATURES = (0.1, 10.0)
 UNMIX_TURNS = 8
-EXPLAINED, ANCHOR_SHRINK = 0.8, 30.0
-"""The part of a plateau's disagreement that a noise model must explain, and the shrinkage of the T
-that the plateau itself shows."""
+ANCHOR_SHRINK = 30.0
+"""The shrinkage of the T that a plateau shows."""
 
 SAMPLE = 50_000
 """Items on which temperature, start and shrinkage are chosen."""
@@ -68,8 +67,7 @@ def estimate_noise(labels: np.ndarray, probabilities: np.ndarray, *, seed: int =
     EM on T (with a temperature for p) from two starts, even noise and the confident joint
     (Northcutt et al. 2021); the likelier is kept. How far rows of T are drawn to even noise is
     chosen by the likelihood of given labels that it was not fitted to. Where even the surest
-    predictions disagree with their labels (a `plateau`) and such a T explains less than 0.8 of
-    that, T is what those labels show. `clean` is set where there is no plateau and T does not
+    predictions disagree with their labels (a `plateau`) and such a T does not explain that, T is what those labels show. `clean` is set where there is no plateau and T does not
     beat almost no noise by more than a standard error. Of more than 100,000 items
     (10,000 above 64 classes) so many are drawn for that, and up to 250,000 (10,000 with 1,000
     classes) for one more EM step. The predictions must be out-of-fold; memory maps are read in
@@ -156,7 +154,7 @@ def _choose(
         fits += _quick_fits(sample, starts[-1], temperature)
     best = max(fits, key=lambda fit: fit.score(rest))
     flat = plateau(evidence) if start is None else None
-    if flat and best.rate(sample) < EXPLAINED * flat.share:
+    if flat and best.rate(sample) < flat.least:
         return _explaining(evidence, flat), False
     if start is None and not flat and not _beats_none(rest, best):
         return _Fit(*almost_none(sample), np.inf, False), True

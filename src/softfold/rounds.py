@@ -21,7 +21,6 @@ from softfold.evidence import Evidence, confident_joint, gather, plateau
 from softfold.folds import FoldPlan
 from softfold.labels import LabelTable
 from softfold.noise import (
-    EXPLAINED,
     FLOOR,
     NoiseModel,
     almost_none,
@@ -130,7 +129,7 @@ def noise_aware_cross_fit(
             break
         best = made
     flat = plateau(evidence)
-    least = EXPLAINED * flat.share if flat else 0.0
+    least = flat.least if flat else 0.0
     unexplained = best.noise.rate < least
     if unexplained:
         best = _round(once, "plateau", table, anchored(flat), seed, fixed=True)
