@@ -85,8 +85,8 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Plateau:
-    """share: of given labels that contradict the most certain predictions; error: its standard error;
-    counts float64 (K, K): items of the surer half, by predicted class and given label.
+    """share: of given labels that contradict the most certain predictions; error: its standard
+    error; counts float64 (K, K): items of the surer half, by predicted class and given label.
     """
 
     share: float

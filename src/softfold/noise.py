@@ -67,11 +67,11 @@ def estimate_noise(labels: np.ndarray, probabilities: np.ndarray, *, seed: int =
     EM on T (with a temperature for p) from two starts, even noise and the confident joint
     (Northcutt et al. 2021); the likelier is kept. How far rows of T are drawn to even noise is
     chosen by the likelihood of given labels that it was not fitted to. Where even the surest
-    predictions disagree with their labels (a `plateau`) and such a T does not explain that, T is what those labels show. `clean` is set where there is no plateau and T does not
-    beat almost no noise by more than a standard error. Of more than 100,000 items
-    (10,000 above 64 classes) so many are drawn for that, and up to 250,000 (10,000 with 1,000
-    classes) for one more EM step. The predictions must be out-of-fold; memory maps are read in
-    blocks.
+    predictions disagree with their labels (a `plateau`) and T does not explain that, it is what
+    those labels show. `clean` is set where there is no plateau and T does not beat almost no
+    noise by more than a standard error. Of more than 100,000 items (10,000 above 64 classes) so
+    many are drawn for that, and up to 250,000 (10,000 with 1,000 classes) for one more EM step.
+    The predictions must be out-of-fold; memory maps are read in blocks.
 
     >>> p = np.repeat([[0.98, 0.02], [0.02, 0.98]], 500, axis=0)
     >>> given = np.repeat([0, 1], 500); given[:100] = 1

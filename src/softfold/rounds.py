@@ -77,10 +77,11 @@ def noise_aware_cross_fit(
     are estimated again by EM on their out-of-fold predictions, and the likelier goes on: rounds
     follow as long as the out-of-fold likelihood of the given labels grows by more than its
     standard error. Where even the surest predictions disagree with their labels and no round
-    explains that, models are trained through the T that these labels show. Last, where the trainer has features, the labels of an item's nearest neighbours
-    in other folds are heard beside the model (`softfold.neighbours`), if that too makes the given
-    labels likelier by more than its standard error. Where nothing of all that shows noise, the
-    plain predictions stay and `noise.clean` is set.
+    explains that, models are trained through the T that these labels show. Last, where the trainer
+    has features, the labels of an item's nearest neighbours in other folds are heard beside the
+    model (`softfold.neighbours`), if that too makes the given labels likelier by more than its
+    standard error. Where nothing of all that shows noise, the plain predictions stay and
+    `noise.clean` is set.
 
     A trainer that cannot train through T (`supports_noise`) is run once; the rounds then train
     softmax regressions on the logarithms of its out-of-fold predictions, in the same folds.
