@@ -157,7 +157,7 @@ def test_training_starts_from_the_probe(squares, tmp_path, monkeypatch):
     train, holdout = squares.train, squares.holdout
     targets = one_hot(train.given, 3)
     tuned = FineTune(size=32, epochs=0).fit(train, targets, seed=0, holdout=holdout)
-    probe = Probe(size=32).fit(train, targets, seed=0)
+    probe = Probe(size=32, stages=False).fit(train, targets, seed=0)
     np.testing.assert_allclose(tuned.predict(holdout), probe.predict(holdout), atol=0.005)
     assert len(tuned.history) == 1
 
