@@ -328,7 +328,7 @@ def delivery_large(n: int = 1_281_167, k: int = 1000, batch: int = 64, rounds: i
             return (i, None)
 
     rng = np.random.default_rng(0)
-    targets = np.full((n, k), 0.5, np.float32)  # in memory, as soften leaves it
+    targets = np.full((n, k), 0.5, np.float32)  # in memory: zeros would be one page
     dataset = SoftDataset(Labels(), targets, rng.permutation(n), 1)
     ours, single = [], []
     for _ in range(rounds):
@@ -342,7 +342,7 @@ def delivery_large(n: int = 1_281_167, k: int = 1000, batch: int = 64, rounds: i
     paths = [f"train/n{i % k:08d}/n{i % k:08d}_{i}.JPEG" for i in range(n)]
     columns = [f"y_true_{c}" for c in range(k)] + [f"y_pred_{c}" for c in range(k)]
     # bool columns, as pd.get_dummies makes them: 2.6 GB
-    frame = pd.DataFrame(np.zeros((n, 2 * k), bool), index=paths, columns=columns)
+    frame = pd.DataFrame(np.ones((n, 2 * k), bool), index=paths, columns=columns)
     theirs = []
     post_lookup(frame, paths[:batch])  # builds the index's hash table
     imgs_list = L(paths)
