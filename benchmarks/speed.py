@@ -339,7 +339,7 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=1000, help="of the whole job")
+    parser.add_argument("--images", type=int, default=2000, help="of the whole job")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--final-size", type=int, default=224, help="of row b")
     parser.add_argument("--timed", type=int, default=320, help="items of row b's timed epoch")
