@@ -27,9 +27,10 @@ from peers import Problem, Recipe, Trainer, cleanlab_scores, nearest_neighbours,
 
 from softfold import LabelTable, corrupt, plan_folds, rank_issues, soften
 from softfold.arrays import one_hot
+from softfold.crossfit.noise_aware import noise_aware_cross_fit
 from softfold.evaluation import average_precision, paired_difference
-from softfold.rounds import noise_aware_cross_fit
-from softfold.trainers.probe import Probe, stages_help
+from softfold.trainers.probe import Probe
+from softfold.trainers.probe.features import stages_help
 
 HERE = Path(__file__).parent
 NOISES = [
@@ -93,7 +94,7 @@ def label_table(given: np.ndarray, k: int, x: np.ndarray | None = None) -> Label
 
 def image_parts(table: LabelTable, size: int) -> list[np.ndarray]:
     """Pooled features, and those of the backbone's last stages."""
-    from softfold.features import image_features, image_stages
+    from softfold.vision.features import image_features, image_stages
 
     return [image_features(table, size=size), image_stages(table, size=size)]
 
@@ -109,7 +110,7 @@ def hide(truth: np.ndarray, seed: int) -> np.ndarray:
 
 
 def imagewoof(data: Path, noise: str):
-    from softfold.datasets import load_dataset
+    from softfold.data.datasets import load_dataset
 
     kind, _, percent = noise.partition("-")
     shipped = kind == "symmetric"
@@ -119,7 +120,7 @@ def imagewoof(data: Path, noise: str):
 
 
 def cifar10n(data: Path, noise: str):
-    from softfold.datasets import load_dataset
+    from softfold.data.datasets import load_dataset
 
     table = load_dataset("cifar10n", noise=noise, data=data / "cifar10n")
     return image_parts(table, 128), table.truth, table.valid, table.given
@@ -127,7 +128,7 @@ def cifar10n(data: Path, noise: str):
 
 def fashion(data: Path, noise: str):
     """Fashion-MNIST, a fixed 12,000 of its training images, features at 64 px."""
-    from softfold.datasets import load_dataset
+    from softfold.data.datasets import load_dataset
 
     table = load_dataset("fashion-mnist", data=data / "fashion-mnist")
     train = np.random.default_rng(7).permutation(np.flatnonzero(~table.valid))[:12_000]

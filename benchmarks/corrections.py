@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 import softfold
-from softfold.decisions import measured_precision
+from softfold.decisions.precision import measured_precision
 from softfold.review.desk import Desk, Filter
-from softfold.runs import Run
+from softfold.runs.folder import Run
 
 RESULTS = Path(__file__).parent / "results"
 

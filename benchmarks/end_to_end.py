@@ -107,8 +107,8 @@ def main() -> None:
     parser.add_argument("--cifar10n", help="folder with train.parquet and test.parquet")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
-    from softfold.job import versions
-    from softfold.runtime import machine
+    from softfold.job.steps import versions
+    from softfold.machine.runtime import machine
 
     rows = commands(args)
     if not rows:

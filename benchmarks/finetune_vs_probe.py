@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from softfold.arrays import one_hot
+from softfold.data.reading import read_table
 from softfold.evaluation import accuracy, log_loss, paired_difference
-from softfold.reading import read_table
-from softfold.runtime import machine
+from softfold.machine.runtime import machine
 from softfold.trainers.finetune import FineTune
 from softfold.trainers.probe import Probe
 

@@ -44,13 +44,13 @@ from torch import Tensor, nn
 
 from softfold import corrupt, plan_folds, rank_issues, soften
 from softfold.arrays import one_hot
-from softfold.datasets import load_dataset
+from softfold.crossfit.noise_aware import noise_aware_cross_fit
+from softfold.data.datasets import load_dataset
+from softfold.data.table import LabelTable
 from softfold.evaluation import average_precision, paired_difference
 from softfold.fastai.loss import ForwardCrossEntropy, SoftCrossEntropy
-from softfold.images import decoded
-from softfold.labels import LabelTable
-from softfold.rounds import noise_aware_cross_fit
-from softfold.runtime import machine, setup
+from softfold.machine.runtime import machine, setup
+from softfold.vision.decoding import decoded
 
 HERE = Path(__file__).parent
 ROWS = [

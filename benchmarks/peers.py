@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from softfold.arrays import one_hot
-from softfold.evidence import confident_joint, gather
+from softfold.noise.evidence import confident_joint, gather
 from softfold.softening import soften
-from softfold.trainers.fold_solver import FoldSolver
-from softfold.trainers.softmax_regression import Design, Targets, solve
+from softfold.trainers.probe.fold_solver import FoldSolver
+from softfold.trainers.probe.softmax_regression import Design, Targets, solve
 
 INNER_FOLDS = 3
 FILTERS = ("prune_by_noise_rate", "prune_by_class", "both", "confident_learning")

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from example_runs import digits_run, synthetic_run
 from serving import POST, Nursery, Server
 
-from softfold.decisions import LOG, DecisionLog
+from softfold.decisions.log import LOG, DecisionLog
 
 RESULTS = Path(__file__).parent / "results"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]

@@ -21,11 +21,11 @@ from accuracy import label_table, load, machine
 
 from softfold import LabelTable, plan_folds, soften
 from softfold.arrays import one_hot
+from softfold.crossfit.neighbours import log_predictions, nearest, together, weights, witness
+from softfold.crossfit.noise_aware import beats, noise_aware_cross_fit
 from softfold.evaluation import average_precision
-from softfold.evidence import gather
-from softfold.neighbours import log_predictions, nearest, together, weights, witness
-from softfold.noise import estimate_from_evidence, model_levels
-from softfold.rounds import beats, noise_aware_cross_fit
+from softfold.noise.estimation import estimate_from_evidence, model_levels
+from softfold.noise.evidence import gather
 from softfold.trainers.probe import Probe
 
 ROWS = [f"digits/{noise}" for noise in ("symmetric-25", "symmetric-50", "pair-40", "instance-20")]

@@ -351,7 +351,7 @@ def main() -> None:
     asked = [letter for letter in use.rows.split(",") if letter in ROWS]
     if use.data is None:
         asked = [letter for letter in asked if letter not in "abe"]
-    from softfold.runtime import machine
+    from softfold.machine.runtime import machine
 
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / "speed.json"

@@ -68,7 +68,7 @@ def job_softfold(
         table = imagewoof(data, n, n)
         started = time.perf_counter()
         from softfold import cross_fit, soften
-        from softfold.runtime import setup
+        from softfold.machine.runtime import setup
         from softfold.trainers import create_trainer
 
         setup()
@@ -155,7 +155,7 @@ def _post_learner(dls: Any, soft: pd.DataFrame | None = None) -> Any:
     from fastai.vision.all import Learner, accuracy, add_head, default_split
     from torch import nn
 
-    from softfold.backbones import create_backbone
+    from softfold.vision.backbones import create_backbone
 
     net = create_backbone().body
     body = nn.Sequential(net.conv_stem, net.bn1, net.blocks, net.conv_head, net.bn2)
@@ -460,9 +460,9 @@ def loader_softfold(data: Path, n: int, size: int) -> dict[str, float]:
     """Images a second of the training loader, first epoch (decoding) and second."""
     import torch
 
-    from softfold.fastai.images import BatchDL, ImageRows, RandomCrop, ToFloat
-    from softfold.images import decoded
-    from softfold.runtime import setup
+    from softfold.machine.runtime import setup
+    from softfold.trainers.finetune.images import BatchDL, ImageRows, RandomCrop, ToFloat
+    from softfold.vision.decoding import decoded
 
     setup()
     table = imagewoof(data, n, 10).train

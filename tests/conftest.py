@@ -1,5 +1,5 @@
 """What all tests share."""
 
-from softfold.runtime import before_torch
+from softfold.machine.runtime import before_torch
 
 before_torch()

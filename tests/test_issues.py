@@ -7,7 +7,7 @@ import pytest
 
 from softfold.errors import InputError
 from softfold.issues import rank_issues, suspicions
-from softfold.noise import NoiseModel
+from softfold.noise.model import NoiseModel
 
 
 def problem(n: int = 2000):

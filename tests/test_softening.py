@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from softfold.crossfit.oof import OutOfFold
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.labels import LabelTable
-from softfold.noise import NoiseModel
-from softfold.oof import OutOfFold
+from softfold.noise.model import NoiseModel
 from softfold.softening import SoftLabels, soften
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.85, 0.05], [0.3, 0.3, 0.4]], np.float32)

@@ -12,43 +12,43 @@ __version__ = "0.1.0"
 
 _HOME = {
     "InputError": "errors",
-    "Images": "labels",
-    "LabelTable": "labels",
-    "read_table": "reading",
-    "corrupt": "corruption",
-    "FoldPlan": "folds",
-    "plan_folds": "folds",
-    "OutOfFold": "oof",
-    "cross_fit": "crossfit",
-    "noise_aware_cross_fit": "rounds",
-    "NoiseModel": "noise",
-    "estimate_noise": "noise",
+    "Images": "data.table",
+    "LabelTable": "data.table",
+    "read_table": "data.reading",
+    "corrupt": "data.corruption",
+    "FoldPlan": "data.folds",
+    "plan_folds": "data.folds",
+    "OutOfFold": "crossfit.oof",
+    "cross_fit": "crossfit.plain",
+    "noise_aware_cross_fit": "crossfit.noise_aware",
+    "NoiseModel": "noise.model",
+    "estimate_noise": "noise.estimation",
     "SoftLabels": "softening",
     "soften": "softening",
     "rank_issues": "issues",
-    "compare": "comparing",
-    "load": "runs",
-    "run": "pipeline",
+    "compare": "job.comparing",
+    "load": "runs.predicting",
+    "run": "job.opening",
 }
 __all__ = [*_HOME, "__version__"]
 
 if TYPE_CHECKING:
-    from softfold.comparing import compare as compare
-    from softfold.corruption import corrupt as corrupt
-    from softfold.crossfit import cross_fit as cross_fit
+    from softfold.crossfit.noise_aware import noise_aware_cross_fit as noise_aware_cross_fit
+    from softfold.crossfit.oof import OutOfFold as OutOfFold
+    from softfold.crossfit.plain import cross_fit as cross_fit
+    from softfold.data.corruption import corrupt as corrupt
+    from softfold.data.folds import FoldPlan as FoldPlan
+    from softfold.data.folds import plan_folds as plan_folds
+    from softfold.data.reading import read_table as read_table
+    from softfold.data.table import Images as Images
+    from softfold.data.table import LabelTable as LabelTable
     from softfold.errors import InputError as InputError
-    from softfold.folds import FoldPlan as FoldPlan
-    from softfold.folds import plan_folds as plan_folds
     from softfold.issues import rank_issues as rank_issues
-    from softfold.labels import Images as Images
-    from softfold.labels import LabelTable as LabelTable
-    from softfold.noise import NoiseModel as NoiseModel
-    from softfold.noise import estimate_noise as estimate_noise
-    from softfold.oof import OutOfFold as OutOfFold
-    from softfold.pipeline import run as run
-    from softfold.reading import read_table as read_table
-    from softfold.rounds import noise_aware_cross_fit as noise_aware_cross_fit
-    from softfold.runs import load as load
+    from softfold.job.comparing import compare as compare
+    from softfold.job.opening import run as run
+    from softfold.noise.estimation import estimate_noise as estimate_noise
+    from softfold.noise.model import NoiseModel as NoiseModel
+    from softfold.runs.predicting import load as load
     from softfold.softening import SoftLabels as SoftLabels
     from softfold.softening import soften as soften
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from softfold.pipeline import finish, open_job
-from softfold.runs import Run
-from softfold.settings import Settings
+from softfold.job.opening import finish, open_job
+from softfold.runs.folder import Run
+from softfold.runs.settings import Settings
 
 SETTINGS = Settings(
     labels="digits",

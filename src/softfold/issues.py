@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from softfold.arrays import check_both, each_block
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.labels import LabelTable
-from softfold.noise import NoiseModel, as_noise_model, estimate_checked
-from softfold.noise_model import weigh
-from softfold.oof import OutOfFold
+from softfold.noise.estimation import estimate_checked
+from softfold.noise.model import NoiseModel, as_noise_model, weigh
+
+if TYPE_CHECKING:
+    from softfold.crossfit.oof import OutOfFold
 
 
 def suspicions(

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from softfold.arrays import check_both, check_probabilities, one_hot, row_blocks
-from softfold.errors import InputError, count_of, require
-from softfold.noise import NoiseModel, as_noise_model, estimate_noise, posterior
-from softfold.oof import pack_keys, unpack_keys
+from softfold.errors import InputError, count_of
+from softfold.files import pack_keys, read_tensors, unpack_keys, write_tensors
+from softfold.noise.estimation import estimate_noise
+from softfold.noise.model import NoiseModel, as_noise_model, posterior
 
 GATE_THRESHOLD = 0.8
 TRUE, PREDICTED = "y_true_", "y_pred_"
@@ -105,10 +106,9 @@ class SoftLabels:
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file: targets, keys as UTF-8, and the rest as JSON."""
-        numpy_io = require("safetensors.numpy", extra="cli")
-        numpy_io.save_file(
-            {"targets": np.ascontiguousarray(self.targets), "item": pack_keys(self.item)},
-            str(path),
+        write_tensors(
+            path,
+            {"targets": self.targets, "item": pack_keys(self.item)},
             metadata={
                 "vocab": json.dumps(self.vocab),
                 "strategy": self.strategy,
@@ -119,19 +119,16 @@ class SoftLabels:
     @classmethod
     def load(cls, path: str | Path) -> SoftLabels:
         """Read what `save` wrote."""
-        safetensors = require("safetensors", extra="cli")
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file of soft labels")
-        with safetensors.safe_open(str(path), framework="numpy") as file:
-            if not {"targets", "item"} <= set(file.keys()):
-                raise InputError(
-                    f"{path}: not a file of soft labels with keys, as SoftLabels.save writes it"
-                )
-            about = file.metadata()
-            item, targets = unpack_keys(file.get_tensor("item")), file.get_tensor("targets")
+        kept, about = read_tensors(path)
+        if not {"targets", "item"} <= set(kept):
+            raise InputError(
+                f"{path}: not a file of soft labels with keys, as SoftLabels.save writes it"
+            )
         return cls(
-            item=item,
-            targets=targets,
+            item=unpack_keys(kept["item"]),
+            targets=kept["targets"],
             vocab=tuple(json.loads(about["vocab"])),
             strategy=about["strategy"],
             settings=json.loads(about["settings"]),

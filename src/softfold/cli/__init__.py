@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command; bad input is one clear line and exit status 2."""
-    # before torch starts its threads: see softfold.runtime.before_torch
+    # before torch starts its threads: see softfold.machine.runtime.before_torch
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import typer

@@ -84,7 +84,7 @@ def run(
     """The whole job: cross-fit, soften, train, compare, report."""
     preset = {}
     if recipe is not None:
-        from softfold.recipes import get_recipe
+        from softfold.job.recipes import get_recipe
 
         preset = get_recipe(recipe).SETTINGS
     settings = _settings(locals(), preset)
@@ -93,7 +93,7 @@ def run(
         made = get_recipe(recipe).run(settings, out, resume=resume, quiet=quiet)
         print(json_module.dumps(made, indent=1) if json else get_recipe(recipe).summary(made))
         return
-    from softfold.pipeline import finish, open_job
+    from softfold.job.opening import finish, open_job
 
     _finished(finish(open_job(settings, out, resume=resume, quiet=quiet)), out, json=json)
 
@@ -130,7 +130,7 @@ def crossfit(
     json: o.Json = False,
 ) -> None:
     """Only the out-of-fold predictions and the noise model."""
-    from softfold.pipeline import open_job
+    from softfold.job.opening import open_job
 
     settings = _settings(locals(), seeds=1)
     out = out or _default_out(labels, noise)
@@ -162,7 +162,7 @@ def soften(
     quiet: o.Quiet = False,
 ) -> None:
     """Make soft labels of a run's out-of-fold predictions."""
-    from softfold.pipeline import reopen_job
+    from softfold.job.opening import reopen_job
 
     changes = {
         "strategy": strategy,
@@ -189,8 +189,8 @@ def train(
     quiet: o.Quiet = False,
 ) -> None:
     """Train one model on a run's soft labels."""
-    from softfold.pipeline import reopen_job
-    from softfold.runs import Run
+    from softfold.job.opening import reopen_job
+    from softfold.runs.folder import Run
 
     soft = Run.open(run).soft_labels
     job = reopen_job(
@@ -216,7 +216,7 @@ def compare(
     json: o.Json = False,
 ) -> None:
     """Train with given and with soft labels and measure both."""
-    from softfold.pipeline import finish, reopen_job
+    from softfold.job.opening import finish, reopen_job
 
     names = "trainer arch weights size epochs seeds device"
     _finished(finish(reopen_job(run, quiet=quiet, **_given(locals(), names))), run, json=json)
@@ -230,7 +230,7 @@ def predict(
 ) -> None:
     """Predict new items with a run's better model."""
     from softfold.errors import InputError
-    from softfold.runs import load
+    from softfold.runs.predicting import load
 
     if out is not None and Path(out).suffix not in {".csv", ".parquet"}:
         raise InputError(f"--out {out}: predictions go to a .csv or .parquet file")
@@ -273,7 +273,7 @@ def corrupt(
     seed: o.Seed = None,
 ) -> None:
     """Make label noise to order, exact to the item."""
-    from softfold.corruption import corrupt_file
+    from softfold.data.corruption import corrupt_file
 
     table = _settings(locals()).read_labels()
     rates = rate or ([None] if transition is not None else [0.05, 0.25, 0.5])
@@ -348,7 +348,7 @@ def issues(
     elif pred_probs is not None:
         listing = predicted_issues(_settings(locals()).read_labels(), pred_probs)
     else:
-        from softfold.pipeline import open_job
+        from softfold.job.opening import open_job
 
         folder = run_folder or _default_out(labels, noise)
         job = open_job(_settings(locals(), seeds=1), folder, quiet=quiet)
@@ -401,7 +401,7 @@ def doctor(
     clear: Annotated[bool, typer.Option("--clear-cache", help="empty the cache")] = False,
 ) -> None:
     """Explain and measure what this machine is set up to do."""
-    from softfold import cache as cache_module
+    from softfold.machine import cache as cache_module
 
     if clear:
         freed = cache_module.clear_cache()
@@ -416,7 +416,7 @@ def doctor(
         used, limit = info["bytes"] / 1e9, info["limit"] / 1e9
         print(f"{used:.2f} of {limit:.0f} GB in {info['dir']} (SOFTFOLD_CACHE, SOFTFOLD_CACHE_GB)")
         return
-    from softfold.diagnosis import diagnose
+    from softfold.machine.doctor import diagnose
 
     print(diagnose(device))
 
@@ -431,7 +431,7 @@ def _settings(values: dict[str, Any], preset: dict[str, Any] | None = None, **mo
     """Settings out of a command's arguments; what is None keeps its preset or default."""
     from dataclasses import fields
 
-    from softfold.settings import Settings
+    from softfold.runs.settings import Settings
 
     known = {f.name for f in fields(Settings)}
     asked = {k: v for k, v in values.items() if k in known and v is not None and v is not False}
@@ -449,7 +449,7 @@ def _default_out(labels: str, noise: str | None) -> str:
 
 def _finished(made: Any, out: str, *, json: bool) -> None:
     """Print what a finished run found and where to look."""
-    from softfold.comparing import comparison_table
+    from softfold.job.comparing import comparison_table
 
     metrics = made.metrics
     if json:

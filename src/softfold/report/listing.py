@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from softfold.arrays import check_probabilities
+from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of
+from softfold.files import write_parquet, write_text
 from softfold.issues import rank_issues
-from softfold.labels import LabelTable
-from softfold.noise import NoiseModel, estimate_noise
+from softfold.noise.estimation import estimate_noise
+from softfold.noise.model import NoiseModel
 from softfold.report.measures import almost, expected_wrong, percent
-from softfold.report.reading import RunData
-from softfold.runs import write_atomic
+from softfold.runs.reading import RunData
 
 COLUMNS = ["item", "given", "suggested", "suspicion", "p_given", "p_suggested", "evidence"]
 
@@ -67,9 +68,9 @@ class Listing:
         """Write the list as CSV or Parquet, by the ending of `out`."""
         out = Path(out)
         if out.suffix.lower() == ".parquet":
-            self.frame.to_parquet(out, index=False)
+            write_parquet(out, self.frame)
         elif out.suffix.lower() == ".csv":
-            write_atomic(out, self.frame.to_csv(index=False))
+            write_text(out, self.frame.to_csv(index=False))
         else:
             raise InputError(f"--out {out}: the name must end in .csv or .parquet")
         return out

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from softfold.report.reading import RunData
+from softfold.runs.reading import RunData
 
 SAMPLE = 200_000
 """Items that a curve over all items looks at, drawn evenly where there are more."""

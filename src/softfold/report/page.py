@@ -8,12 +8,13 @@ from pathlib import Path
 
 from fastcore.xml import FT, to_xml
 
+from softfold.files import write_text
 from softfold.report import charts, measures, theme
 from softfold.report.measures import percent, points
 from softfold.report.parts import el, raw, void
-from softfold.report.pictures import Looks
-from softfold.report.reading import RunData
 from softfold.report.sections import SECTIONS
+from softfold.runs.looks import Looks
+from softfold.runs.reading import RunData
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """No script and nothing from elsewhere, whatever a label or file name holds."""
@@ -34,9 +35,7 @@ def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
     """
     run = RunData(Path(run_dir))
     target = Path(out) if out is not None else run.path / "report.html"
-    partial = target.with_name(target.name + ".part")
-    partial.write_text(render(run), encoding="utf-8")
-    partial.replace(target)
+    write_text(target, render(run))
     return target
 
 

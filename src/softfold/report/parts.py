@@ -8,8 +8,8 @@ import numpy as np
 from fastcore.xml import FT, Safe, ft
 
 from softfold.report.measures import almost, percent
-from softfold.report.pictures import Looks, data_uri
-from softfold.report.reading import RunData
+from softfold.runs.looks import Looks, data_uri
+from softfold.runs.reading import RunData
 
 PICTURE = 160
 """Pixels of the longer side of a picture in the report."""

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from softfold.decisions import LOG, measured_precision, precision_sentence
+from softfold.decisions.log import LOG
+from softfold.decisions.precision import measured_precision, precision_sentence
 from softfold.errors import count_of
 from softfold.report import charts, measures
 from softfold.report.measures import percent, points
 from softfold.report.parts import chart, el, soft_example, suspicious_item, table
-from softfold.report.pictures import Looks
-from softfold.report.reading import RunData
+from softfold.runs.looks import Looks
+from softfold.runs.reading import RunData
 
 GALLERY = 50
 """Most items that the gallery of suspicious items shows, whatever the size of the run."""

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.decisions import ACTIONS, LOG, Decision, DecisionLog, Opinions, agreement
+from softfold.decisions.log import ACTIONS, LOG, Decision, DecisionLog
+from softfold.decisions.opinions import Opinions, agreement
 from softfold.errors import InputError
-from softfold.report.pictures import Looks
-from softfold.report.reading import RunData
 from softfold.review.similar import groups_of
+from softfold.runs.looks import Looks
+from softfold.runs.reading import RunData
 
 STATES = ("open", "confirmed", "excluded", "unsure", "conflict")
 MOST_LISTED = 50_000
@@ -258,7 +259,7 @@ class Desk:
         }
 
     def agreement(self) -> tuple[int, float, float] | None:
-        """See `softfold.decisions.agreement`."""
+        """See `softfold.decisions.opinions.agreement`."""
         with self._lock:
             return agreement([held for held in self.opinions.values() if len(held.by_reviewer) > 1])
 

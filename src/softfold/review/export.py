@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.decisions import LOG, read_decisions
+from softfold.decisions.applying import read_decisions
+from softfold.decisions.log import LOG
 from softfold.errors import InputError
-from softfold.report.pictures import Looks
-from softfold.report.reading import RunData
-from softfold.runs import write_atomic
+from softfold.files import write_parquet, write_text
+from softfold.runs.looks import Looks
+from softfold.runs.reading import RunData
 
 FORMATS = ("csv", "parquet", "cleanlab", "fiftyone", "labelstudio")
 
@@ -38,7 +39,7 @@ def export_labels(run_dir: str | Path, out: str | Path, format: str | None = Non
         format = out.suffix.lower().lstrip(".")
     writers = {
         "csv": lambda: _write_csv(corrected(run), out),
-        "parquet": lambda: corrected(run).to_parquet(out, index=False),
+        "parquet": lambda: write_parquet(out, corrected(run)),
         "cleanlab": lambda: _cleanlab(run, out),
         "fiftyone": lambda: _fiftyone(run, out),
         "labelstudio": lambda: _label_studio(run, out),
@@ -95,7 +96,7 @@ def _with_states(run: RunData) -> pd.DataFrame:
 
 
 def _write_csv(frame: pd.DataFrame, out: Path) -> None:
-    write_atomic(out, frame.to_csv(index=False))
+    write_text(out, frame.to_csv(index=False))
 
 
 def _cleanlab(run: RunData, out: Path) -> None:
@@ -120,7 +121,7 @@ def _cleanlab(run: RunData, out: Path) -> None:
         }
     )
     _write_csv(issues[keep], out / "label_issues.csv")
-    write_atomic(out / "class_names.json", json.dumps(list(run.vocab), ensure_ascii=False))
+    write_text(out / "class_names.json", json.dumps(list(run.vocab), ensure_ascii=False))
 
 
 def _fiftyone(run: RunData, out: Path) -> None:
@@ -144,8 +145,8 @@ def _fiftyone(run: RunData, out: Path) -> None:
         labels[key] = {"label": int(codes[row]), "attributes": about}
         paths[key] = str(run.items["file"].iloc[row])
     classes = {"classes": list(run.vocab), "labels": labels}
-    write_atomic(out / "labels.json", json.dumps(classes, ensure_ascii=False))
-    write_atomic(out / "data.json", json.dumps(paths, ensure_ascii=False))
+    write_text(out / "labels.json", json.dumps(classes, ensure_ascii=False))
+    write_text(out / "data.json", json.dumps(paths, ensure_ascii=False))
 
 
 def _label_studio(run: RunData, out: Path) -> None:
@@ -173,7 +174,7 @@ def _label_studio(run: RunData, out: Path) -> None:
         elif record["state"] == "excluded":
             task["annotations"] = [{"was_cancelled": True, "result": []}]
         tasks.append(task)
-    write_atomic(out, json.dumps(tasks, ensure_ascii=False))
+    write_text(out, json.dumps(tasks, ensure_ascii=False))
 
 
 def _choice(label: str, kind: str) -> dict[str, Any]:

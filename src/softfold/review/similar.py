@@ -6,12 +6,13 @@ import json
 
 import numpy as np
 
-from softfold.cache import RowStore, cache_dir
+from softfold.data.table import Images
 from softfold.errors import InputError
-from softfold.images import image_keys
-from softfold.labels import Images
-from softfold.report.pictures import Looks
-from softfold.report.reading import RunData, memory_map
+from softfold.files import memory_map
+from softfold.machine.cache import RowStore, cache_dir
+from softfold.runs.looks import Looks
+from softfold.runs.reading import RunData
+from softfold.vision.decoding import image_keys
 
 MOST_GROUPED = 20_000
 """Only the most suspicious items are grouped; the rest are groups of one."""

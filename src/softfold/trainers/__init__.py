@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.labels import LabelTable
 
 TRAINERS = {
     "finetune": "softfold.trainers.finetune:FineTune",
@@ -73,7 +73,7 @@ def default_trainers(table: LabelTable, trainer: str | None = None) -> tuple[str
         )
     if trainer is not None:
         return trainer, "probe", f"--trainer {trainer}"
-    from softfold.runtime import setup
+    from softfold.machine.runtime import setup
 
     if setup().device.startswith("cuda"):
         return "finetune", "probe", "a GPU is here: final models are fine-tuned"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.data.table import Images, LabelTable, text_column
 from softfold.errors import InputError, count_of, require
-from softfold.labels import Images, LabelTable, text_column
+from softfold.files import write_json
 
 LEAST_WEIGHT = 0.01
 """A class with less of an item's soft label than this gets no copy of the item."""
@@ -176,7 +176,7 @@ class EstimatorModel:
         """
         note = "scikit-learn models are fitted again from config.json and the soft labels"
         content = {"trainer": Estimator.name, "settings": self.settings, "note": note}
-        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(path, content)
 
     def _like_training(self, data: Any, name: str) -> Any:
         if self._columns is None:

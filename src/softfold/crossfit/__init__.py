@@ -1,0 +1,1 @@
+"""Cross-fit: every item predicted by a model that never saw it."""

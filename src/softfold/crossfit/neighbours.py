@@ -1,0 +1,127 @@
+"""Nearest neighbours as a second witness beside a model: what the labels around an item say.
+
+An item's neighbours share its true class more often than not, so their given labels y_j say of
+class k how well it explains them: s[i, k] = mean over neighbours of log T[k, y_j]. The evidence of
+the model and of the neighbours are joined as p(k | x) proportional to
+exp(a log p_model(k | x) + b s[i, k]); a and b are those that make the given labels likeliest
+through T. Neighbours come from other folds only, so neither an item's own label nor that of a copy
+of it (copies share a fold) says anything of it, and of the neighbours nothing but their given
+labels is used.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from softfold.noise.evidence import FLOOR, unmix
+from softfold.noise.model import NoiseModel
+
+NEIGHBOURS = 10
+MOST_ITEMS = 100_000
+"""With more items every pair is no longer compared, and neighbours are left out."""
+
+WIDTH, WIDE_ITEMS = 128, 20_000
+"""With more than `WIDE_ITEMS`, features are first cut to so many principal axes."""
+
+QUERIES = 512
+"""Items whose likeness to all others is in memory at a time."""
+
+FIT_CELLS, SMALLEST_STEP = 200_000, 0.04
+"""Probabilities that a and b are fitted to, and how closely their logarithms are searched."""
+
+LEAST_RATE = 1e-4
+
+
+def nearest(features: np.ndarray, fold: np.ndarray, count: int = NEIGHBOURS) -> np.ndarray:
+    """Rows (N, count) of the nearest items of other folds, by the cosine of centred features.
+
+    features: (N, D); fold: (N,) int. Fewer than `count` where a fold leaves fewer outside it.
+    """
+    import torch
+
+    x = torch.as_tensor(np.asarray(features, dtype=np.float32))
+    x = x - x.mean(dim=0)
+    if len(x) > WIDE_ITEMS and x.shape[1] > WIDTH:
+        some = x[:: max(1, len(x) // WIDE_ITEMS)]
+        axes = torch.linalg.eigh(some.T @ some)[1][:, -WIDTH:]
+        x = x @ axes
+    x = x / x.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    names, sizes = np.unique(fold, return_counts=True)
+    count = min(count, len(x) - int(sizes.max()))
+    out = np.empty((len(x), count), np.int64)
+    for one in names:
+        inside, outside = np.flatnonzero(fold == one), np.flatnonzero(fold != one)
+        others = x[torch.from_numpy(outside)].T.contiguous()
+        for start in range(0, len(inside), QUERIES):
+            rows = inside[start : start + QUERIES]
+            likeness = x[torch.from_numpy(rows)] @ others
+            out[rows] = outside[likeness.topk(count, dim=1).indices.numpy()]
+    return out
+
+
+def witness(given: np.ndarray, near: np.ndarray, transition: np.ndarray) -> np.ndarray:
+    """s[i, k], the mean of log T[k, y_j] over the neighbours j of i: float32 (N, K)."""
+    logs = np.log(np.maximum(transition, LEAST_RATE)).T.astype(np.float32)
+    out = np.zeros((len(near), len(transition)), np.float32)
+    for column in near.T:
+        out += logs[given[column]]
+    return out / near.shape[1]
+
+
+def joined(
+    given: np.ndarray, probabilities: np.ndarray, noise: NoiseModel, near: np.ndarray
+) -> np.ndarray:
+    """p(k | x) from a model's out-of-fold predictions and the neighbours: float32 (N, K).
+
+    given: int (N,); probabilities: (N, K); near: (N, m) from `nearest`.
+    """
+    logs = log_predictions(probabilities, noise)
+    said = witness(given, near, noise.transition)
+    return together(logs, said, *weights(given, logs, said, noise))
+
+
+def log_predictions(probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
+    """log p(k | x) of a model's predictions (N, K), before the temperature: float32 (N, K)."""
+    p = np.maximum(np.asarray(probabilities, np.float32), FLOOR)
+    if noise.unmix:
+        p = np.maximum(unmix(p, noise.transition), FLOOR)
+    return np.log(p)
+
+
+def together(logs: np.ndarray, said: np.ndarray, a: float, b: float) -> np.ndarray:
+    """exp(a logs + b said), rows summing to 1: float32 (N, K)."""
+    z = np.float32(a) * logs
+    z += np.float32(b) * said
+    z -= z.max(axis=1, keepdims=True)
+    np.exp(z, out=z)
+    z /= z.sum(axis=1, keepdims=True)
+    return z
+
+
+def weights(
+    given: np.ndarray, logs: np.ndarray, said: np.ndarray, noise: NoiseModel
+) -> tuple[float, float]:
+    """The a and b of the likeliest given labels through T: a grid, then ever smaller steps from its
+    best. (Far from the top the surface is flat, and searches by its slope end there.)
+    """
+    n, k = logs.shape
+    rows = np.linspace(0, n - 1, min(n, FIT_CELLS // k)).astype(int)
+    model, around = logs[rows], said[rows]
+    through = np.maximum(noise.transition, 1e-12).T.astype(np.float32)[given[rows]]
+
+    def level(point: tuple[float, float]) -> float:
+        p = together(model, around, *np.exp(point))
+        return float(np.log(np.einsum("ij,ij->i", p, through)).mean())
+
+    first = -np.log(noise.temperature)
+    grid = [(first + i, j) for i in (-1.4, -0.7, 0.0) for j in np.log((0.01, 0.1, 0.3, 1.0, 3.0))]
+    at = {point: level(point) for point in grid}
+    best, step = max(at, key=at.__getitem__), 0.7
+    while step > SMALLEST_STEP:
+        a, b = best
+        for point in ((a + step, b), (a - step, b), (a, b + step), (a, b - step)):
+            if point not in at:
+                at[point] = level(point)
+        top = max(at, key=at.__getitem__)
+        best, step = (top, step) if top != best else (best, step / 2)
+    return float(np.exp(best[0])), float(np.exp(best[1]))

@@ -1,0 +1,76 @@
+"""Out-of-fold predictions: each row from a model that never saw that item."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from softfold.data.folds import FoldPlan
+from softfold.errors import InputError
+from softfold.files import pack_keys, read_tensors, unpack_keys, write_tensors
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """N x K probabilities with, for each row, the folds whose models made it.
+
+    Attributes:
+        item: (N,) item keys.
+        probabilities: (N, K) float32, the mean over R repeats; rows sum to 1.
+        fold: (N, R) int16, the fold that held the item out in each repeat.
+        vocab: the K class names, in the order of the columns.
+    """
+
+    item: np.ndarray
+    probabilities: np.ndarray
+    fold: np.ndarray
+    vocab: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n, k = len(self.item), len(self.vocab)
+        if self.probabilities.shape != (n, k):
+            raise InputError(
+                f"out-of-fold predictions of shape {self.probabilities.shape} for {n:,} items and "
+                f"{k} classes: want ({n}, {k})"
+            )
+        if len(self.fold) != n or (self.fold < 0).any():
+            raise InputError("out-of-fold predictions with rows that no fold held out")
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.probabilities, dtype=dtype)
+
+    def check(self, plan: FoldPlan) -> None:
+        """Refuse predictions that the folds of `plan` did not make."""
+        if not np.array_equal(self.item, plan.item) or not np.array_equal(self.fold, plan.fold):
+            raise InputError(
+                "these out-of-fold predictions are not of this fold plan: items or folds differ"
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file: probabilities, fold, item keys, class names."""
+        tensors = {
+            "probabilities": np.ascontiguousarray(self.probabilities, dtype=np.float32),
+            "fold": np.ascontiguousarray(self.fold, dtype=np.int16),
+            "item": pack_keys(self.item),
+        }
+        write_tensors(path, tensors, metadata={"vocab": json.dumps(list(self.vocab))})
+
+    @classmethod
+    def load(cls, path: str | Path, plan: FoldPlan | None = None) -> OutOfFold:
+        """Read what `save` wrote; with a plan, check that its folds made the rows."""
+        kept, about = read_tensors(path)
+        out = cls(
+            item=unpack_keys(kept["item"]),
+            probabilities=kept["probabilities"],
+            fold=kept["fold"],
+            vocab=tuple(json.loads(about["vocab"])),
+        )
+        if plan is not None:
+            out.check(plan)
+        return out

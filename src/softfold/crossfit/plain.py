@@ -1,0 +1,134 @@
+"""Cross-fit: for every fold, train without it and predict it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from softfold.arrays import one_hot
+from softfold.crossfit.engines import get_engine
+from softfold.crossfit.engines.local import Task
+from softfold.crossfit.oof import OutOfFold
+from softfold.crossfit.store import FoldStore, fold_fingerprint
+from softfold.data.folds import FoldPlan, plan_folds
+from softfold.data.table import Images, LabelTable
+from softfold.errors import InputError
+from softfold.trainers import Trainer, create_trainer
+
+
+def cross_fit(
+    table: LabelTable,
+    trainer: str | Trainer = "probe",
+    plan: FoldPlan | None = None,
+    *,
+    n_folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+    targets: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
+    out: str | Path | None = None,
+    engine: str = "local",
+    progress: Callable[[int, int], None] | None = None,
+) -> OutOfFold:
+    """Out-of-fold predictions of all training items; repeats are averaged.
+
+    Args:
+        table: label table; items of its hold-out are left out.
+        trainer: "probe", "finetune", "estimator" or a trainer object.
+        plan: which fold each item belongs to; drawn with `n_folds`, `repeats` and `seed` if None,
+            exact copies of an image in one fold.
+        seed: of initial weights and batch order, and of the plan where it is drawn here.
+        targets: (N, K) float32 to train on, one-hot given labels by default.
+        noise: (K, K) transition matrix T[truth, given] to train through, for trainers that
+            support it (forward correction, Patrini et al. 2017).
+        out: folder; each finished fold is saved there before the next begins, and a second call
+            with the same items, targets and settings goes on from there.
+        engine: where the folds run.
+        progress: called with (finished folds, all folds).
+
+    Raises:
+        InputError: a plan of other items, targets of another shape, a fold that cannot be trained.
+    """
+    table = table.train if table.valid.any() else table
+    trainer = create_trainer(trainer)
+    if plan is None:
+        plan = draw_plan(table, n_folds, repeats=repeats, seed=seed)
+    plan.check(table)
+    targets = one_hot(table.given, table.n_classes) if targets is None else np.asarray(targets)
+    if targets.shape != (len(table), table.n_classes):
+        raise InputError(
+            f"targets of shape {targets.shape} for {len(table):,} items and {table.n_classes} "
+            f"classes: want ({len(table)}, {table.n_classes})"
+        )
+    if noise is not None and not getattr(trainer, "supports_noise", False):
+        raise InputError(f"the trainer {trainer.name!r} cannot train through a noise model")
+    store = None
+    if out is not None:
+        store = FoldStore(Path(out), fold_fingerprint(table, trainer, plan, targets, noise, seed))
+        plan.save(store.folder / "plan.parquet")
+    return _run(table, trainer, plan, targets, noise, seed, store, engine, progress)
+
+
+def draw_plan(table: LabelTable, n_folds: int, *, repeats: int = 1, seed: int = 0) -> FoldPlan:
+    """A fold plan of a table's training items that keeps images with the same pixels together."""
+    table = table.train if table.valid.any() else table
+    copies = None
+    if isinstance(table.data, Images):
+        from softfold.vision.copies import exact_copies
+
+        copies = exact_copies(table.data)
+    return plan_folds(table, n_folds, repeats=repeats, seed=seed, groups=copies)
+
+
+def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) -> OutOfFold:
+    """The folds that are not on disk yet, then the mean over repeats."""
+    total = np.zeros((len(table), table.n_classes), dtype=np.float32)
+    made = np.zeros((len(table), plan.repeats), dtype=bool)
+    n_tasks, finished = plan.n_folds * plan.repeats, 0
+
+    def take(task: Task, probabilities: np.ndarray) -> None:
+        nonlocal finished
+        probabilities = np.asarray(probabilities, dtype=np.float32)
+        if probabilities.shape != (len(task.predict), table.n_classes):
+            raise InputError(
+                f"the trainer {trainer.name!r} gave predictions of shape {probabilities.shape}; "
+                f"want ({len(task.predict)}, {table.n_classes})"
+            )
+        if not np.isfinite(probabilities).all():
+            raise InputError(
+                f"the trainer {trainer.name!r} gave predictions that are not numbers in fold "
+                f"{task.fold}: training diverged; lower its learning rate"
+            )
+        total[task.predict] += probabilities / plan.repeats
+        made[task.predict, task.repeat] = True
+        finished += 1
+        if progress is not None:
+            progress(finished, n_tasks)
+
+    def save(task: Task, probabilities: np.ndarray) -> None:
+        if store is not None:
+            store.save(task, probabilities)
+        take(task, probabilities)
+
+    left: list[Task] = []
+    for repeat in range(plan.repeats):
+        tasks = [
+            Task(repeat, fold, train, predict, seed=seed * 1009 + repeat * 101 + fold)
+            for fold, (train, predict) in enumerate(plan.splits(repeat))
+        ]
+        known = [store.load(task) if store is not None else None for task in tasks]
+        if hasattr(trainer, "fit_folds") and any(k is None for k in known):
+            known = [None] * len(tasks)  # folds solved together share a choice of strength
+        for task, probabilities in zip(tasks, known, strict=True):
+            if probabilities is None:
+                left.append(task)
+            else:
+                take(task, probabilities)
+    if left:
+        if hasattr(trainer, "prepare"):
+            trainer.prepare(table)
+        get_engine(engine).run(trainer, table, left, targets, noise, save)
+    assert made.all(), "every row must be predicted once a repeat"
+    return OutOfFold(item=table.item, probabilities=total, fold=plan.fold, vocab=table.vocab)

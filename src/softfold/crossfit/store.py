@@ -1,0 +1,49 @@
+"""Finished folds on disk, so that a cross-fit that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from softfold.crossfit.engines.local import Task
+from softfold.errors import require
+from softfold.files import read_tensors_of, write_tensors
+
+
+class FoldStore:
+    """Finished folds on disk, one safetensors file each, tied to what they were made from."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        require("safetensors", extra="cli")
+        self.folder, self.fingerprint = folder, fingerprint
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _file(self, task: Task) -> Path:
+        return self.folder / f"repeat-{task.repeat}-fold-{task.fold}.safetensors"
+
+    def save(self, task: Task, probabilities: np.ndarray) -> None:
+        tensors = {
+            "rows": task.predict.astype(np.int64),
+            "probabilities": np.ascontiguousarray(probabilities, dtype=np.float32),
+        }
+        write_tensors(self._file(task), tensors, fingerprint=self.fingerprint)
+
+    def load(self, task: Task) -> np.ndarray | None:
+        """The fold's predictions, None where it is not there or was made from something else."""
+        kept = read_tensors_of(self._file(task), self.fingerprint)
+        if kept is None or not np.array_equal(kept["rows"], task.predict):
+            return None
+        return kept["probabilities"]
+
+
+def fold_fingerprint(table, trainer, plan, targets, noise, seed) -> str:
+    """A hash of everything that the folds' predictions follow from."""
+    digest = hashlib.sha256(f"{plan.fingerprint} {table.fingerprint} {seed}".encode())
+    digest.update(json.dumps(trainer.describe(), sort_keys=True, default=str).encode())
+    digest.update(np.ascontiguousarray(targets, dtype=np.float32))
+    if noise is not None:
+        digest.update(np.ascontiguousarray(noise, dtype=np.float64))
+    return digest.hexdigest()

@@ -1,0 +1,413 @@
+"""Reading label tables: from CSV, Parquet, folders of class folders and data frames."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from softfold.data.table import Data, Images, LabelTable, sort_names
+from softfold.errors import InputError, count_of, require
+
+KNOWN_DATASETS = ("digits", "imagewoof", "imagenette", "cifar10n", "fashion-mnist")
+"""What `softfold.data.datasets` loads by name; what is not found may be a misspelt one of these."""
+
+PATH_NAMES = ("path", "image_path", "filepath", "file", "filename", "file_name", "fname", "image")
+LABEL_NAMES = ("label", "given", "labels", "class", "target", "category")
+VALID_NAMES = ("is_valid", "valid", "split")
+TRAIN_WORDS = frozenset({"train", "training"})
+HOLDOUT_WORDS = frozenset({"valid", "validation", "val", "test", "holdout", "hold-out", "dev"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+
+
+def read_table(
+    labels: str | Path | pd.DataFrame,
+    *,
+    images: str | Path | None = None,
+    path: str | None = None,
+    label: str | None = None,
+    valid: str | None = None,
+    truth: str | None = None,
+    group: str | None = None,
+    holdout: str | Path | pd.DataFrame | None = None,
+    holdout_label: str | None = None,
+    check_files: bool = True,
+) -> LabelTable:
+    """Read a label table from a CSV or Parquet file, a folder of class folders or a DataFrame.
+
+    Args:
+        labels: CSV or Parquet file, a folder with one folder a class (optionally below `train`
+            and `valid`, `val` or `test`), or a DataFrame.
+        images: folder that the paths are relative to; by default the folder of the file.
+        path: column of image paths or of encoded images (bytes). By default the first column
+            with a usual name (path, filename, image, ...). A table without one is tabular data:
+            its other columns are the features.
+        label: column of given labels; by default `label` or another usual name.
+        valid: column that says which items are the hold-out: booleans, 0 and 1, or names such as
+            `train`, `valid`, `test`. By default `is_valid`, `valid` or `split` where present.
+        truth: column of right labels, known in benchmarks only.
+        group: column of groups; items of one group share a fold.
+        holdout: a second table whose items are the hold-out.
+        holdout_label: its label column; by default that of the first table.
+        check_files: look whether every image file exists.
+
+    Raises:
+        InputError: one line with what is wrong, how often, the first offender and what to do.
+    """
+    columns = {"path": path, "valid": valid, "truth": truth, "group": group}
+    frame, name, base = read_frame(labels)
+    raw = _columns(frame, name, base, images, label=label, **columns)
+    if holdout is None and valid is not None and not raw["valid"].any():
+        raise InputError(
+            f"{name}: column {valid!r} puts none of {len(frame):,} items in the hold-out"
+        )
+    if holdout is not None:
+        if raw["valid"] is not None and raw["valid"].any() and valid is not None:
+            raise InputError(f"{name}: give either a hold-out file or a split column, not both")
+        raw["valid"] = np.zeros(len(raw["item"]), dtype=bool)
+        raw = _join(raw, holdout, images, label, holdout_label, columns)
+    table = _assemble(raw, name)
+    if check_files:
+        check_images_exist(table)
+    return table
+
+
+def check_images_exist(table: LabelTable) -> None:
+    """Refuse a table with image files that are not there."""
+    data = table.data
+    if not isinstance(data, Images) or data._paths is None:
+        return
+    missing = [i for i, p in enumerate(data._paths) if not Path(p).is_file()]
+    if missing:
+        i = missing[0]
+        raise InputError(
+            f"{table.name}: {len(missing):,} of {count_of(len(table), 'item')} have no image; "
+            f"the first is row {i}: {data.path(i)} (is --images the folder the paths start from?)"
+        )
+
+
+def read_frame(labels: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, Path | None]:
+    """The rows, a name for messages, and the folder that relative paths start from."""
+    if isinstance(labels, pd.DataFrame):
+        return labels, "the data frame", None
+    file = Path(labels)
+    if file.is_dir():
+        return _scan_folder(file), str(file), file
+    if not file.exists():
+        known = ", ".join(KNOWN_DATASETS)
+        raise InputError(f"{labels}: no such file, folder or known dataset ({known})")
+    kind = file.suffix.lower()
+    try:
+        if kind in {".parquet", ".pq"}:
+            require("pyarrow", extra="cli")
+            frame = pd.read_parquet(file)
+        elif kind in {".csv", ".tsv", ".txt"}:
+            frame = pd.read_csv(file, sep="\t" if kind == ".tsv" else ",", low_memory=False)
+        else:
+            raise InputError(f"{file}: a label table is a .csv, .tsv or .parquet file or a folder")
+    except InputError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{file}: cannot be read as {kind[1:]}: {reason}") from error
+    if frame.empty:
+        raise InputError(f"{file}: the table has no rows")
+    return frame, file.name, file.parent
+
+
+def _scan_folder(folder: Path) -> pd.DataFrame:
+    """Paths, labels and split from `folder/class/...` or `folder/train/class/...`."""
+    tops = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    splits = [t for t in tops if t.lower() in TRAIN_WORDS | HOLDOUT_WORDS]
+    has_split = any(t.lower() in TRAIN_WORDS for t in splits)
+    rows = []
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() not in IMAGE_SUFFIXES or not file.is_file():
+            continue
+        parts = file.relative_to(folder).parts
+        if has_split:
+            if parts[0] in splits and len(parts) > 2:
+                rows.append(("/".join(parts), parts[1], parts[0].lower() in HOLDOUT_WORDS))
+        elif len(parts) > 1:
+            rows.append(("/".join(parts), parts[0], False))
+    if not rows:
+        raise InputError(f"{folder}: no images in class folders (want {folder}/CLASS/image.jpg)")
+    frame = pd.DataFrame(rows, columns=["path", "label", "is_valid"])
+    return frame if has_split else frame.drop(columns="is_valid")
+
+
+def _find(
+    frame: pd.DataFrame, name: str, asked: str | None, usual: Sequence[str], option: str
+) -> str | None:
+    """The column asked for, else the first usual one, else None."""
+    if asked is not None:
+        if asked not in frame.columns:
+            have = ", ".join(str(c) for c in list(frame.columns)[:12])
+            raise InputError(f"{name}: no column {asked!r} (--{option}); it has: {have}")
+        return asked
+    return next((c for c in usual if c in frame.columns), None)
+
+
+def _columns(
+    frame: pd.DataFrame,
+    name: str,
+    base: Path | None,
+    images: str | Path | None,
+    *,
+    label: str | None,
+    path: str | None,
+    valid: str | None,
+    truth: str | None,
+    group: str | None,
+    prefix: str = "",
+) -> dict[str, Any]:
+    """The table's columns by meaning; labels still as written."""
+    if frame.empty:
+        raise InputError(f"{name}: the table has no rows")
+    label_option = "holdout-label" if prefix else "label"
+    label_column = _find(frame, name, label, LABEL_NAMES, label_option)
+    if label_column is None:
+        have = ", ".join(str(c) for c in list(frame.columns)[:12])
+        raise InputError(
+            f"{name}: say which column holds the labels (--{label_option}); it has: {have}"
+        )
+    valid_column = _find(frame, name, valid, VALID_NAMES, "valid")
+    truth_column = _find(frame, name, truth, (), "truth")
+    group_column = _find(frame, name, group, (), "group")
+    path_column = _find(frame, name, path, PATH_NAMES, "path")
+    if path_column is None and images is not None:
+        have = ", ".join(str(c) for c in list(frame.columns)[:12])
+        raise InputError(f"{name}: say which column holds the image paths (--path); it has: {have}")
+    given = _label_values(frame[label_column], name, label_column)
+    out: dict[str, Any] = {
+        "given": given,
+        "valid": None if valid_column is None else _split(frame[valid_column], name),
+        "truth": None if truth_column is None else _names(frame[truth_column]),
+        "group": None,
+    }
+    if group_column is not None:
+        values = frame[group_column]
+        alone = np.array([f"item {prefix}{i}" for i in range(len(frame))], dtype=object)
+        out["group"] = np.where(values.isna(), alone, values.astype(str).to_numpy(dtype=object))
+    if path_column is None:
+        used = {label_column, valid_column, truth_column, group_column}
+        # labels of other noise rates, as `softfold corrupt` writes them, would give the truth away
+        used |= {c for c in frame.columns if str(c).startswith("noisy_labels_")}
+        used |= _other_labels(frame.drop(columns=list(used - {None})), given, name)
+        data = frame.drop(columns=[c for c in frame.columns if c in used])
+        if data.shape[1] == 0:
+            raise InputError(f"{name}: it has neither a path column (--path) nor feature columns")
+        out["item"] = np.array([f"{prefix}{i}" for i in range(len(frame))], dtype=object)
+        out["data"] = data.reset_index(drop=True).rename(columns=str)
+        return out
+    missing = pd.isna(frame[path_column]).to_numpy()
+    if missing.any():
+        raise InputError(
+            f"{name}: {missing.sum():,} of {count_of(len(frame), 'item')} have no {path_column!r}; "
+            f"the first is row {int(np.argmax(missing))}"
+        )
+    if images is not None and not Path(images).is_dir():
+        raise InputError(f"--images {images}: no such folder")
+    keys, data = image_column(
+        frame[path_column], Path(images) if images is not None else base, prefix
+    )
+    if data.path(0) is None:
+        out["item"], out["data"] = keys, data
+        return out
+    keep = _drop_repeats(keys, given, out["valid"], name)
+    for field in ("given", "valid", "truth", "group"):
+        if out[field] is not None:
+            out[field] = out[field][keep]
+    out["item"], out["data"] = keys[keep], data.take(keep)
+    return out
+
+
+def image_column(
+    column: pd.Series, base: Path | None = None, prefix: str = ""
+) -> tuple[np.ndarray, Images]:
+    """Item keys and images of a column of paths or of encoded images (bytes, or a dict of them)."""
+    values = column.tolist()
+    if isinstance(values[0], dict):
+        values = [v["bytes"] for v in values]
+    if isinstance(values[0], (bytes, bytearray, memoryview)):
+        keys = np.array([f"{prefix}{i}" for i in range(len(values))], dtype=object)
+        return keys, Images(encoded=[bytes(v) for v in values])
+    keys = np.array([str(v) for v in values], dtype=object)
+    return keys, Images(keys if base is None else [str(base / k) for k in keys])
+
+
+def _other_labels(features: pd.DataFrame, given: np.ndarray, name: str) -> set[Any]:
+    """Columns of words that are exactly the class names: labels, which as features would tell."""
+    classes = set(given)
+    words = [c for c in features.columns if not pd.api.types.is_numeric_dtype(features[c])]
+    found = {c for c in words if set(features[c].dropna().astype(str).unique()) == classes}
+    for column in sorted(map(str, found)):
+        warnings.warn(
+            f"{name}: column {column!r} holds the class names; it is taken for labels and left out "
+            "of the features",
+            stacklevel=2,
+        )
+    return found
+
+
+def _drop_repeats(
+    keys: np.ndarray, given: np.ndarray, valid: np.ndarray | None, name: str
+) -> np.ndarray:
+    """Rows to keep: the first of every path; repeats that contradict each other are refused."""
+    repeated = pd.Index(keys).duplicated()
+    if not repeated.any():
+        return np.arange(len(keys))
+    for what, values in (("labels", given), ("splits", valid)):
+        if values is None:
+            continue
+        kinds = pd.Series(values).groupby(keys).nunique()
+        bad = kinds[kinds > 1]
+        if len(bad):
+            raise InputError(
+                f"{name}: {count_of(len(bad), 'path')} in several rows with different {what}; "
+                f"the first is {bad.index[0]}: keep one row a path"
+            )
+    warnings.warn(
+        f"{name}: {count_of(int(repeated.sum()), 'row repeats', 'rows repeat')} a path with the "
+        "same label; one row of each is kept",
+        stacklevel=2,
+    )
+    return np.flatnonzero(~repeated)
+
+
+def _names(values: pd.Series) -> np.ndarray:
+    """Class names as text; whole numbers without a decimal point; missing ones as None."""
+    missing = values.isna().to_numpy()
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")
+    out = np.array([str(v) for v in values], dtype=object)
+    out[missing] = None
+    return out
+
+
+def _label_values(values: pd.Series, name: str, column: str) -> np.ndarray:
+    out = _names(values)
+    missing = np.array([v is None or not v.strip() for v in out])
+    if missing.any():
+        raise InputError(
+            f"{name}: {missing.sum():,} of {count_of(len(out), 'item')} have no label in "
+            f"{column!r}; the first is row {int(np.argmax(missing))}: fill them in or drop the rows"
+        )
+    if pd.api.types.is_float_dtype(values) and (values % 1 != 0).any():
+        first = int(np.argmax((values % 1 != 0).to_numpy()))
+        raise InputError(
+            f"{name}: column {column!r} holds numbers such as {values.iloc[first]} (row {first}), "
+            "not class labels"
+        )
+    return out
+
+
+def _split(values: pd.Series, name: str) -> np.ndarray:
+    """(N,) bool, True for the hold-out, from booleans, 0 and 1, or names of splits."""
+
+    def refuse(bad: Any, row: int) -> InputError:
+        return InputError(
+            f"{name}: column {values.name!r} has {bad!r} in row {row}, which names no split: use "
+            "True and False, 0 and 1, or train and valid (or test)"
+        )
+
+    words = values.astype(str).str.strip().str.lower().to_numpy(dtype=object)
+    yes = HOLDOUT_WORDS | {"true", "1", "1.0"}
+    no = TRAIN_WORDS | {"false", "0", "0.0"}
+    out = np.zeros(len(words), dtype=bool)
+    for i, word in enumerate(words):
+        if word in yes:
+            out[i] = True
+        elif word not in no:
+            raise refuse(values.iloc[i], i)
+    return out
+
+
+def _join(
+    raw: dict[str, Any],
+    holdout: str | Path | pd.DataFrame,
+    images: str | Path | None,
+    label: str | None,
+    holdout_label: str | None,
+    columns: dict[str, str | None],
+) -> dict[str, Any]:
+    """Add the items of the hold-out's own table."""
+    frame, name, base = read_frame(holdout)
+    column = holdout_label or (label if label in frame.columns else None)
+    optional = {k: v if v in frame.columns else None for k, v in columns.items()}
+    optional["path"] = columns["path"]
+    other = _columns(frame, name, base, images, label=column, prefix="holdout/", **optional)
+    other["valid"] = np.ones(len(other["item"]), dtype=bool)
+    if type(raw["data"]) is not type(other["data"]):
+        raise InputError(f"{name}: the hold-out's items are not of the kind of the training items")
+    if isinstance(raw["data"], Images):
+        data: Data = Images.join(raw["data"], other["data"])
+    else:
+        lacking = [c for c in raw["data"].columns if c not in other["data"].columns]
+        if lacking:
+            raise InputError(f"{name}: the hold-out lacks the feature column {lacking[0]!r}")
+        data = pd.concat([raw["data"], other["data"][raw["data"].columns]], ignore_index=True)
+    joined: dict[str, Any] = {"data": data}
+    for field in ("item", "given", "valid"):
+        joined[field] = np.concatenate([raw[field], other[field]])
+    both = set(raw["item"]) & set(other["item"])
+    if both:
+        raise InputError(
+            f"{name}: {count_of(len(both), 'item')} of the hold-out also in training; "
+            f"the first is {min(both)}"
+        )
+    joined["truth"] = None
+    if raw["truth"] is not None:
+        own = other["truth"] if other["truth"] is not None else other["given"]
+        joined["truth"] = np.concatenate([raw["truth"], own])
+    joined["group"] = None
+    if raw["group"] is not None:
+        own = other["group"] if other["group"] is not None else other["item"]
+        joined["group"] = np.concatenate([raw["group"], own])
+    return joined
+
+
+def _assemble(raw: dict[str, Any], name: str) -> LabelTable:
+    given = raw["given"]
+    valid = raw["valid"] if raw["valid"] is not None else np.zeros(len(given), dtype=bool)
+    if raw["valid"] is not None and valid.all():
+        raise InputError(f"{name}: all {len(given):,} items are in the hold-out, none to train on")
+    vocab = sort_names(given[~valid])
+    if len(vocab) < 2:
+        raise InputError(
+            f"{name}: all training items have the label {vocab[0]!r}; two classes are the least"
+        )
+    codes = pd.Index(vocab).get_indexer(pd.Index(given))
+    if (codes < 0).any():
+        unknown = given[codes < 0]
+        raise InputError(
+            f"{name}: {count_of(len(unknown), 'hold-out item')} with labels that training never "
+            f"has; the first is {unknown[0]!r} in row {int(np.argmax(codes < 0))}"
+        )
+    truth = None
+    if raw["truth"] is not None:
+        truth = pd.Index(vocab).get_indexer(pd.Index(raw["truth"]))
+        unknown_truth = (truth < 0) & np.array([t is not None for t in raw["truth"]])
+        if unknown_truth.any():
+            row = int(np.argmax(unknown_truth))
+            raise InputError(
+                f"{name}: {count_of(int(unknown_truth.sum()), 'item')} with a truth that no given "
+                f"label has; the first is {raw['truth'][row]!r} in row {row}"
+            )
+        truth = truth.astype(np.int64)
+    return LabelTable(
+        item=raw["item"],
+        given=codes.astype(np.int64),
+        vocab=vocab,
+        valid=valid,
+        truth=truth,
+        group=raw["group"],
+        data=raw["data"],
+        name=name,
+    )

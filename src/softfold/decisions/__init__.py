@@ -1,0 +1,1 @@
+"""What people decided about labels, and what follows from it."""

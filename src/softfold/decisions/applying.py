@@ -1,0 +1,112 @@
+"""Decisions as a table, one row an item, and the label table that follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from softfold.data.table import LabelTable
+from softfold.decisions.log import LOG, DecisionLog
+from softfold.decisions.opinions import replay
+from softfold.errors import InputError, count_of
+
+
+def read_decisions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+    """What was decided, one row an item.
+
+    Args:
+        source: a run folder, a log (`decisions.sqlite`), a CSV or Parquet file as
+            `softfold export` writes it, or a data frame with columns item, state and label.
+
+    Returns:
+        A frame with item, state (confirmed, excluded, unsure or conflict), label (the class of a
+        confirmed item, else None) and, from a log, given, suspicion and reviewers.
+
+    Raises:
+        InputError: there is no such file, or it holds no decisions.
+    """
+    if isinstance(source, pd.DataFrame):
+        return _checked(source, "decisions")
+    path = Path(source)
+    if path.is_dir():
+        path = path / LOG
+    if not path.is_file():
+        raise InputError(f"{source}: no decisions there (softfold review RUN makes them)")
+    if path.suffix.lower() == ".csv":
+        return _checked(pd.read_csv(path, dtype=str, keep_default_na=False), str(source))
+    if path.suffix.lower() == ".parquet":
+        return _checked(pd.read_parquet(path), str(source))
+    log = DecisionLog(path, create=False)
+    try:
+        opinions = replay(log.since())
+    finally:
+        log.close()
+    rows = []
+    for item, held in opinions.items():
+        state, label = held.outcome()
+        if state != "open":
+            current = held.current()
+            one = next(iter(current.values()))
+            rows.append((item, state, label, one.given, one.suspicion, ", ".join(sorted(current))))
+    columns = ["item", "state", "label", "given", "suspicion", "reviewers"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    if "item" not in frame and "path" in frame:
+        frame = frame.rename(columns={"path": "item"})
+    lacking = [c for c in ("item", "state", "label") if c not in frame]
+    if lacking:
+        have = ", ".join(map(str, frame.columns[:12]))
+        raise InputError(f"{name}: no column {lacking[0]!r} of decisions; it has: {have}")
+    frame = frame[frame["state"].isin(["confirmed", "excluded", "unsure", "conflict"])].copy()
+    frame["item"] = frame["item"].astype(str)
+    return frame.reset_index(drop=True)
+
+
+def apply_decisions(table: LabelTable, decisions: str | Path | pd.DataFrame) -> LabelTable:
+    """The label table with what people decided.
+
+    A confirmed label takes the place of the given one, an excluded item is left out; items that
+    are unsure or in conflict stay as they are.
+
+    Args:
+        table: the label table as given; hold-out items are left alone.
+        decisions: see `read_decisions`.
+
+    Raises:
+        InputError: an item or a class that the table does not have.
+    """
+    frame, rows, codes = _matched(table, read_decisions(decisions))
+    confirmed = (frame["state"] == "confirmed").to_numpy()
+    given = table.given.copy()
+    given[rows[confirmed]] = codes[confirmed]
+    keep = np.ones(len(table), dtype=bool)
+    keep[rows[(frame["state"] == "excluded").to_numpy()]] = False
+    keep |= table.valid
+    changed = replace(table, given=np.where(table.valid, table.given, given))
+    return changed.take(np.flatnonzero(keep))
+
+
+def _matched(table: LabelTable, frame: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """The decisions with the table's row and the class of each; unknown ones are refused."""
+    rows = pd.Index(table.item).get_indexer(pd.Index(frame["item"]))
+    if (rows < 0).any():
+        first = frame["item"].iloc[int(np.argmax(rows < 0))]
+        raise InputError(
+            f"decisions: {count_of(int((rows < 0).sum()), 'item')} of {len(rows):,} not in "
+            f"{table.name}; the first is {first!r}: were they made on another label table?"
+        )
+    labels = frame["label"].where(frame["state"] == "confirmed", None)
+    codes = pd.Index(table.vocab).get_indexer(pd.Index(labels))
+    unknown = (codes < 0) & (frame["state"] == "confirmed").to_numpy()
+    if unknown.any():
+        first = frame["label"].iloc[int(np.argmax(unknown))]
+        raise InputError(
+            f"decisions: {count_of(int(unknown.sum()), 'label')} of a class that {table.name} "
+            f"does not have; the first is {first!r}"
+        )
+    return frame, rows, codes

@@ -1,0 +1,120 @@
+"""Training with what people decided: final soft labels, and a noise model that learned from them.
+
+`softfold.decisions.applying.apply_decisions` corrects the label table; this is what else follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from softfold.arrays import one_hot, row_blocks
+from softfold.data.table import LabelTable
+from softfold.decisions.applying import read_decisions
+from softfold.noise.model import NoiseModel, posterior
+from softfold.softening import SoftLabels
+
+Decisions = str | Path | pd.DataFrame
+
+ROUNDS = 10
+"""EM steps from the given noise model; each is one pass over the predictions."""
+
+SHRINKAGE = 30.0
+"""Items' worth of the given transition matrix that each learned row is drawn to."""
+
+
+def confirm_soft_labels(soft: SoftLabels, decisions: Decisions) -> SoftLabels:
+    """Soft labels with a hard, final one for every item whose label people confirmed.
+
+    Decisions about other items, and those that are unsure or in conflict, change nothing.
+    """
+    rows, codes, _ = _confirmed(soft.item, soft.vocab, decisions)
+    targets = np.array(soft.targets, dtype=np.float32)
+    targets[rows] = one_hot(codes, len(soft.vocab))
+    return replace(soft, targets=targets)
+
+
+def learn_noise(
+    noise: NoiseModel, table: LabelTable, probabilities: np.ndarray, decisions: Decisions
+) -> NoiseModel:
+    """The noise model with what people decided as evidence.
+
+    For a confirmed item the truth is known: it counts in T[truth, label as first given] with
+    certainty; every other item counts by its posterior, as in EM (`softfold.noise`). So a class
+    pair that people found confused more often than the model thought raises the suspicion of all
+    its other items.
+
+    Args:
+        noise: the model estimated without the decisions.
+        table: the training items with corrected labels, as `apply_decisions` gives them.
+        probabilities: out-of-fold predictions (N, K), row i of table.item[i].
+        decisions: see `softfold.decisions.applying.read_decisions`; they must know the label
+            first given, as a log and an exported table do.
+
+    Returns:
+        A model whose transition matrix says how labels came about, and whose rate and joint
+        counts are of the labels as they stand now: confirmed ones are right.
+    """
+    rows, truth, first = _confirmed(table.item, table.vocab, decisions)
+    use = first >= 0
+    rows, truth, first = rows[use], truth[use], first[use]
+    if not len(rows):
+        return noise
+    k = table.n_classes
+    settled = np.zeros(len(table), dtype=bool)
+    settled[rows] = True
+    known = np.zeros((k, k))
+    np.add.at(known, (truth, first), 1.0)
+    start, current = noise.transition, noise
+    for _ in range(ROUNDS):
+        open_counts = _expected(current, table.given, probabilities, ~settled)
+        counts = open_counts + known + SHRINKAGE * start
+        current = replace(current, transition=counts / counts.sum(axis=1, keepdims=True))
+    open_counts = _expected(current, table.given, probabilities, ~settled)
+    joint = open_counts + np.diag(np.bincount(truth, minlength=k)).astype(float)
+    total = max(joint.sum(), 1e-30)
+    rate = float(1 - np.trace(joint) / total)
+    # What is settled is certain: the interval narrows with the share that is not.
+    share = 1 - len(rows) / max(1, len(table))
+    low, high = (share * (bound - noise.rate) for bound in noise.rate_interval)
+    return replace(
+        current,
+        prior=joint.sum(axis=1) / total,
+        rate=rate,
+        rate_interval=(max(0.0, rate + low), min(1.0, rate + high)),
+        joint=joint,
+        clean=False,
+    )
+
+
+def _expected(
+    noise: NoiseModel, given: np.ndarray, probabilities: np.ndarray, which: np.ndarray
+) -> np.ndarray:
+    """Expected items by truth and given label, float64 (K, K), over the items of a mask."""
+    k = probabilities.shape[1]
+    by_given = np.zeros((k, k))
+    for block in row_blocks(len(given), k):
+        part = which[block]
+        y = given[block][part]
+        q = posterior(y, np.asarray(probabilities[block])[part], noise)
+        np.add.at(by_given, y, q)
+    return by_given.T
+
+
+def _confirmed(
+    item: np.ndarray, vocab: tuple[str, ...], decisions: Decisions
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of confirmed items, their classes, and the classes first given (-1 where unknown)."""
+    frame = read_decisions(decisions)
+    frame = frame[frame["state"] == "confirmed"]
+    names = pd.Index(list(vocab))
+    rows = pd.Index(np.asarray(item, dtype=object)).get_indexer(pd.Index(frame["item"]))
+    codes = names.get_indexer(pd.Index(frame["label"].astype(object)))
+    first = np.full(len(frame), -1)
+    if "given" in frame:
+        first = names.get_indexer(pd.Index(frame["given"].astype(object)))
+    use = (rows >= 0) & (codes >= 0)
+    return rows[use], codes[use], first[use]

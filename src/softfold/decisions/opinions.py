@@ -1,0 +1,90 @@
+"""What reviewers hold about items, read from the log, and how far they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from softfold.decisions.log import Decision
+
+
+@dataclass
+class Opinions:
+    """What the reviewers hold about one item: their decisions that are not undone, by reviewer."""
+
+    by_reviewer: dict[str, list[Decision]] = field(default_factory=dict)
+
+    def add(self, decision: Decision) -> None:
+        held = self.by_reviewer.setdefault(decision.reviewer, [])
+        if decision.action != "undo":
+            held.append(decision)
+            return
+        held[:] = [d for d in held if d.id != decision.undoes]
+        if not held:
+            del self.by_reviewer[decision.reviewer]
+
+    def current(self) -> dict[str, Decision]:
+        """Each reviewer's last word."""
+        return {reviewer: held[-1] for reviewer, held in self.by_reviewer.items()}
+
+    def outcome(self) -> tuple[str, str | None]:
+        """(state, label): open, unsure, conflict, excluded, or confirmed with the label.
+
+        More than half of those who decided (the unsure do not count) must agree; a tie is a
+        conflict until somebody changes their mind or a third person decides.
+        """
+        votes: dict[str | None, int] = {}
+        current = self.current()
+        for decision in current.values():
+            if decision.action != "unsure":
+                vote = None if decision.action == "exclude" else decision.label
+                votes[vote] = votes.get(vote, 0) + 1
+        if not votes:
+            return ("unsure", None) if current else ("open", None)
+        label, count = max(votes.items(), key=lambda pair: pair[1])
+        if 2 * count <= sum(votes.values()):
+            return "conflict", None
+        return ("excluded", None) if label is None else ("confirmed", label)
+
+
+def replay(log: Iterable[Decision]) -> dict[str, Opinions]:
+    """The opinions about every item that the log names."""
+    opinions: dict[str, Opinions] = {}
+    for decision in log:
+        opinions.setdefault(decision.item, Opinions()).add(decision)
+    return opinions
+
+
+def agreement(opinions: Iterable[Opinions]) -> tuple[int, float, float] | None:
+    """How far reviewers agree on the items that at least two of them decided.
+
+    Returns:
+        (items, share of pairs that agree, Cohen's kappa over all pairs), None without such items.
+    """
+    first, second = [], []
+    items = 0
+    for held in opinions:
+        words = [_word(d) for _, d in sorted(held.current().items()) if d.action != "unsure"]
+        items += len(words) > 1
+        for a, b in _pairs(words):
+            first.append(a)
+            second.append(b)
+    if not items:
+        return None
+    observed = float(np.mean([a == b for a, b in zip(first, second)]))
+    words = {*first, *second}
+    chance = sum(first.count(w) * second.count(w) for w in words) / len(first) ** 2
+    kappa = 1.0 if chance >= 1 else (observed - chance) / (1 - chance)
+    return items, observed, kappa
+
+
+def _word(decision: Decision) -> str:
+    return "exclude" if decision.action == "exclude" else f"label {decision.label}"
+
+
+def _pairs(words: list[str]) -> Iterator[tuple[str, str]]:
+    for i, a in enumerate(words):
+        for b in words[i + 1 :]:
+            yield a, b

@@ -1,0 +1,194 @@
+"""Files: written whole or not at all, tensors tied to what they were made from, memory maps.
+
+Everything that softfold keeps is written beside its place, brought to the disk, and put in its
+place in one step. A crash leaves the old file or the new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from softfold.errors import InputError, require
+
+_FINGERPRINT = "fingerprint"
+_MAPPED = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "I64": np.int64}
+_CHECKSUM_BLOCK = 1 << 20
+"""Bytes read at a time, so that memory stays flat on large files."""
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A path to write to; on leaving without an error, what was written takes the place of `path`.
+
+    For writers that want a file name. What was begun and not finished is deleted.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with replacing(Path(folder) / "a.txt") as part:
+    ...         _ = part.write_text("whole")
+    ...     (Path(folder) / "a.txt").read_text()
+    'whole'
+    """
+    path = Path(path)
+    part = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        yield part
+        _to_disk(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    _folder_to_disk(path.parent)
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file whole."""
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
+def write_text(path: str | Path, content: str) -> None:
+    """Write a text file whole, as UTF-8 with the line ends that the text has."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a value as JSON, whole. Arrays become lists, what JSON does not know becomes text."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, default=_plain) + "\n")
+
+
+def write_parquet(path: str | Path, frame: pd.DataFrame, *, index: bool = False) -> None:
+    """Write a data frame as Parquet, whole."""
+    require("pyarrow", extra="cli")
+    with replacing(path) as part:
+        frame.to_parquet(part, index=index)
+
+
+def copy_file(source: str | Path, path: str | Path) -> None:
+    """Copy a file's content, whole."""
+    write_bytes(path, Path(source).read_bytes())
+
+
+def write_tensors(
+    path: str | Path,
+    tensors: Mapping[str, np.ndarray],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    fingerprint: str | None = None,
+) -> None:
+    """Write arrays as one safetensors file, whole.
+
+    Args:
+        path: the file; its folder must be there.
+        tensors: arrays by name; kept in their dtype.
+        metadata: text by name, for the file's header.
+        fingerprint: a hash of what the tensors were made from; `read_tensors_of` asks for it.
+    """
+    save_file = require("safetensors.numpy", extra="cli").save_file
+    about = dict(metadata or {})
+    if fingerprint is not None:
+        about[_FINGERPRINT] = fingerprint
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    with replacing(path) as part:
+        save_file(arrays, str(part), metadata=about or None)
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a safetensors file and the text in its header, both by name."""
+    safe_open = require("safetensors", extra="cli").safe_open
+    with safe_open(str(path), framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def read_tensors_of(path: str | Path, fingerprint: str) -> dict[str, np.ndarray] | None:
+    """The arrays of a file, None where it is not there or was made from something else."""
+    safe_open = require("safetensors", extra="cli").safe_open
+    if not Path(path).exists():
+        return None
+    with safe_open(str(path), framework="numpy") as file:
+        if (file.metadata() or {}).get(_FINGERPRINT) != fingerprint:
+            return None
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def memory_map(path: Path, name: str) -> np.ndarray:
+    """One tensor of a safetensors file as a read-only memory map: nothing is loaded.
+
+    Format: 8 bytes little-endian header length, a JSON header, the tensors' bytes.
+
+    Raises:
+        InputError: the file holds no tensor of that name.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    if name not in header:
+        raise InputError(f"{path}: it holds no {name!r}, only {', '.join(sorted(header))}")
+    start, end = header[name]["data_offsets"]
+    shape = tuple(header[name]["shape"])
+    dtype = np.dtype(_MAPPED[header[name]["dtype"]])
+    if end == start:
+        return np.zeros(shape, dtype)
+    return np.memmap(path, dtype=dtype, mode="r", offset=8 + length + start, shape=shape)
+
+
+def checksum(path: str | Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(_CHECKSUM_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def pack_keys(item: np.ndarray) -> np.ndarray:
+    """Item keys as one uint8 array, so that they fit beside tensors.
+
+    >>> list(unpack_keys(pack_keys(np.array(["a.jpg", "é"], dtype=object))))
+    ['a.jpg', 'é']
+    """
+    return np.frombuffer(json.dumps([str(k) for k in item]).encode(), dtype=np.uint8)
+
+
+def unpack_keys(packed: np.ndarray) -> np.ndarray:
+    """(N,) str objects out of what `pack_keys` made."""
+    keys = json.loads(packed.tobytes())
+    out = np.empty(len(keys), dtype=object)
+    out[:] = keys
+    return out
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value)
+
+
+def _to_disk(file: Path) -> None:
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _folder_to_disk(folder: Path) -> None:
+    """Bring a new name to the disk, where the system lets a folder be opened (not on Windows)."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

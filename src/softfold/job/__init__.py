@@ -1,0 +1,1 @@
+"""The main job, step by step, and the recipes that are jobs of another kind."""

@@ -1,0 +1,214 @@
+"""Proof: train with given and with soft labels, all else equal, and measure on the hold-out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from softfold.arrays import one_hot
+from softfold.data.table import LabelTable
+from softfold.errors import InputError
+from softfold.evaluation import accuracy, paired_difference, roc_auc
+from softfold.files import read_tensors_of, write_parquet, write_tensors
+from softfold.softening import SoftLabels
+from softfold.trainers import Model, Trainer, create_trainer
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two ways to train, measured on the same hold-out with the same seeds.
+
+    Attributes:
+        baseline, soft: (S seeds, M, K) float32 probabilities on the hold-out.
+        labels: (M,) int64 labels measured against; rows with -1 are left out.
+        against: "truth" or "given".
+        strategy: what made the soft labels.
+        history: learning curves (model, seed, epoch, ...), or None.
+    """
+
+    baseline: np.ndarray
+    soft: np.ndarray
+    labels: np.ndarray
+    against: str
+    strategy: str
+    history: pd.DataFrame | None = field(default=None, repr=False)
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """`baseline`, `soft`, `difference` and `accuracy_against`, as in metrics.json."""
+        known = self.labels >= 0
+        labels = self.labels[known]
+        out: dict[str, Any] = {"accuracy_against": self.against}
+        for name, probabilities in (("baseline", self.baseline), ("soft", self.soft)):
+            each = [p[known] for p in probabilities]
+            out[name] = {"accuracy": [float(accuracy(p, labels)) for p in each]}
+            areas = [roc_auc(p, labels) for p in each]
+            if all(a is not None for a in areas):
+                out[name]["roc_auc"] = [float(a) for a in areas]
+        out["soft"]["strategy"] = self.strategy
+        out["difference"] = paired_difference(self.baseline[:, known], self.soft[:, known], labels)
+        return out
+
+    def __str__(self) -> str:
+        return comparison_table(self.metrics)
+
+
+def comparison_table(metrics: dict[str, Any]) -> str:
+    """The comparison as a few plain lines for a terminal."""
+    lines = [f"{'':<22}{'accuracy':>10}{'ROC AUC':>10}   by seed"]
+    for name, title in (("baseline", "given labels"), ("soft", "soft labels")):
+        part = metrics[name]
+        area = f"{np.mean(part['roc_auc']):.4f}" if "roc_auc" in part else "-"
+        seeds = " ".join(f"{100 * a:.2f}" for a in part["accuracy"])
+        lines.append(f"{title:<22}{100 * np.mean(part['accuracy']):>9.2f}%{area:>10}   {seeds}")
+    d = metrics["difference"]
+    lines.append(
+        f"{'difference':<22}{100 * d['mean']:>+9.2f} points, 95% interval "
+        f"{100 * d['low']:+.2f} to {100 * d['high']:+.2f}, p = {d['p_value']:.3g}"
+    )
+    if d["mean"] == d["low"] == d["high"] == 0:
+        lines[-1] = "no difference: both ways are right on the same items; more items could tell"
+    if d.get("over") == "items":
+        lines.append("one seed: the interval covers the draw of the hold-out's items only")
+    return "\n".join(lines)
+
+
+def compare(
+    table: LabelTable,
+    soft: SoftLabels | Sequence[SoftLabels],
+    trainer: str | Trainer = "probe",
+    *,
+    seeds: int = 3,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Train with given and with soft labels for several seeds; measure both on the hold-out.
+
+    Args:
+        table: label table with hold-out items, which no cross-fit and no soft label has touched.
+        soft: soft labels of the training items: one for all seeds, or one a seed (each from
+            folds of its own, which lets the interval cover the draw of the folds).
+        trainer: trains every model, with the same settings.
+        seeds: how many seeds; `seed` is the first.
+        out: folder; every finished model's predictions are kept there, and a second call goes on.
+        progress: called with (finished models, all models).
+
+    Raises:
+        InputError: no hold-out; a training item without soft label; other class names.
+    """
+    if not table.valid.any():
+        raise InputError(f"{table.name}: no hold-out to measure on (--valid, --holdout)")
+    softs = [soft] * seeds if isinstance(soft, SoftLabels) else list(soft)
+    if len(softs) != seeds:
+        raise InputError(
+            f"{len(softs)} sets of soft labels for {seeds} seeds: want one, or one each"
+        )
+    trainer = create_trainer(trainer)
+    parts: dict[str, list[np.ndarray]] = {"baseline": [], "soft": []}
+    curves = []
+    for s in range(seeds):
+        for name in parts:
+            made = fit_once(
+                table, softs[s] if name == "soft" else None, trainer, seed=seed + s, out=out
+            )
+            parts[name].append(made.holdout)
+            if made.history is not None:
+                curves.append(made.history.assign(model=name, seed=seed + s))
+            if progress is not None:
+                progress(len(parts["baseline"]) + len(parts["soft"]), 2 * seeds)
+    labels, against = holdout_labels(table)
+    return Comparison(
+        baseline=np.stack(parts["baseline"]),
+        soft=np.stack(parts["soft"]),
+        labels=labels,
+        against=against,
+        strategy=softs[0].strategy,
+        history=pd.concat(curves, ignore_index=True) if curves else None,
+    )
+
+
+def holdout_labels(table: LabelTable) -> tuple[np.ndarray, str]:
+    """(M,) labels of the hold-out to measure against, and which: "truth" or "given"."""
+    holdout = table.holdout
+    if holdout.truth is not None and (holdout.truth >= 0).any():
+        return holdout.truth, "truth"
+    return holdout.given, "given"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One trained model's predictions on the hold-out; the model itself unless read from disk."""
+
+    holdout: np.ndarray
+    history: pd.DataFrame | None
+    model: Model | None
+
+
+def fit_once(
+    table: LabelTable,
+    soft: SoftLabels | None,
+    trainer: Trainer,
+    *,
+    seed: int,
+    out: str | Path | None = None,
+    model_file: str | Path | None = None,
+) -> Fit:
+    """Train one model on given (soft=None) or soft labels and predict the hold-out.
+
+    What `out` holds is used where it was made from the same items, targets, trainer and seed.
+    """
+    train, holdout = table.train, table.holdout
+    given = one_hot(train.given, train.n_classes)
+    targets = given if soft is None else soft.aligned(train.item, train.vocab)
+    name = "baseline" if soft is None else "soft"
+    file = None if out is None else Path(out) / f"{name}-seed-{seed}.safetensors"
+    mark = _fingerprint(train, holdout, targets, trainer, seed)
+    if file is not None and (model_file is None or Path(model_file).exists()):
+        known = _finished(file, mark)
+        if known is not None:
+            return known
+    model = trainer.fit(train, targets, seed=seed, holdout=holdout)
+    made = Fit(
+        holdout=np.asarray(model.predict(holdout), dtype=np.float32),
+        history=getattr(model, "history", None),
+        model=model,
+    )
+    if model_file is not None:
+        model.save(Path(model_file))
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        curve = file.with_suffix(".parquet")
+        curve.unlink(missing_ok=True)
+        if made.history is not None:
+            write_parquet(curve, made.history)
+        write_tensors(file, {"probabilities": made.holdout}, fingerprint=mark)
+    return made
+
+
+def _finished(file: Path, mark: str) -> Fit | None:
+    """What an earlier call left, None where there is nothing or it was made from something else."""
+    kept = read_tensors_of(file, mark)
+    if kept is None:
+        return None
+    curve = file.with_suffix(".parquet")
+    history = pd.read_parquet(curve) if curve.exists() else None
+    return Fit(holdout=kept["probabilities"], history=history, model=None)
+
+
+def _fingerprint(
+    train: LabelTable, holdout: LabelTable, targets: np.ndarray, trainer: Trainer, seed: int
+) -> str:
+    """A hash of everything that one model's predictions follow from."""
+    about = [train.fingerprint, holdout.fingerprint, trainer.name, trainer.describe(), seed]
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
+    digest.update(np.ascontiguousarray(targets, dtype=np.float32))
+    return digest.hexdigest()

@@ -1,0 +1,78 @@
+"""What stands between a label table and its folds: decisions, copies, groups, the hold-out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from softfold.data.folds import draw_holdout
+from softfold.data.grouping import groups_of_pairs, merge_groups
+from softfold.data.table import Images, LabelTable
+from softfold.errors import count_of
+from softfold.runs.settings import Settings
+from softfold.trainers import create_trainer
+
+
+def untangle(
+    table: LabelTable, settings: Settings
+) -> tuple[LabelTable, list[str], np.ndarray | None]:
+    """Apply decisions, find copies, draw the hold-out; notes say what was done."""
+    notes: list[str] = []
+    if settings.decisions is not None:
+        from softfold.decisions.applying import apply_decisions
+
+        table = apply_decisions(table, settings.decisions)
+    copies = None
+    if isinstance(table.data, Images):
+        from softfold.vision.copies import check_images
+
+        copies = check_images(table)
+        if settings.group_near_copies:
+            pairs = _near_pairs(table, settings)
+            notes.append(
+                f"{count_of(len(pairs), 'pair of near copies', 'pairs of near copies')} by "
+                "features; near copies share a fold"
+            )
+            copies = merge_groups(copies, groups_of_pairs(pairs, len(table)), n=len(table))
+        repeated = len(copies) - len(np.unique(copies))
+        if repeated and not settings.group_near_copies:
+            notes.append(
+                f"{count_of(repeated, 'image is an exact copy', 'images are exact copies')} of "
+                "another; copies share a fold"
+            )
+    if not table.valid.any():
+        table = draw_holdout(table, groups=copies)
+        notes.append(
+            "no split given: a stratified fifth of the items was drawn as the hold-out, the same "
+            "for every seed"
+        )
+    copy = "a near copy" if settings.group_near_copies else "an exact copy"
+    for what in (copy, "another item of their group"):
+        group = copies if what == copy else table.group
+        if group is None:
+            continue
+        group = merge_groups(group, n=len(table))
+        shared = ~table.valid & np.isin(group, np.unique(group[table.valid]))
+        if shared.any():
+            first = table.item[int(np.argmax(shared))]
+            notes.append(
+                f"{count_of(int(shared.sum()), 'training item has', 'training items have')} {what} "
+                f"in the hold-out and were left out of training; the first is {first}"
+            )
+            table = table.take(~shared)
+            copies = None if copies is None else copies[~shared]
+    if table.truth is None:
+        notes.append(
+            "the hold-out has no known truth: accuracies are against its given labels, and where "
+            "those are wrong both are too low and their difference too small"
+        )
+    return table, notes, None if copies is None else copies[~table.valid]
+
+
+def _near_pairs(table: LabelTable, settings: Settings) -> np.ndarray:
+    """(P, 2) rows of images whose features are close."""
+    from softfold.vision.copies import near_copies
+
+    asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "device")}
+    probe = create_trainer("probe", **asked)
+    probe.prepare(table)
+    return near_copies(probe.features(table))[0]

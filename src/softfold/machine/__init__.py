@@ -1,0 +1,1 @@
+"""The machine: devices and threads, the cache, and what `softfold doctor` measures."""

@@ -1,0 +1,312 @@
+"""A cache on disk of one array row an item: decoded images, features.
+
+Every row is found by a key of its item's content, so that subsets, other orders and later runs
+share rows. A folder of the cache holds one kind of rows with one set of settings, as pairs of
+`ID.rows.npy` (n, ...) and `ID.keys.npy` (n, 16 bytes). Files are written under a temporary name;
+the keys are renamed into place last, so a crash leaves nothing that is read, and two runs at a
+time at worst do the same work twice. The least recently used files go when the cache is full.
+
+The folder is `SOFTFOLD_CACHE`, else the user's cache folder; `SOFTFOLD_CACHE_GB` bounds it (20).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from softfold.files import write_bytes
+
+KEY = np.dtype("S16")
+_DEFAULT_LIMIT_GB = 20.0
+_STALE_SECONDS = 24 * 3600
+_REOPEN_BYTES = 256 << 20
+
+
+def cache_dir() -> Path:
+    """The cache's folder (it need not exist yet)."""
+    if os.environ.get("SOFTFOLD_CACHE"):
+        return Path(os.environ["SOFTFOLD_CACHE"]).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "softfold"
+
+
+def cache_limit() -> int:
+    """How many bytes the cache may hold."""
+    try:
+        return int(float(os.environ.get("SOFTFOLD_CACHE_GB", _DEFAULT_LIMIT_GB)) * 1e9)
+    except ValueError:
+        return int(_DEFAULT_LIMIT_GB * 1e9)
+
+
+def cache_info() -> dict[str, Any]:
+    """What the cache holds: folder, bytes, limit, and one entry a kind and settings."""
+    entries = []
+    for folder in _folders():
+        files = [*folder.glob("*.npy")]
+        described = folder / "settings.json"
+        entries.append(
+            {
+                "kind": folder.parent.name,
+                "settings": json.loads(described.read_text()) if described.is_file() else {},
+                "rows": sum(_n_rows(file) for file in folder.glob("*.keys.npy")),
+                "bytes": sum(_size(file) for file in files),
+                "last_used": max((_used(file) for file in files), default=0.0),
+            }
+        )
+    total = sum(entry["bytes"] for entry in entries)
+    return {"dir": str(cache_dir()), "bytes": total, "limit": cache_limit(), "entries": entries}
+
+
+def clear_cache() -> int:
+    """Delete everything in the cache; gives the bytes freed."""
+    freed = 0
+    for folder in _folders():
+        for file in folder.iterdir():
+            freed += _size(file)
+            file.unlink(missing_ok=True)
+        for empty in (folder, folder.parent):
+            try:
+                empty.rmdir()
+            except OSError:
+                break
+    for file in cache_dir().glob("*.json"):  # choices that were measured once
+        freed += _size(file)
+        file.unlink(missing_ok=True)
+    return freed
+
+
+def content_key(*parts: bytes) -> bytes:
+    """A 16-byte key of content.
+
+    >>> content_key(b"a", b"b") == content_key(b"ab")
+    False
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.digest()
+
+
+@dataclass
+class Rows:
+    """Cached rows of N items, read from memory-mapped files; (N, *shape) of one dtype.
+
+    Indexing by an integer gives one row, by an array of integers a batch; both are copies.
+    """
+
+    paths: list[Path]
+    file: np.ndarray  # (N,) which of the paths holds the row
+    row: np.ndarray  # (N,) where in it
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    _maps: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
+    _touched: int = field(default=0, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def __getitem__(self, i: int | np.ndarray) -> np.ndarray:
+        if np.ndim(i) == 0:
+            return self._gather(int(self.file[i]), self.row[i])
+        rows = np.asarray(i)
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        out = np.empty((len(rows), *self.shape), self.dtype)
+        for file in np.unique(self.file[rows]):
+            here = np.flatnonzero(self.file[rows] == file)
+            out[here] = self._gather(int(file), self.row[rows[here]])
+        return out
+
+    def take(self, rows: np.ndarray) -> Rows:
+        """The rows of a part of the items, without reading them."""
+        return Rows(self.paths, self.file[rows], self.row[rows], self.shape, self.dtype)
+
+    def _gather(self, file: int, rows: Any) -> np.ndarray:
+        # pages of a map count as this process's memory: map anew from time to time to stay flat
+        if self._touched > _REOPEN_BYTES:
+            self._maps.clear()
+            self._touched = 0
+        if file not in self._maps:
+            self._maps[file] = np.load(self.paths[file], mmap_mode="r")
+        found = np.array(self._maps[file][rows])
+        self._touched += found.nbytes
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}, "_touched": 0}
+
+
+class RowStore:
+    """The rows of one kind (`images`, `features`) made with one set of settings."""
+
+    def __init__(self, kind: str, settings: Mapping[str, Any]) -> None:
+        self.settings = dict(settings)
+        name = content_key(json.dumps(self.settings, sort_keys=True).encode()).hex()
+        self.folder = cache_dir() / kind / name
+
+    def find(self, keys: np.ndarray) -> tuple[Rows | None, np.ndarray]:
+        """Look up keys (N,): the rows, and a mask (N,) of those that are not there.
+
+        The rows of missing keys point nowhere (file -1); None where nothing is there at all.
+        """
+        file = np.full(len(keys), -1, np.int32)
+        row = np.zeros(len(keys), np.int64)
+        wanted, inverse = np.unique(keys, return_inverse=True)
+        at_file = np.full(len(wanted), -1, np.int32)
+        at_row = np.zeros(len(wanted), np.int64)
+        paths: list[Path] = []
+        shape, dtype = (), np.dtype("u1")
+        for key_file in sorted(self.folder.glob("*.keys.npy")) if len(keys) else ():
+            rows_file = key_file.with_name(key_file.name.replace(".keys.", ".rows."))
+            try:
+                stored = np.load(key_file)
+                header = np.load(rows_file, mmap_mode="r")
+            except (OSError, ValueError):
+                continue
+            order = np.argsort(stored)
+            place = np.searchsorted(stored[order], wanted)
+            place = order[np.minimum(place, len(order) - 1)]
+            here = (stored[place] == wanted) & (at_file < 0)
+            if here.any():
+                at_file[here] = len(paths)
+                at_row[here] = place[here]
+                paths.append(rows_file)
+                shape, dtype = header.shape[1:], header.dtype
+                for used in (key_file, rows_file):
+                    _touch(used)
+        file[:], row[:] = at_file[inverse], at_row[inverse]
+        if not paths:
+            return None, np.ones(len(keys), bool)
+        return Rows(paths, file, row, shape, dtype), file < 0
+
+    @contextmanager
+    def writer(
+        self, n: int, shape: tuple[int, ...], dtype: np.typing.DTypeLike
+    ) -> Iterator[RowWriter]:
+        """Append rows in order; on leaving without an error they become visible, all at once."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        described = self.folder / "settings.json"
+        if not described.is_file():
+            write_bytes(described, json.dumps(self.settings, indent=1).encode())
+        name = uuid.uuid4().hex
+        temporary = self.folder / f".{name}.tmp"
+        row_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        _make_room(n * (row_bytes + KEY.itemsize))
+        try:
+            with temporary.open("wb") as stream:
+                header = {
+                    "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+                    "fortran_order": False,
+                    "shape": (n, *shape),
+                }
+                np.lib.format.write_array_header_1_0(stream, header)
+                writer = RowWriter(stream, shape, np.dtype(dtype))
+                yield writer
+            if writer.n != n:
+                raise RuntimeError(f"{writer.n:,} of {n:,} rows were written")
+            os.replace(temporary, self.folder / f"{name}.rows.npy")
+            key_file = self.folder / f"{name}.keys.npy"
+            write_bytes(key_file, npy_bytes(np.concatenate(writer.keys)))
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@dataclass
+class RowWriter:
+    """Takes rows (n, *shape) with their keys, in order."""
+
+    stream: BinaryIO
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    n: int = 0
+    keys: list[np.ndarray] = field(default_factory=list)
+
+    def write(self, keys: np.ndarray, rows: np.ndarray) -> None:
+        """Append a batch; its rows are cast to the file's dtype."""
+        values = np.ascontiguousarray(rows, self.dtype)
+        assert values.shape == (len(keys), *self.shape)
+        self.stream.write(values.data)
+        self.keys.append(np.asarray(keys, KEY))
+        self.n += len(keys)
+
+
+def _folders() -> list[Path]:
+    root = cache_dir()
+    return [f for f in sorted(root.glob("*/*")) if f.is_dir()] if root.is_dir() else []
+
+
+def _n_rows(key_file: Path) -> int:
+    return max(0, (_size(key_file) - 128) // KEY.itemsize)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _used(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _touch(file: Path) -> None:
+    try:
+        os.utime(file)
+    except OSError:
+        pass
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """The array as the content of an .npy file."""
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+def _make_room(wanted: int) -> None:
+    """Delete what crashes left behind, then the least recently used pairs, to fit the limit."""
+    now = time.time()
+    pairs: list[tuple[float, int, Path]] = []
+    for folder in _folders():
+        for file in folder.iterdir():
+            if file.name.endswith(".tmp"):
+                if now - _used(file) > _STALE_SECONDS:
+                    file.unlink(missing_ok=True)
+            elif file.name.endswith(".rows.npy"):
+                keys = file.with_name(file.name.replace(".rows.", ".keys."))
+                if not keys.is_file() and now - _used(file) > _STALE_SECONDS:
+                    file.unlink(missing_ok=True)
+                else:
+                    pairs.append((_used(file), _size(file), file))
+    room = cache_limit() - wanted - sum(size for _, size, _ in pairs)
+    for _, size, file in sorted(pairs):
+        if room >= 0:
+            break
+        file.with_name(file.name.replace(".rows.", ".keys.")).unlink(missing_ok=True)
+        try:
+            file.unlink(missing_ok=True)
+            room += size
+        except OSError:  # a file that is mapped cannot be deleted on Windows
+            pass

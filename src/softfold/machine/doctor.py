@@ -1,0 +1,155 @@
+"""What `softfold doctor` prints: what was chosen for this machine, and what each choice buys.
+
+Choices that hold for a whole process (allocator, waiting threads) are measured in processes of
+their own, with and without them: `python -m softfold.machine.doctor` prints one such measurement.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+
+from softfold.errors import require
+from softfold.machine import runtime
+from softfold.machine.cache import cache_info
+
+_SIZE, _BATCH = 128, 16
+
+
+def diagnose(device: str | None = None, backbone: str = "efficientnet_lite0") -> str:
+    """Lines for people: each choice, its reason and its measured worth. Takes about a minute."""
+    chosen = runtime.setup(device)
+    found = runtime.machine()
+    gpu = f", {found['gpu']}" if "gpu" in found else ""
+    lines = [
+        f"machine     {found['processor'].strip()}, {found['cores']} cores, "
+        f"{found.get('memory_gb', '?')} GB{gpu}; torch {found['torch']}",
+        f"chosen      {chosen.describe()}",
+    ]
+    ours = _measure_apart(device, backbone)
+    lines += [
+        f"arithmetic  {ours['gflops_float32']:,.0f} GFLOP/s in float32, "
+        f"{ours['gflops_bfloat16']:,.0f} in bfloat16; memory {ours['copy_gb']:.1f} GB/s copied; "
+        f"{ours['decoded']:,.0f} JPEGs of 213x160 px decoded a second and core",
+        f"precision   {backbone} at {_SIZE} px, images a second: predicting "
+        f"{_pair(ours, 'predict')}; training {_pair(ours, 'train')}",
+    ]
+    if not chosen.bfloat16:
+        lines.append("            this device has no bfloat16 units, so float32 is used throughout")
+    if chosen.device == "cpu":
+        lines += _compare(ours, device, backbone, chosen)
+    cache = cache_info()
+    lines.append(
+        f"cache       {cache['bytes'] / 1e9:.2f} of {cache['limit'] / 1e9:.0f} GB in "
+        f"{cache['dir']} (--cache shows it, --clear-cache empties it)"
+    )
+    return "\n".join(lines)
+
+
+def _compare(
+    ours: dict[str, float], device: str | None, backbone: str, chosen: runtime.Runtime
+) -> list[str]:
+    """The same forward pass in processes without one of the choices."""
+    kind = "bfloat16" if ours["predict_bfloat16"] > ours["predict_float32"] else "float32"
+    now = ours[f"predict_{kind}"]
+    lines = []
+    if chosen.allocator.startswith("glibc"):
+        other = _measure_apart(device, backbone, SOFTFOLD_MALLOC="0")[f"predict_{kind}"]
+        lines.append(
+            f"allocator   freed memory is kept: {now:,.0f} images a second, {other:,.0f} with "
+            "glibc's defaults (SOFTFOLD_MALLOC=0)"
+        )
+    other = _measure_apart(device, backbone, OMP_WAIT_POLICY="ACTIVE")[f"predict_{kind}"]
+    lines.append(
+        f"threads     {chosen.threads} a torch operation, asleep while they wait: {now:,.0f} "
+        f"images a second, {other:,.0f} spinning (OMP_WAIT_POLICY=ACTIVE); that costs most when "
+        "other programs run"
+    )
+    return lines
+
+
+def _pair(found: dict[str, float], use: str) -> str:
+    exact, rough = found[f"{use}_float32"], found[f"{use}_bfloat16"]
+    return f"{exact:,.0f} in float32, {rough:,.0f} in bfloat16"
+
+
+def _measure_apart(device: str | None, backbone: str, **environment: str) -> dict[str, float]:
+    kept = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-m", "softfold.machine.doctor", backbone, *([device] if device else [])],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(backbone: str, device: str | None = None) -> dict[str, float]:
+    """Rates of this process: images a second, GFLOP/s, GB/s, decoded images a second."""
+    chosen = runtime.setup(device)
+    torch = require("torch", extra="fastai")
+    found: dict[str, float] = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        name = str(dtype).removeprefix("torch.")
+        matrix = torch.randn(1024, 1024, device=chosen.device, dtype=dtype)
+        product = lambda m=matrix: (m @ m).sum().item()  # noqa: E731 - item() waits for a GPU
+        product()
+        found[f"gflops_{name}"] = 2 * 1024**3 / runtime.best_of(product, 5) / 1e9
+    source = np.ones(16 << 20, np.float32)
+    target = np.empty_like(source)
+    seconds = runtime.best_of(lambda: np.copyto(target, source), 5)
+    found["copy_gb"] = 2 * source.nbytes / seconds / 1e9
+    found["decoded"] = _decode_rate()
+    found |= _network_rates(backbone, chosen.device)
+    return found
+
+
+def _network_rates(backbone: str, device: str) -> dict[str, float]:
+    import torch
+
+    from softfold.vision.backbones import create_backbone
+    from softfold.vision.batchnorm_folding import for_inference
+
+    module = create_backbone(backbone, pretrained=False).module.to(device)
+    module = module.to(memory_format=torch.channels_last)
+    ready = for_inference(module, _SIZE)
+    rates = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        for use, net in (("predict", ready), ("train", module)):
+            seconds = runtime.seconds_per_batch(
+                net,
+                _SIZE,
+                dtype,
+                training=use == "train",
+                batch_size=_BATCH,
+                repeats=5 if use == "predict" else 3,
+                device=device,
+            )
+            rates[f"{use}_{str(dtype).removeprefix('torch.')}"] = _BATCH / seconds
+    return rates
+
+
+def _decode_rate() -> float:
+    import io
+
+    from PIL import Image
+
+    from softfold.vision.decoding import decode
+
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8))
+    stream = io.BytesIO()
+    coarse.resize((213, 160), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
+    encoded: Any = stream.getvalue()
+    decode(encoded, 160)
+    return 50 / runtime.best_of(lambda: [decode(encoded, 160) for _ in range(50)], 3)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(*sys.argv[1:3])))

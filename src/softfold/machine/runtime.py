@@ -1,0 +1,347 @@
+"""The machine used well: device, threads, precision, memory format, allocator.
+
+`setup()` is called once, before the first tensor; `describe()` tells in one line what it chose.
+Precision is measured, not guessed: bfloat16 helps one network on one processor and hurts another.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from softfold.errors import InputError, require
+from softfold.files import write_bytes
+from softfold.machine.cache import cache_dir
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+_GAIN = 1.1
+"""How much faster bfloat16 must be before it is taken."""
+
+
+def before_torch() -> None:
+    """Let waiting threads sleep; it can only be said before torch is imported,
+    so importing this module says it.
+
+    By default a thread that waits for the others of an operation spins. On a machine with other
+    work the others are not running, and the spinning takes the core that they need: with two
+    training jobs on two cores a step took several times as long. `OMP_WAIT_POLICY=ACTIVE` brings
+    the spinning back.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+before_torch()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What was chosen for this machine.
+
+    Attributes:
+        device: torch device, such as `cpu` or `cuda:0`.
+        threads: threads of a torch operation on the CPU.
+        decode_threads: threads that decode images.
+        channels_last: keep images as (n, height, width, channels) in memory.
+        bfloat16: whether the device computes in bfloat16 at all; `precision` measures if it pays.
+        allocator: `glibc, kept` where freed memory is kept for the next batch, else `default`.
+    """
+
+    device: str
+    threads: int
+    decode_threads: int
+    channels_last: bool
+    bfloat16: bool
+    allocator: str
+
+    def describe(self) -> str:
+        """One line for people."""
+        parts = [self.device if self.device != "cpu" else f"cpu, {self.threads} threads"]
+        parts.append("bfloat16 where it measures faster" if self.bfloat16 else "float32")
+        if self.channels_last:
+            parts.append("channels_last")
+        parts.append(f"allocator {self.allocator}")
+        return "; ".join(parts)
+
+
+_chosen: Runtime | None = None
+
+
+def setup(device: str | None = None, threads: int | None = None) -> Runtime:
+    """Choose and apply the settings of this process; a second call changes only what it names.
+
+    Environment: `SOFTFOLD_MALLOC=0` leaves the allocator alone, `OMP_NUM_THREADS` bounds threads.
+
+    Args:
+        device: `cpu`, `cuda`, `cuda:1`, `mps`; the best there is where None.
+        threads: of a torch operation on the CPU; what the process may use where None.
+
+    Raises:
+        InputError: a device that is not there.
+    """
+    global _chosen
+    if _chosen is not None and device in (None, _chosen.device) and threads is None:
+        return _chosen
+    allocator = _tune_allocator()  # before torch allocates anything large
+    torch = require("torch", extra="fastai")
+    name = _pick_device(torch, device)
+    cores = available_cores()
+    wanted = threads or _number("OMP_NUM_THREADS") or cores
+    if torch.get_num_threads() != wanted:
+        torch.set_num_threads(wanted)
+    if name.startswith("cuda"):
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+    _chosen = Runtime(
+        device=name,
+        threads=wanted,
+        decode_threads=cores,
+        channels_last=True,
+        bfloat16=_has_bfloat16(torch, name),
+        allocator=allocator,
+    )
+    return _chosen
+
+
+def describe() -> str:
+    """The choices in one line (applies `setup()` where that has not happened)."""
+    return setup().describe()
+
+
+def available_cores() -> int:
+    """Cores this process may use: its affinity, and a container's share of them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        if quota != "max":
+            cores = min(cores, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass
+    return max(1, cores or 1)
+
+
+def autocast(dtype: torch.dtype, device: str | None = None) -> AbstractContextManager:
+    """Autocast to bfloat16 or float16; nothing for float32."""
+    import torch
+
+    if dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast((device or setup().device).split(":")[0], dtype)
+
+
+def precision(
+    module: nn.Module, size: int, *, name: str, training: bool = False, device: str | None = None
+) -> torch.dtype:
+    """The faster of float32 and bfloat16 for this network on this machine, measured once.
+
+    A few batches of noise are timed with both (about a second on two cores). The choice is kept in
+    the cache by processor, torch version, network, size and use, so later runs repeat it.
+
+    Args:
+        module: takes float (n, 3, size, size).
+        name: of the network, for the key.
+        training: time the backward pass too.
+    """
+    import torch
+
+    runtime = setup()
+    device = device or runtime.device
+    if not _has_bfloat16(torch, device):
+        return torch.float32
+    if not device.startswith("cpu"):
+        return torch.bfloat16
+    key = "|".join(
+        (_processor(), torch.__version__, str(runtime.threads), name, str(size), str(training))
+    )
+    kept = _kept_choices()
+    if key not in kept:
+        kept[key] = _faster(module, size, training, device)
+        _keep_choices(kept)
+    return torch.bfloat16 if kept[key] == "bfloat16" else torch.float32
+
+
+def _faster(module: nn.Module, size: int, training: bool, device: str) -> str:
+    import torch
+
+    seconds = {
+        dtype: seconds_per_batch(module, size, dtype, training=training, device=device)
+        for dtype in (torch.float32, torch.bfloat16)
+    }
+    gain = seconds[torch.float32] / seconds[torch.bfloat16]
+    return "bfloat16" if gain > _GAIN else "float32"
+
+
+def seconds_per_batch(
+    module: nn.Module,
+    size: int,
+    dtype: torch.dtype,
+    *,
+    training: bool = False,
+    batch_size: int = 16,
+    repeats: int = 2,
+    device: str = "cpu",
+) -> float:
+    """Seconds of a forward pass (and backward pass, if training) over a batch: the best of some."""
+    import torch
+
+    with _left_as_it_was(module, training):
+        batch = torch.randn(batch_size, 3, size, size).to(device)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+
+        def step() -> None:
+            with torch.set_grad_enabled(training), autocast(dtype, device):
+                out = module(batch).float().square().mean()
+            if training:
+                out.backward()
+            out.item()  # waits for a GPU
+
+        step()
+        return best_of(step, repeats)
+
+
+@contextmanager
+def _left_as_it_was(module: nn.Module, training: bool) -> Iterator[None]:
+    """Time a network without changing it: mode, BatchNorm statistics, gradients, random numbers."""
+    import torch
+
+    was_training = [part.training for part in module.modules()]
+    buffers = {k: v.clone() for k, v in module.named_buffers()} if training else {}
+    module.train(training)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for part, mode in zip(module.modules(), was_training):
+            part.training = mode
+        with torch.no_grad():
+            for key, value in module.named_buffers():
+                if key in buffers:
+                    value.copy_(buffers[key])
+        if training:
+            module.zero_grad(set_to_none=True)
+
+
+def best_of(step: Callable[[], Any], repeats: int) -> float:
+    """Seconds of the fastest call."""
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        step()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def _pick_device(torch: Any, device: str | None) -> str:
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if device is None:
+        return "cuda:0" if cuda else "mps" if mps else "cpu"
+    kind, _, number = device.partition(":")
+    there = {"cpu": True, "mps": mps, "cuda": cuda}.get(kind, False)
+    if kind == "cuda" and there:
+        there = int(number or 0) < torch.cuda.device_count()
+        device = f"cuda:{number or 0}"
+    if not there:
+        has = ", ".join(["cpu", *(["mps"] if mps else []), *(["cuda"] if cuda else [])])
+        raise InputError(f"--device {device}: this machine has {has}")
+    return device
+
+
+def _has_bfloat16(torch: Any, device: str) -> bool:
+    """Whether the device has bfloat16 arithmetic (not merely emulates it)."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device != "cpu":
+        return False
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(able.get(unit) for unit in ("avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"))
+
+
+def _tune_allocator() -> str:
+    """Let glibc keep freed memory for the next batch instead of giving it back page by page.
+
+    Without this each large tensor is a new mapping whose pages the kernel must zero, which on
+    small machines costs more than the arithmetic. The process stays at its peak memory.
+    """
+    if os.environ.get("SOFTFOLD_MALLOC") == "0":
+        return "default (SOFTFOLD_MALLOC=0)"
+    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        return "default"
+    try:
+        libc = ctypes.CDLL(None)
+        ok = libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, -1)
+        libc.mallopt(_M_ARENA_MAX, 1)  # other arenas give their memory back whatever is asked
+    except (OSError, AttributeError):
+        ok = 0
+    return "glibc, kept" if ok else "default"
+
+
+@lru_cache(maxsize=1)
+def _processor() -> str:
+    """The processor's name, such as `AMD EPYC`."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            found = dict(
+                (part.strip() for part in line.split(":", 1)) for line in file if ":" in line
+            )
+        return f"{found['model name']} {found.get('cpu family', '')}.{found.get('model', '')}"
+    except (OSError, KeyError):
+        return platform.processor() or platform.machine()
+
+
+def _kept_choices() -> dict[str, str]:
+    try:
+        return json.loads((cache_dir() / "precision.json").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _keep_choices(choices: dict[str, str]) -> None:
+    try:
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        content = json.dumps(choices, indent=1, sort_keys=True).encode()
+        write_bytes(cache_dir() / "precision.json", content)
+    except OSError:
+        pass  # a folder that cannot be written costs a measurement a run
+
+
+def _number(variable: str) -> int:
+    """A positive whole number in the environment, 0 where there is none."""
+    value = os.environ.get(variable, "")
+    return int(value) if value.isdigit() else 0
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory, GPU and the versions that matter, for records."""
+    import torch
+
+    found: dict[str, Any] = {
+        "processor": _processor(),
+        "cores": available_cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        found["memory_gb"] = round(
+            os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1
+        )
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name(0)
+    return found

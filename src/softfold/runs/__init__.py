@@ -1,0 +1,1 @@
+"""Run folders: what is in them, the settings they were made with, how their items look."""

@@ -1,0 +1,121 @@
+"""What one item looks like to a person: a small picture, its text, or its columns."""
+
+from __future__ import annotations
+
+import base64
+import io
+import warnings
+from typing import Any
+
+import pandas as pd
+
+from softfold.data.table import Images, LabelTable, text_column
+from softfold.runs.reading import RunData
+
+MAX_PIXELS = 1 << 26
+"""Larger images are not decoded: an image file of a few kilobytes can hold gigapixels."""
+
+MAX_TEXT = 600
+MAX_COLUMNS = 12
+
+
+def thumbnail(encoded: bytes, size: int) -> bytes | None:
+    """The image as WebP whose longer side is `size` pixels; None where it does not decode.
+
+    Tiny images (digits are 8 x 8) are enlarged without smoothing, so that pixels stay pixels.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = Image.open(io.BytesIO(encoded))
+            if picture.width * picture.height > MAX_PIXELS:
+                return None
+            picture.draft("RGB", (size, size))
+            picture = ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    scale = size / max(picture.size)
+    shape = tuple(max(1, round(side * scale)) for side in picture.size)
+    small = max(picture.size) <= 64
+    if scale < 1 or small:
+        resample = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
+        picture = picture.resize(shape, resample)
+    out = io.BytesIO()
+    picture.save(out, format="WEBP", quality=76, method=3)
+    return out.getvalue()
+
+
+def data_uri(webp: bytes) -> str:
+    """A picture inside a page.
+
+    >>> data_uri(b"abc")
+    'data:image/webp;base64,YWJj'
+    """
+    return "data:image/webp;base64," + base64.b64encode(webp).decode()
+
+
+class Looks:
+    """How the items of a run look, by row of `items`.
+
+    `kind` is "image", "text", "table" or "labels" (nothing but the key is known); `missing` says
+    in one line why nothing can be shown, where that is so.
+    """
+
+    def __init__(self, table: LabelTable | None, missing: str | None = None) -> None:
+        self.data: Any = None if table is None else table.data
+        self.missing = missing
+        if isinstance(self.data, Images):
+            self.kind = "image"
+        elif isinstance(self.data, pd.DataFrame):
+            self.kind = "table" if text_column(self.data) is None else "text"
+        else:
+            self.kind = "labels"
+
+    @classmethod
+    def of(cls, run: RunData) -> Looks:
+        """Find the items of a run where its config says they are."""
+        from softfold.runs.folder import Run
+
+        try:
+            table = Run(run.path).table()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return cls(None, f"The items themselves could not be opened: {error}")
+        if len(table) != len(run.items):
+            return cls(
+                None,
+                f"The label table has {len(table):,} items now and had {len(run.items):,} "
+                "when the run was made, so no item is shown.",
+            )
+        return cls(table)
+
+    def picture(self, row: int, size: int) -> bytes | None:
+        """The item's picture as WebP, None where it has none or it does not decode."""
+        if self.kind != "image":
+            return None
+        try:
+            return thumbnail(self.data[row], size)
+        except OSError:
+            return None
+
+    def text(self, row: int, limit: int = MAX_TEXT) -> str | None:
+        """The item's text, cut to `limit` characters."""
+        if self.kind != "text":
+            return None
+        text = str(self.data.iat[row, 0])
+        return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+    def columns(self, row: int, limit: int = MAX_COLUMNS) -> list[tuple[str, str]] | None:
+        """The item's first columns with their values as text."""
+        if self.kind != "table":
+            return None
+        values = self.data.iloc[row, :limit]
+        return [(str(name), _value(value)) for name, value in values.items()]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    return text if len(text) <= 80 else text[:79] + "…"

@@ -1,0 +1,88 @@
+"""Predicting new items with the model that a run kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from softfold.data.reading import IMAGE_SUFFIXES, PATH_NAMES, image_column, read_frame
+from softfold.data.table import Images, LabelTable
+from softfold.errors import InputError
+from softfold.runs.folder import Run
+
+
+class Predictor:
+    """The better model of a run, ready for new items."""
+
+    def __init__(self, model: Any, vocab: Sequence[str], kind: str) -> None:
+        self.model, self.vocab, self.kind = model, tuple(vocab), kind
+
+    def predict(self, items: str | Path | pd.DataFrame | Iterable[str | Path]) -> pd.DataFrame:
+        """Predictions for a folder, a CSV or Parquet file, a data frame or a list of image files.
+
+        Returns:
+            A frame with item, predicted, confidence and one column of probabilities a class.
+        """
+        from softfold.trainers import predict_frame
+
+        return predict_frame(self.model, unlabelled(items, self.vocab, self.kind))
+
+
+def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
+    """A table of items without labels, to predict."""
+    if isinstance(items, LabelTable):
+        return items
+    if isinstance(items, (str, Path)) and Path(items).is_dir():
+        files = sorted(p for p in Path(items).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not files:
+            raise InputError(f"{items}: no images in this folder")
+        keys, data = [str(p.relative_to(items)) for p in files], Images(files)
+    elif isinstance(items, np.ndarray) and items.ndim == 2:
+        keys, data = range(len(items)), items
+    elif isinstance(items, pd.DataFrame) or str(items).lower().endswith((".csv", ".parquet")):
+        frame, _, base = read_frame(items)
+        if kind == "image":
+            column = next((c for c in PATH_NAMES if c in frame.columns), None)
+            if column is None:
+                raise InputError(f"{items}: no column with image paths ({', '.join(PATH_NAMES)})")
+            keys, data = image_column(frame[column], base)
+        else:
+            keys, data = frame.index.astype(str), frame.reset_index(drop=True)
+    else:
+        files = [items] if isinstance(items, (str, Path)) else list(items)
+        lost = [f for f in files if not Path(f).is_file()]
+        if lost:
+            raise InputError(
+                f"{len(lost):,} of {len(files):,} images are missing; first: {lost[0]}"
+            )
+        keys, data = [str(f) for f in files], Images(files)
+    keys = np.array([str(k) for k in keys], dtype=object)
+    zeros = np.zeros(len(keys), dtype=np.int64)
+    return LabelTable(
+        item=keys, given=zeros, vocab=vocab, valid=zeros.astype(bool), data=data, name="new items"
+    )
+
+
+def load(run: str | Path) -> Predictor:
+    """The soft model of a run, to predict new items with.
+
+    Torch models are read from model.safetensors; scikit-learn ones are fitted again from the
+    run's items and soft labels.
+    """
+    from softfold.trainers import create_trainer, load_model
+
+    folder = Run.open(run)
+    config = folder.config
+    if folder.has("model.safetensors"):
+        model = load_model(folder.path / "model.safetensors", config)
+        return Predictor(model, folder.vocab, config["kind"])
+    if config["trainer"] != "estimator":
+        raise InputError(f"{run}: the run keeps no model (softfold train {run} makes one)")
+    train, soft = folder.table().train, folder.soft_labels
+    trainer = create_trainer(config["trainer"], **config["trainer_settings"])
+    model = trainer.fit(train, soft.aligned(train.item, train.vocab), seed=folder.settings.seed)
+    return Predictor(model, folder.vocab, config["kind"])

@@ -1,0 +1,334 @@
+"""The probe: frozen features and a regularised softmax regression, all folds solved together.
+
+Features come from a pretrained backbone (images) or are given (a matrix, or a frame of numbers).
+Of images, the means of the backbone's last stages join its pooled features where held-out given
+labels become likelier by them: on data unlike ImageNet's. The strength of the L2 penalty is the one
+whose out-of-fold predictions make the targets likeliest; no truth and no hold-out is looked at.
+Standardisation uses the features of all items that are cross-fitted, and none of their labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from softfold.data.table import Images, LabelTable
+from softfold.errors import InputError, count_of
+from softfold.files import read_tensors, write_tensors
+from softfold.trainers.probe.features import INNER_FOLDS, inner_folds, numbers, stages_help
+from softfold.trainers.probe.fold_solver import Fold, FoldSolver, Solved
+from softfold.trainers.probe.softmax_regression import Design, Targets, solve
+
+
+class Probe:
+    """Softmax regression on frozen features.
+
+    arch, weights, size, device: of the backbone, as `softfold.vision.features.image_features` takes
+        them; not used where the items are numbers.
+    strength: of the L2 penalty; chosen by out-of-fold likelihood where None.
+    stages: whether features of images include the backbone's stages; chosen by out-of-fold
+        likelihood of the given labels where None.
+    """
+
+    name = "probe"
+    supports_noise = True
+
+    def __init__(
+        self,
+        arch: str = "efficientnet_lite0",
+        weights: str | Path | None = None,
+        size: int = 224,
+        strength: float | None = None,
+        device: str | None = None,
+        stages: bool | None = None,
+    ) -> None:
+        if strength is not None and not strength > 0:
+            raise InputError(f"strength is {strength}; it must be above 0")
+        self.arch, self.size, self.strength, self.device = arch, size, strength, device
+        self.weights = None if weights is None else str(weights)
+        self.stages = stages
+        self._known: dict[Any, int] = {}
+        self._images: Images | None = None
+        self._features: np.ndarray | None = None
+        self._stages: np.ndarray | None = None
+        self._design: tuple[Any, Any, Design] | None = None
+        self._solver: tuple[Any, FoldSolver] | None = None
+        self.chosen_strength: float | None = None
+        """Strength of the last fit."""
+        self.uses_stages = False
+        """Whether the last fit's features include the stages."""
+
+    def describe(self) -> dict[str, Any]:
+        """Settings, as JSON holds them."""
+        return {
+            "arch": self.arch,
+            "weights": self.weights,
+            "size": self.size,
+            "strength": self.strength,
+            "stages": self.stages,
+        }
+
+    def prepare(
+        self, table: LabelTable, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Compute the features of all items once; later fits look them up."""
+        if isinstance(table.data, Images):
+            keys = _keys(table.data)
+            if any(key not in self._known for key in keys):
+                self._features = self._image_features(table, progress)
+                self._stages = None if self.stages is False else self._image_stages(table)
+                self._images = table.data
+                self._known = {key: row for row, key in enumerate(keys)}
+
+    def fit(
+        self,
+        table: LabelTable,
+        targets: np.ndarray,
+        *,
+        seed: int,
+        holdout: LabelTable | None = None,
+        noise: np.ndarray | None = None,
+    ) -> ProbeModel:
+        """A model of all items. The strength is chosen by inner folds drawn with `seed`.
+
+        targets: float32 (n, K), one-hot or soft; noise: T (K, K) to train through.
+        """
+        targets = np.asarray(targets)
+        design = self._designed(table)
+        part = inner_folds(targets.argmax(axis=1), table.group, seed)
+        folds = [(np.flatnonzero(part != f), np.flatnonzero(part == f)) for f in range(INNER_FOLDS)]
+        inner = self._solved(FoldSolver(design, targets, folds), noise)
+        solved = solve(
+            design,
+            Targets(targets, noise),
+            torch.ones(len(table), 1),
+            inner.strength,
+            start=inner.weights.mean(dim=0, keepdim=True),
+        )[0]
+        weight, bias = design.original(solved / inner.temperature)
+        return ProbeModel(
+            weight=weight.numpy(),
+            bias=bias.numpy(),
+            vocab=table.vocab,
+            features=self._feature_settings(table),
+            strength=inner.strength,
+            source=self,
+        )
+
+    def fit_folds(
+        self,
+        table: LabelTable,
+        folds: Sequence[Fold],
+        targets: np.ndarray,
+        *,
+        seed: int,
+        noise: np.ndarray | None = None,
+    ) -> list[np.ndarray]:
+        """Predictions float32 (n, K) of each fold's held-out rows, all folds solved together.
+
+        One strength serves all folds, the one that makes the targets of held-out rows likeliest.
+        Nothing here is random.
+        """
+        targets = np.asarray(targets)
+        mark = (self._mark(table), _digest(targets, *(rows for fold in folds for rows in fold)))
+        if self._solver is None or self._solver[0] != mark:
+            self._solver = (mark, FoldSolver(self._designed(table), targets, folds))
+        solved = self._solved(self._solver[1], noise)
+        return [torch.softmax(z, dim=1).numpy() for z in solved.logits]
+
+    def _solved(self, solver: FoldSolver, noise: np.ndarray | None) -> Solved:
+        if noise is None:
+            solved = solver.plain(self.strength)
+        else:
+            solved = solver.through(noise, self.strength)
+        self.chosen_strength = solved.strength
+        return solved
+
+    def features(self, table: LabelTable) -> np.ndarray:
+        """Features (N, D) of the items, row i of `table.item[i]`; of images the pooled ones."""
+        if isinstance(table.data, Images):
+            rows = self._rows(table)
+            if rows is None or self._features is None:
+                return self._image_features(table)
+            return self._features[rows]
+        return numbers(table)
+
+    def fitted_features(self, table: LabelTable) -> np.ndarray:
+        """Features (N, D) as fits on these items use them: with the stages where they help."""
+        self._designed(table)
+        parts = self._parts(table, self.uses_stages)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def _parts(self, table: LabelTable, stages: bool) -> list[np.ndarray]:
+        """Features (N, D) and, where they are used, those of the stages, as two arrays."""
+        pooled = self.features(table)
+        if not stages or not isinstance(table.data, Images):
+            return [pooled]
+        rows = self._rows(table)
+        if rows is None or self._stages is None:
+            return [pooled, self._image_stages(table)]
+        return [pooled, self._stages[rows]]
+
+    def _rows(self, table: LabelTable) -> slice | list[int] | None:
+        """Where the items are among those that were prepared; None where some are not."""
+        rows = [self._known.get(key, -1) for key in _keys(table.data)]
+        if self._features is None or min(rows, default=0) < 0:
+            return None
+        return slice(None) if rows == list(range(len(self._features))) else rows
+
+    def _image_features(
+        self, table: LabelTable, progress: Callable[[int, int], None] | None = None
+    ) -> np.ndarray:
+        from softfold.vision.features import image_features
+
+        return image_features(
+            table,
+            self.arch,
+            self.size,
+            weights=self.weights,
+            device=self.device,
+            progress=progress,
+        )
+
+    def _image_stages(self, table: LabelTable) -> np.ndarray:
+        from softfold.vision.features import image_stages
+
+        return image_stages(table, self.arch, self.size, weights=self.weights, device=self.device)
+
+    def _feature_settings(self, table: LabelTable) -> dict[str, Any]:
+        if isinstance(table.data, Images):
+            return {
+                "arch": self.arch,
+                "weights": self.weights,
+                "size": self.size,
+                "stages": self.uses_stages,
+            }
+        columns = list(map(str, table.data.columns)) if isinstance(table.data, pd.DataFrame) else []
+        return {"columns": columns}
+
+    def _designed(self, table: LabelTable) -> Design:
+        """The features ready for the solver; kept for the next call on the same items."""
+        if len(table) == 0:
+            raise InputError(f"{table.name}: no items to train on")
+        mark = self._mark(table)
+        if self._design is None or self._design[0] != mark:
+            parts = self._parts(table, stages=self.stages is not False)
+            if self.stages is None and len(parts) == 2 and not stages_help(*parts, table):
+                parts.pop()
+            self._design = (mark, table.data, Design.of(*parts))
+            self.uses_stages = len(parts) == 2
+        return self._design[2]
+
+    @staticmethod
+    def _mark(table: LabelTable) -> tuple[Any, ...]:
+        return tuple(_keys(table.data)) if isinstance(table.data, Images) else (id(table.data),)
+
+
+class ProbeModel:
+    """A linear softmax classifier on features.
+
+    weight (D, K), bias (K,): of the features as they are. features: how to make them.
+    """
+
+    history = None
+
+    def __init__(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        vocab: Sequence[str],
+        features: dict[str, Any],
+        strength: float,
+        source: Probe | None = None,
+    ) -> None:
+        self.weight, self.bias, self.vocab = weight, bias, tuple(vocab)
+        self.feature_settings, self.strength = features, strength
+        if source is None:
+            source = Probe(**{k: v for k, v in features.items() if k != "columns"})
+        self._source = source
+
+    def predict(self, table: LabelTable) -> np.ndarray:
+        """Probabilities float32 (n, K), columns in the order of `vocab`."""
+        columns = self.feature_settings.get("columns")
+        if columns and isinstance(table.data, pd.DataFrame):
+            lost = [c for c in columns if c not in table.data.columns]
+            if lost:
+                raise InputError(
+                    f"{table.name}: {count_of(len(lost), 'column')} of the trained model "
+                    f"missing; the first is {lost[0]!r}"
+                )
+            parts = [numbers(table, columns)]
+        else:
+            parts = self._source._parts(table, bool(self.feature_settings.get("stages")))
+        ends = np.cumsum([part.shape[1] for part in parts])
+        if ends[-1] != len(self.weight):
+            raise InputError(
+                f"{table.name}: items have {ends[-1]} features; the model was trained "
+                f"on {len(self.weight)}"
+            )
+        weights = np.split(self.weight, ends[:-1])
+        out = np.empty((len(table), len(self.bias)), np.float32)
+        for start in range(0, len(table), 65536):
+            rows = slice(start, start + 65536)
+            logits = np.broadcast_to(self.bias, out[rows].shape).copy()
+            for part, weight in zip(parts, weights):
+                logits += part[rows].astype(np.float32) @ weight
+            logits -= logits.max(axis=1, keepdims=True)
+            np.exp(logits, out=logits)
+            out[rows] = logits / logits.sum(axis=1, keepdims=True)
+        return out
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, with what is needed to rebuild the model in its header."""
+        meta = {
+            "trainer": "probe",
+            "vocab": list(self.vocab),
+            "features": self.feature_settings,
+            "strength": self.strength,
+        }
+        tensors = {
+            "weight": np.ascontiguousarray(self.weight, np.float32),
+            "bias": np.ascontiguousarray(self.bias, np.float32),
+        }
+        write_tensors(path, tensors, metadata={"softfold": json.dumps(meta)})
+
+
+def load(path: str | Path) -> ProbeModel:
+    """Read what `ProbeModel.save` wrote."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such model file")
+    kept, header = read_tensors(path)
+    about = json.loads(header.get("softfold", "{}"))
+    if about.get("trainer") != "probe":
+        raise InputError(f"{path}: not the file of a probe")
+    return ProbeModel(
+        weight=kept["weight"],
+        bias=kept["bias"],
+        vocab=about["vocab"],
+        features=about["features"],
+        strength=about["strength"],
+    )
+
+
+def _keys(images: Images) -> list[Any]:
+    """What an image is known by: its path, or the very bytes object that was given."""
+    keys: list[Any] = []
+    for i in range(len(images)):
+        path = images.path(i)
+        keys.append(id(images[i]) if path is None else str(path))
+    return keys
+
+
+def _digest(*arrays: np.ndarray) -> bytes:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(str((array.shape, array.dtype)).encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.digest()

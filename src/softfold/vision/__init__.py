@@ -1,0 +1,1 @@
+"""Images: decoding, copies, pretrained backbones and what they make of an image."""

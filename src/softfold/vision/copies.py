@@ -1,0 +1,123 @@
+"""Copies among images: exact ones by their pixels, near ones by their features; broken files."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from softfold.errors import InputError, count_of, require
+from softfold.machine.cache import KEY, RowStore, content_key
+from softfold.vision.decoding import Advance, decode, image_keys, in_threads
+
+if TYPE_CHECKING:
+    from softfold.data.table import Images, LabelTable
+
+_SCAN = {"version": 1}
+
+
+def scan(images: Images, *, progress: Advance | None = None) -> np.ndarray:
+    """Digest of the decoded pixels of each image: (N,) of 16 bytes, all zero where none decodes.
+
+    Equal digests are exact copies, whatever the files' formats. Kept in the cache.
+    """
+    require("PIL", extra="fastai")
+    keys = image_keys(images)
+    store = RowStore("scans", _SCAN)
+    rows, missing = store.find(keys)
+    out = np.zeros(len(images), KEY)
+    if rows is not None:
+        known = np.flatnonzero(~missing)
+        out[known] = np.ascontiguousarray(rows[known]).view(KEY).reshape(-1)
+    todo = np.flatnonzero(missing)
+    if not len(todo):
+        return out
+
+    def block(start: int) -> np.ndarray:
+        return np.array([_digest(images, i) for i in todo[start : start + 64]], KEY)
+
+    done = 0
+    for digests in in_threads(block, range(0, len(todo), 64), os.cpu_count() or 1):
+        out[todo[done : done + len(digests)]] = digests
+        done += len(digests)
+        if progress is not None:
+            progress(done, len(todo))
+    with store.writer(len(todo), (KEY.itemsize,), np.uint8) as writer:
+        writer.write(keys[todo], out[todo].view(np.uint8).reshape(-1, KEY.itemsize))
+    return out
+
+
+def _digest(images: Images, i: int) -> bytes:
+    try:
+        pixels = decode(images[i])
+    except OSError:
+        return b""
+    return content_key(repr(pixels.shape).encode(), pixels.tobytes())
+
+
+def check_images(table: LabelTable, *, progress: Advance | None = None) -> np.ndarray:
+    """Decode every image once (the result is cached); gives `exact_copies` groups, int64 (N,).
+
+    Raises:
+        InputError: images that do not decode, with their count and the first one.
+    """
+    digests = scan(table.data, progress=progress)
+    broken = np.flatnonzero(digests == b"")
+    if len(broken):
+        raise InputError(
+            f"{table.name}: {len(broken):,} of {count_of(len(digests), 'image')} do not decode; "
+            f"the first is {table.item[broken[0]]}: replace the files or drop their rows"
+        )
+    return _groups(digests)
+
+
+def exact_copies(images: Images, *, progress: Advance | None = None) -> np.ndarray:
+    """Group of each image, int64 (N,): the row of the first image with the same pixels.
+
+    Images that do not decode are groups of their own.
+    """
+    return _groups(scan(images, progress=progress))
+
+
+def _groups(digests: np.ndarray) -> np.ndarray:
+    _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
+    groups = first[inverse].astype(np.int64)
+    broken = digests == b""
+    groups[broken] = np.flatnonzero(broken)
+    return groups
+
+
+def near_copies(
+    features: np.ndarray, threshold: float = 0.97, *, block: int = 2048
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of items whose features are close, closest first.
+
+    Args:
+        features: float (N, D).
+        threshold: least cosine similarity of a pair.
+        block: rows compared together; memory is about 4 * block**2 bytes above the input.
+
+    Returns:
+        pairs int64 (P, 2) with first < second, and their similarity float32 (P,).
+    """
+    pairs, values = [], []
+
+    def part(start: int) -> np.ndarray:
+        rows = np.asarray(features[start : start + block], np.float32)
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+    for a in range(0, len(features), block):
+        left = part(a)
+        for b in range(a, len(features), block):
+            similar = left @ (left if a == b else part(b)).T
+            if a == b:
+                similar[np.tril_indices(len(similar))] = -1
+            i, j = np.nonzero(similar >= threshold)
+            pairs.append(np.stack([i + a, j + b], 1))
+            values.append(similar[i, j])
+    if not pairs:
+        return np.empty((0, 2), np.int64), np.empty(0, np.float32)
+    found, similarity = np.concatenate(pairs), np.concatenate(values)
+    order = np.argsort(-similarity, kind="stable")
+    return found[order].astype(np.int64), similarity[order]

@@ -1,0 +1,199 @@
+"""Features: what a frozen backbone says about each image, one forward pass for all uses.
+
+Features are kept in the cache as float16 (what bfloat16 arithmetic leaves of them fits), by the
+content of each image and by backbone, weights and size: subsets and later runs compute nothing.
+The same pass keeps the channel means of the backbone's last stages, which say of images unlike
+ImageNet's what its last layer no longer does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softfold.data.table import Images, LabelTable
+from softfold.errors import InputError
+from softfold.machine.cache import Rows, RowStore
+from softfold.machine.runtime import autocast, precision, setup
+from softfold.vision.backbones import (
+    DEFAULT,
+    Backbone,
+    create_backbone,
+    has_stages,
+    weights_identity,
+    with_stages,
+)
+from softfold.vision.batchnorm_folding import for_inference
+from softfold.vision.decoding import decode_batches, image_keys
+
+Advance = Callable[[int, int], None]
+
+
+def image_features(
+    table: LabelTable | Images,
+    backbone: str = DEFAULT,
+    size: int = 224,
+    *,
+    weights: str | Path | None = None,
+    pretrained: bool = True,
+    batch_size: int | None = None,
+    device: str | None = None,
+    progress: Advance | None = None,
+) -> np.ndarray:
+    """Pooled features of a frozen backbone, float32 (N, D); row i belongs to item i.
+
+    Each image's shorter side is resized to `size` and the centre taken. Images are streamed: what
+    is held in memory beside the result does not grow with N.
+
+    Args:
+        table: a label table of images, or the images themselves.
+        backbone: name for `softfold.vision.backbones.create_backbone`.
+        size: side of the square that the network sees, in pixels.
+        weights: file of weights; published ones where None.
+        pretrained: False takes random weights (never cached).
+        batch_size: images in a forward pass; chosen by the device where None.
+        device: torch device; the best there is where None.
+        progress: called with (done, to do).
+
+    Raises:
+        InputError: no images, images that do not decode, weights that cannot be had.
+    """
+    settings = _settings(backbone, weights, size, pretrained)
+    return _of_kind("features", _images(table), settings, batch_size, device, progress)
+
+
+def image_stages(
+    table: LabelTable | Images,
+    backbone: str = DEFAULT,
+    size: int = 224,
+    *,
+    weights: str | Path | None = None,
+    batch_size: int | None = None,
+    device: str | None = None,
+    progress: Advance | None = None,
+) -> np.ndarray:
+    """Channel means of the maps that a frozen backbone's last three stages give, float32 (N, D).
+
+    Of the same forward pass as `image_features`, whose arguments and errors these are, always of
+    a pretrained network. D is 0 for torchvision's networks, which do not tell their stages.
+    """
+    images = _images(table)
+    if not has_stages(backbone):
+        return np.empty((len(images), 0), np.float32)
+    settings = _settings(backbone, weights, size, True)
+    return _of_kind("stages", images, settings, batch_size, device, progress)
+
+
+def _images(table: LabelTable | Images) -> Images:
+    images = table.data if isinstance(table, LabelTable) else table
+    if not isinstance(images, Images):
+        raise InputError("features of images are asked for, but the table has none")
+    return images
+
+
+def _settings(
+    backbone: str, weights: str | Path | None, size: int, pretrained: bool
+) -> dict[str, Any]:
+    return {"name": backbone, "weights": weights, "size": size, "pretrained": pretrained}
+
+
+def _of_kind(
+    kind: str,
+    images: Images,
+    settings: dict[str, Any],
+    batch_size: int | None,
+    device: str | None,
+    progress: Advance | None,
+) -> np.ndarray:
+    """The features or the stages of the images, from the cache as far as it has them."""
+    size = settings["size"]
+    if not settings["pretrained"] and settings["weights"] is None:
+        net = create_backbone(**settings)
+        part = slice(net.n_features) if kind == "features" else slice(net.n_features, None)
+        rows = [batch[:, part] for batch in forward_batches(images, net, size, batch_size, device)]
+        return np.concatenate(rows)
+    about = {
+        "backbone": settings["name"],
+        "weights": weights_identity(settings["name"], settings["weights"]),
+        "size": size,
+        "version": 1,
+    }
+    stores = {name: RowStore(name, about) for name in ("features", "stages")}
+    keys = image_keys(images)
+    rows, missing = stores[kind].find(keys)
+    if rows is None or missing.any():
+        _, first = np.unique(keys[missing], return_index=True)
+        todo = np.flatnonzero(missing)[np.sort(first)]
+        net = create_backbone(settings["name"], weights=settings["weights"], size=size)
+        batches = forward_batches(images.take(todo), net, size, batch_size, device)
+        _store(stores, keys[todo], batches, net.n_features, progress)
+        rows, missing = stores[kind].find(keys)
+        if rows is None or missing.any():
+            raise InputError(
+                "the feature cache is too small for this data: raise SOFTFOLD_CACHE_GB"
+            )
+    return read_features(rows)
+
+
+def read_features(rows: Rows) -> np.ndarray:
+    """Cached features as one float32 array (N, D), converted in blocks."""
+    out = np.empty((len(rows), *rows.shape), np.float32)
+    for start in range(0, len(rows), 4096):
+        block = np.arange(start, min(start + 4096, len(rows)))
+        out[block] = rows[block]
+    return out
+
+
+def _store(
+    stores: dict[str, RowStore],
+    keys: np.ndarray,
+    batches: Iterator[np.ndarray],
+    n_features: int,
+    progress: Advance | None,
+) -> None:
+    with ExitStack() as stack:
+        writers: dict[str, Any] = {}
+        for batch in batches:
+            # beyond float16's range nothing sensible is left of a feature
+            np.clip(batch, -65504, 65504, out=batch)
+            parts = {"features": batch[:, :n_features], "stages": batch[:, n_features:]}
+            for kind, part in parts.items():
+                if part.shape[1]:
+                    if kind not in writers:
+                        writer = stores[kind].writer(len(keys), part.shape[1:], np.float16)
+                        writers[kind] = stack.enter_context(writer)
+                    done = writers[kind].n
+                    writers[kind].write(keys[done : done + len(part)], part)
+            if progress is not None:
+                progress(writers["features"].n, len(keys))
+
+
+def forward_batches(
+    images: Images,
+    backbone: Backbone,
+    size: int,
+    batch_size: int | None = None,
+    device: str | None = None,
+) -> Iterator[np.ndarray]:
+    """Features of the images in order, batch by batch: float32 (n, D), the pooled ones first and
+    behind them, in columns `backbone.n_features` and up, those of the stages.
+    """
+    import torch
+
+    runtime = setup(device)
+    batch_size = batch_size or (16 if runtime.device == "cpu" else 256)
+    module = for_inference(with_stages(backbone).to(runtime.device), size)
+    dtype = precision(module, size, name=backbone.name)
+    mean = torch.tensor(backbone.mean, device=runtime.device).view(1, 3, 1, 1) * 255
+    scale = 1 / (torch.tensor(backbone.std, device=runtime.device).view(1, 3, 1, 1) * 255)
+    threads = runtime.decode_threads
+    for pixels in decode_batches(images, size, batch_size=batch_size, threads=threads):
+        with torch.inference_mode(), autocast(dtype):
+            # (n, height, width, 3) seen as (n, 3, height, width) is channels_last already
+            batch = torch.from_numpy(pixels).to(runtime.device).permute(0, 3, 1, 2)
+            out = module((batch.float() - mean) * scale)
+        yield out.float().cpu().numpy()

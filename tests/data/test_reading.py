@@ -1,0 +1,161 @@
+"""Reading: what is read is what was written, row by row, in whatever form it came."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from softfold.data.reading import read_table
+from softfold.data.table import sort_names
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six files, each of which holds its own name."""
+    for part, names in (("train", ("cat", "dog")), ("valid", ("cat", "dog"))):
+        for name in names:
+            (tmp_path / part / name).mkdir(parents=True)
+            for i in range(2 if part == "train" else 1):
+                path = f"{part}/{name}/{i}.jpg"
+                (tmp_path / path).write_bytes(path.encode())
+    return tmp_path
+
+
+def frame_of(folder):
+    paths = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.jpg"))
+    return pd.DataFrame(
+        {
+            "path": paths,
+            "label": [Path(p).parts[1] for p in paths],
+            "is_valid": [p.startswith("valid") for p in paths],
+        }
+    )
+
+
+def in_place(table):
+    """Whether every item's key, label, split and content belong together."""
+    for i, key in enumerate(table.item):
+        content = table.data[i].decode()
+        assert content.endswith(key) or key.isdigit()
+        assert content.split("/")[1] == table.vocab[table.given[i]]
+        assert content.startswith("valid") == table.valid[i]
+    return True
+
+
+@pytest.mark.parametrize("form", ["folder", "csv", "tsv", "parquet", "bytes", "frame", "images"])
+def test_every_form_gives_the_same_table(folder, form, tmp_path_factory):
+    frame = frame_of(folder).sample(frac=1, random_state=0)
+    elsewhere = tmp_path_factory.mktemp("tables")
+    if form == "folder":
+        table = read_table(folder)
+    elif form == "csv":
+        frame.to_csv(folder / "labels.csv", index=False)
+        table = read_table(folder / "labels.csv")
+    elif form == "tsv":
+        frame.to_csv(folder / "labels.tsv", index=False, sep="\t")
+        table = read_table(folder / "labels.tsv")
+    elif form == "parquet":
+        frame.to_parquet(elsewhere / "labels.parquet")
+        table = read_table(elsewhere / "labels.parquet", images=folder)
+    elif form == "bytes":
+        encoded = frame.assign(image=[(folder / p).read_bytes() for p in frame["path"]])
+        encoded.drop(columns="path").to_parquet(elsewhere / "labels.parquet")
+        table = read_table(elsewhere / "labels.parquet")
+    elif form == "frame":
+        table = read_table(frame, images=folder)
+    else:
+        frame.to_csv(elsewhere / "labels.csv", index=False)
+        table = read_table(elsewhere / "labels.csv", images=folder)
+    assert table.vocab == ("cat", "dog") and len(table) == 6 and table.kind == "image"
+    assert in_place(table) and in_place(table.train) and in_place(table.holdout)
+    assert len(table.train) == 4 and len(table.holdout) == 2
+
+
+def test_vocabulary_does_not_depend_on_the_order_of_rows():
+    frame = pd.DataFrame({"x": range(30), "label": [str(i % 11) for i in range(30)]})
+    one = read_table(frame)
+    other = read_table(frame.sample(frac=1, random_state=1))
+    assert one.vocab == other.vocab == tuple(str(i) for i in range(11))
+    assert sort_names(["b", "a", "10"]) == ("10", "a", "b")
+
+
+def test_labels_that_are_numbers_are_names():
+    for labels in ([0, 1, 2], [0.0, 1.0, 2.0], ["0", "1", "2"], [True, False, True]):
+        table = read_table(pd.DataFrame({"x": [1, 2, 3], "label": labels}))
+        assert all(isinstance(name, str) and "." not in name for name in table.vocab)
+        assert [table.vocab[k] for k in table.given] == [str(v).removesuffix(".0") for v in labels]
+
+
+@pytest.mark.parametrize(
+    ("values", "valid"),
+    [
+        ([True, False, False], [1, 0, 0]),
+        ([1, 0, 0], [1, 0, 0]),
+        (["valid", "train", "train"], [1, 0, 0]),
+        (["TEST", "Train", "train "], [1, 0, 0]),
+        (["True", "False", "False"], [1, 0, 0]),
+    ],
+)
+def test_splits_by_flag_and_by_name(values, valid):
+    frame = pd.DataFrame({"x": [1, 2, 3], "label": ["a", "a", "b"], "split": values})
+    assert read_table(frame).valid.tolist() == [bool(v) for v in valid]
+
+
+def test_truth_is_known_where_it_is_written():
+    frame = pd.DataFrame({"x": range(4), "label": list("abab"), "right": ["a", None, "b", "b"]})
+    table = read_table(frame, truth="right")
+    assert table.truth.tolist() == [0, -1, 1, 1] and list(table.data) == ["x"]
+
+
+def test_items_without_a_group_are_alone():
+    frame = pd.DataFrame({"x": range(4), "label": list("abab"), "who": ["p", None, "p", None]})
+    table = read_table(frame, group="who")
+    assert table.group[0] == table.group[2] and len(set(table.group)) == 3
+
+
+def test_holdout_of_its_own_file(folder):
+    frame = frame_of(folder)
+    train, holdout = frame[~frame["is_valid"]], frame[frame["is_valid"]]
+    holdout = holdout.rename(columns={"label": "checked"}).drop(columns="is_valid")
+    train.drop(columns="is_valid").to_csv(folder / "train.csv", index=False)
+    holdout.to_csv(folder / "holdout.csv", index=False)
+    table = read_table(
+        folder / "train.csv", holdout=folder / "holdout.csv", holdout_label="checked"
+    )
+    assert in_place(table) and table.valid.sum() == 2
+
+
+def test_tabular_holdout_keeps_columns_by_name():
+    train = pd.DataFrame({"x": [1, 2, 3], "y": [10, 20, 30], "label": list("aab")})
+    other = pd.DataFrame({"y": [40], "label": ["b"], "x": [4]})
+    table = read_table(train, holdout=other)
+    assert table.data["x"].tolist() == [1, 2, 3, 4] and table.data["y"].tolist() == [10, 20, 30, 40]
+    assert len(set(table.item)) == 4
+
+
+def test_repeated_rows_are_kept_once_and_said(folder):
+    frame = frame_of(folder)
+    with pytest.warns(UserWarning, match="2 rows repeat a path with the same label"):
+        table = read_table(pd.concat([frame, frame.iloc[:2]]), images=folder)
+    assert len(table) == 6 and in_place(table)
+
+
+def test_other_noisy_labels_are_no_features():
+    frame = pd.DataFrame({"x": range(4), "noisy_labels_0": list("abab")})
+    frame["noisy_labels_50"] = list("aabb")
+    table = read_table(frame, label="noisy_labels_50")
+    assert list(table.data) == ["x"]
+
+
+def test_a_second_column_of_labels_is_no_feature():
+    frame = pd.DataFrame({"x": range(4), "first": list("abab"), "second": list("aabb")})
+    with pytest.warns(UserWarning, match="column 'first' holds the class names"):
+        table = read_table(frame, label="second")
+    assert list(table.data) == ["x"]
+
+
+def test_texts_are_known_by_their_blanks():
+    texts = pd.DataFrame({"text": ["good film", "bad film", "so so"], "label": list("aba")})
+    assert read_table(texts).kind == "text"
+    words = pd.DataFrame({"word": ["good", "bad", "soso"], "label": list("aba")})
+    assert read_table(words).kind == "table"

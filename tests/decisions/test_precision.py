@@ -1,0 +1,17 @@
+"""How many of the labels that people looked at were wrong."""
+
+import pytest
+from decision_rows import row
+
+from softfold.decisions.precision import measured_precision
+
+
+def test_precision_counts_confirmed_items_only(log, tmp_path):
+    log.append(row("ann", f"s{k}", f"i{k}", "accept", "dog") for k in range(3))
+    log.append([row("ann", "t0", "j0", "keep", "cat"), row("ann", "t1", "j1", "exclude")])
+    log.append([row("ann", "t2", "j2", "unsure")])
+    found = measured_precision(tmp_path)
+    assert (found.wrong, found.right, found.share) == (3, 1, 0.75)
+    assert found.promised == pytest.approx(3.6)
+    low, high = found.interval
+    assert low < 0.75 < high

@@ -1,0 +1,76 @@
+"""Copies and broken files among images, by their pixels and by their features."""
+
+import numpy as np
+import pytest
+
+from softfold.data.table import Images, LabelTable
+from softfold.errors import InputError
+from softfold.machine import cache
+from softfold.vision import copies, decoding
+
+pytest.importorskip("PIL")
+from pictures import RNG, encode, photo
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def table_of(data):
+    n = len(data)
+    return LabelTable(
+        item=np.array([f"item{i}" for i in range(n)], object),
+        given=np.arange(n) % 2,
+        vocab=("a", "b"),
+        valid=np.zeros(n, bool),
+        truth=None,
+        group=None,
+        data=data,
+        name="labels.csv",
+    )
+
+
+@pytest.mark.parametrize("broken", [b"", b"no image", encode(photo())[:300]])
+def test_broken_images_are_counted_and_named(broken):
+    table = table_of(Images(encoded=[encode(photo()), broken, broken]))
+    with pytest.raises(InputError, match=r"^labels.csv: 2 of 3 images.* first is item1: [^\n]*$"):
+        copies.check_images(table)
+    with pytest.raises(InputError, match="image 1 does not decode"):
+        decoding.decoded(table.data, 16)
+    kept = {entry["kind"]: entry["rows"] for entry in cache.cache_info()["entries"]}
+    assert kept == {"images": 0, "scans": 3}
+
+
+def test_exact_copies_have_the_same_pixels_in_whatever_file():
+    first, second = photo(), photo()
+    data = Images(
+        encoded=[
+            encode(first),
+            encode(second),
+            encode(first, compress_level=1),
+            encode(first, "BMP"),
+            encode(first[:, ::-1].copy()),
+            b"broken",
+            b"broken too",
+        ]
+    )
+    assert copies.exact_copies(data).tolist() == [0, 1, 0, 0, 4, 5, 6]
+    assert copies.exact_copies(data).tolist() == [0, 1, 0, 0, 4, 5, 6]  # out of the cache
+
+
+def test_same_bytes_of_another_shape_are_no_copies():
+    flat = np.zeros((4, 9, 3), np.uint8)
+    data = Images(encoded=[encode(flat), encode(flat.reshape(9, 4, 3))])
+    assert copies.exact_copies(data).tolist() == [0, 1]
+
+
+def test_near_copies_match_brute_force():
+    features = RNG.normal(size=(57, 8))
+    features[[40, 13]] = features[[7, 20]] * 3 + RNG.normal(size=(2, 8)) * 0.01
+    pairs, similarity = copies.near_copies(features, 0.6, block=10)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    cosine = np.triu(unit @ unit.T, 1)
+    assert set(map(tuple, pairs.tolist())) == set(
+        zip(*map(np.ndarray.tolist, np.nonzero(cosine >= 0.6)))
+    )
+    assert np.allclose(similarity, cosine[pairs[:, 0], pairs[:, 1]], atol=1e-5)
+    assert (np.diff(similarity) <= 0).all()
+    assert {tuple(pair) for pair in pairs[:2].tolist()} == {(7, 40), (13, 20)}
