@@ -230,6 +230,7 @@ def predict(
 ) -> None:
     """Predict new items with a run's better model."""
     from softfold.errors import InputError
+    from softfold.files import write_parquet, write_text
     from softfold.runs.predicting import load
 
     if out is not None and Path(out).suffix not in {".csv", ".parquet"}:
@@ -238,9 +239,9 @@ def predict(
     if out is None:
         frame.to_csv(sys.stdout, index=False)
     elif out.endswith(".parquet"):
-        frame.to_parquet(out, index=False)
+        write_parquet(out, frame)
     else:
-        frame.to_csv(out, index=False)
+        write_text(out, frame.to_csv(index=False))
     if out is not None:
         print(f"{out}: {len(frame):,} predictions")
 

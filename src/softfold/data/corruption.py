@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from softfold.errors import InputError, count_of, require
+from softfold.errors import InputError, count_of
+from softfold.files import write_parquet, write_text
 
 if TYPE_CHECKING:
     from softfold.data.table import LabelTable
@@ -159,12 +160,11 @@ def corrupt_file(
         seed=seed,
     )
     if out.suffix == ".parquet":
-        require("pyarrow", extra="cli")
-        frame.to_parquet(out, index=False)
+        write_parquet(out, frame)
     elif "image" in frame and isinstance(frame["image"].iloc[0], bytes):
         raise InputError(f"--out {out}: images that came as bytes need a .parquet file")
     else:
-        frame.to_csv(out, index=False)
+        write_text(out, frame.to_csv(index=False))
     columns = [c for c in frame if str(c).startswith("noisy_labels_") and c != "noisy_labels_0"]
     scope = np.ones(len(table), dtype=bool) if holdout else ~table.valid
     wrong = ", ".join(

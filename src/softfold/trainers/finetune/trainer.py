@@ -30,13 +30,10 @@ from softfold.trainers.finetune.model import (
     curve_of,
     frame_of,
     known_labels,
-    load,
     seeded,
     threads_for,
     validated,
 )
-
-__all__ = ["FineTune", "Recipe", "load"]
 
 Advance = Callable[[int, int], None]
 
