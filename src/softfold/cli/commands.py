@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from softfold.cli import options as o
+from softfold.cli.audit import audit as audit_command
 
 app = typer.Typer(
     add_completion=False,
@@ -372,12 +373,18 @@ def review(
     token: Annotated[
         str | None, typer.Option("--token", help="what visitors must have; `auto` makes one")
     ] = None,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="the audit's items, without suggestion or suspicion")
+    ] = False,
     browser: Annotated[bool, typer.Option("--browser", help="open the page")] = False,
 ) -> None:
     """Review suspicious labels on a local web page."""
     from softfold.review.server import serve
 
-    serve(run, host, port, reviewer, token=token, open_browser=browser)
+    serve(run, host, port, reviewer, token=token, audit=audit, open_browser=browser)
+
+
+app.command()(audit_command)
 
 
 @app.command()
@@ -386,7 +393,7 @@ def export(
     out: Annotated[str, typer.Option("--out", help="file or folder to write")],
     format: Annotated[
         str | None,
-        typer.Option("--format", help="csv, parquet, cleanlab, fiftyone or labelstudio"),
+        typer.Option("--format", help="csv, parquet, decisions, cleanlab, ..."),
     ] = None,
 ) -> None:
     """Write the labels as people corrected them."""

@@ -13,6 +13,11 @@ from softfold.decisions.log import LOG, DecisionLog
 from softfold.decisions.opinions import replay
 from softfold.errors import InputError, count_of
 
+LEFT_OUT = ("excluded", "none_of_these")
+"""States of items that leave the label table."""
+
+_DECIDED = ("confirmed", *LEFT_OUT, "unsure", "conflict")
+
 
 def read_decisions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     """What was decided, one row an item.
@@ -22,8 +27,10 @@ def read_decisions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
             `softfold export` writes it, or a data frame with columns item, state and label.
 
     Returns:
-        A frame with item, state (confirmed, excluded, unsure or conflict), label (the class of a
-        confirmed item, else None) and, from a log, given, suspicion and reviewers.
+        A frame with item, state (confirmed, none_of_these, excluded, unsure or conflict), label
+        (the class of a confirmed item, else None), none_of_these (bool), audited (bool: the item
+        was drawn at random and decided without suggestion or suspicion) and, from a log, given,
+        suspicion and reviewers.
 
     Raises:
         InputError: there is no such file, or it holds no decisions.
@@ -50,9 +57,13 @@ def read_decisions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         if state != "open":
             current = held.current()
             one = next(iter(current.values()))
-            rows.append((item, state, label, one.given, one.suspicion, ", ".join(sorted(current))))
-    columns = ["item", "state", "label", "given", "suspicion", "reviewers"]
-    return pd.DataFrame(rows, columns=columns)
+            who = ", ".join(sorted(current))
+            nowhere = state == "none_of_these"
+            given, suspicion = one.given, one.suspicion
+            rows.append((item, state, label, nowhere, held.audited, given, suspicion, who))
+    columns = ["item", "state", "label", "none_of_these", "audited"]
+    columns += ["given", "suspicion", "reviewers"]
+    return pd.DataFrame(rows, columns=columns).astype({"none_of_these": bool, "audited": bool})
 
 
 def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -62,16 +73,19 @@ def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if lacking:
         have = ", ".join(map(str, frame.columns[:12]))
         raise InputError(f"{name}: no column {lacking[0]!r} of decisions; it has: {have}")
-    frame = frame[frame["state"].isin(["confirmed", "excluded", "unsure", "conflict"])].copy()
+    frame = frame[frame["state"].isin(_DECIDED)].copy()
     frame["item"] = frame["item"].astype(str)
+    frame["none_of_these"] = frame["state"] == "none_of_these"
+    said = frame["audited"] if "audited" in frame else pd.Series(False, index=frame.index)
+    frame["audited"] = said.astype(str).str.lower().isin(["true", "1"])
     return frame.reset_index(drop=True)
 
 
 def apply_decisions(table: LabelTable, decisions: str | Path | pd.DataFrame) -> LabelTable:
     """The label table with what people decided.
 
-    A confirmed label takes the place of the given one, an excluded item is left out; items that
-    are unsure or in conflict stay as they are.
+    A confirmed label takes the place of the given one; an item that is excluded or of none of the
+    classes is left out; items that are unsure or in conflict stay as they are.
 
     Args:
         table: the label table as given; hold-out items are left alone.
@@ -85,7 +99,7 @@ def apply_decisions(table: LabelTable, decisions: str | Path | pd.DataFrame) -> 
     given = table.given.copy()
     given[rows[confirmed]] = codes[confirmed]
     keep = np.ones(len(table), dtype=bool)
-    keep[rows[(frame["state"] == "excluded").to_numpy()]] = False
+    keep[rows[frame["state"].isin(LEFT_OUT).to_numpy()]] = False
     keep |= table.valid
     changed = replace(table, given=np.where(table.valid, table.given, given))
     return changed.take(np.flatnonzero(keep))

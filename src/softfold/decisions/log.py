@@ -1,15 +1,16 @@
-"""What people decided about labels: an append-only log in SQLite.
+"""What people decided about labels, and which items an audit drew: an append-only log in SQLite.
 
 A decision is a row; undoing it is another row; nothing is ever changed or deleted. What holds
 for an item is found by reading the log from the start, so a killed server loses nothing that it
-has acknowledged.
+has acknowledged. The items of the audit are rows too, in the order in which they were drawn.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +20,11 @@ from softfold.errors import InputError
 LOG = "decisions.sqlite"
 
 
-ACTIONS = ("accept", "keep", "class", "exclude", "unsure")
-"""accept the suggested label, keep the given one, another class, leave the item out, no idea."""
+ACTIONS = ("accept", "keep", "class", "none", "exclude", "unsure")
+"""accept the suggested label, keep the given one, another class, none of these classes, leave the
+item out for another reason, no idea."""
 
-
-_SCHEMA = """
+_TABLE = """
 CREATE TABLE IF NOT EXISTS decisions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL,
@@ -31,24 +32,54 @@ CREATE TABLE IF NOT EXISTS decisions (
     stroke TEXT NOT NULL,
     item TEXT NOT NULL,
     action TEXT NOT NULL
-        CHECK (action IN ('accept', 'keep', 'class', 'exclude', 'unsure', 'undo')),
+        CHECK (action IN ('accept', 'keep', 'class', 'none', 'exclude', 'unsure', 'undo')),
     label TEXT,
     given TEXT,
     suspicion REAL,
     undoes INTEGER REFERENCES decisions (id),
+    audit INTEGER NOT NULL DEFAULT 0,
     UNIQUE (stroke, item),
     UNIQUE (undoes)
+);
+"""
+_GUARDED = """
+CREATE TABLE IF NOT EXISTS audit (
+    place INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    item TEXT NOT NULL UNIQUE,
+    seed INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS decisions_by_reviewer ON decisions (reviewer, id);
 CREATE TRIGGER IF NOT EXISTS decisions_stay BEFORE UPDATE ON decisions
     BEGIN SELECT RAISE(ABORT, 'the log of decisions is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS decisions_remain BEFORE DELETE ON decisions
     BEGIN SELECT RAISE(ABORT, 'the log of decisions is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS audit_stays BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS audit_remains BEFORE DELETE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
 """
+_FIRST_COLUMNS = "id, at, reviewer, stroke, item, action, label, given, suspicion, undoes"
+# SQLite cannot widen a CHECK, so the rows of a log made before audits are copied, all or none.
+_RENEWAL = (
+    "DROP TRIGGER IF EXISTS decisions_stay",
+    "DROP TRIGGER IF EXISTS decisions_remain",
+    "DROP INDEX IF EXISTS decisions_by_reviewer",
+    "ALTER TABLE decisions RENAME TO decisions_before",
+    _TABLE,
+    f"INSERT INTO decisions ({_FIRST_COLUMNS}) "
+    f"SELECT {_FIRST_COLUMNS} FROM decisions_before ORDER BY id",
+    "DROP TABLE decisions_before",
+)
 
 
 class Decision(NamedTuple):
-    """One row of the log. `label` is the class decided on, None for exclude, unsure and undo."""
+    """One row of the log.
+
+    label: the class decided on, None for none, exclude, unsure and undo.
+    audit: 1 where the reviewer saw neither suggestion nor suspicion, since the item was drawn for
+        the audit; else 0.
+    """
 
     id: int
     at: str
@@ -60,6 +91,7 @@ class Decision(NamedTuple):
     given: str | None
     suspicion: float | None
     undoes: int | None
+    audit: int = 0
 
 
 class DecisionLog:
@@ -75,13 +107,37 @@ class DecisionLog:
             self.path, timeout=30, check_same_thread=False, isolation_level=None
         )
         try:
-            if not create and not self._db.execute("PRAGMA table_info(decisions)").fetchall():
+            columns = self._columns()
+            if not create and not columns:
                 raise InputError(f"{path}: a database without decisions")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_SCHEMA)
+            if columns and "audit" not in columns:
+                self._renew()
+            self._db.executescript(_TABLE + _GUARDED)
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path}: not a log of decisions ({error})") from None
+
+    def _columns(self) -> list[str]:
+        return [row[1] for row in self._db.execute("PRAGMA table_info(decisions)")]
+
+    def _renew(self) -> None:
+        """Give a log of an earlier version today's columns; another process may be first."""
+        with self._transaction():
+            if "audit" not in self._columns():
+                for statement in _RENEWAL:
+                    self._db.execute(statement)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, and on disk when left."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
 
     def close(self) -> None:
         self._db.close()
@@ -90,31 +146,32 @@ class DecisionLog:
         """Write rows in one transaction; when this returns they are on disk.
 
         A row has reviewer, stroke, item, action and, where they apply, label, given, suspicion,
-        undoes. A row whose stroke already decided the item is dropped: a double click or a
+        undoes, audit. A row whose stroke already decided the item is dropped: a double click or a
         request sent again counts once.
         """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         columns = ("reviewer", "stroke", "item", "action", "label", "given", "suspicion", "undoes")
-        values = [(now, *(row.get(column) for column in columns)) for row in rows]
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.executemany(
-                    f"INSERT OR IGNORE INTO decisions (at, {', '.join(columns)}) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    values,
-                )
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
+        values = [
+            (now, *(row.get(column) for column in columns), int(bool(row.get("audit"))))
+            for row in rows
+        ]
+        with self._lock, self._transaction():
+            self._db.executemany(
+                f"INSERT OR IGNORE INTO decisions (at, {', '.join(columns)}, audit) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
 
-    def undo(self, reviewer: str, stroke: str) -> list[str]:
-        """Undo the reviewer's last stroke that still holds; returns its items."""
+    def undo(self, reviewer: str, stroke: str, *, audit: bool = False) -> list[str]:
+        """Undo the reviewer's last stroke that still holds, with `audit` the last one of the audit.
+
+        Returns its items.
+        """
         found = self._query(
-            "SELECT stroke FROM decisions WHERE reviewer = ? AND action != 'undo' AND id NOT IN "
-            "(SELECT undoes FROM decisions WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1",
-            (reviewer,),
+            "SELECT stroke FROM decisions WHERE reviewer = ? AND action != 'undo' AND audit >= ? "
+            "AND id NOT IN (SELECT undoes FROM decisions WHERE undoes IS NOT NULL) "
+            "ORDER BY id DESC LIMIT 1",
+            (reviewer, int(audit)),
         )
         if not found or self.knows(stroke):
             return self.items_of(stroke)
@@ -135,9 +192,30 @@ class DecisionLog:
     def items_of(self, stroke: str) -> list[str]:
         return [i for (i,) in self._query("SELECT item FROM decisions WHERE stroke = ?", (stroke,))]
 
+    def draw(self, items: Iterable[str], seed: int) -> None:
+        """Write down further items of the audit, in their order; those in it already stay."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        with self._lock, self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO audit (at, item, seed) VALUES (?, ?, ?)",
+                [(now, item, seed) for item in items],
+            )
+
+    def drawn(self, after: int = 0) -> list[str]:
+        """The items of the audit in the order drawn, but the first `after` ones."""
+        rows = self._query("SELECT item FROM audit ORDER BY place LIMIT -1 OFFSET ?", (after,))
+        return [item for (item,) in rows]
+
+    def drawn_with(self) -> int | None:
+        """The seed that the audit was drawn with, None before there is one."""
+        found = self._query("SELECT seed FROM audit ORDER BY place LIMIT 1", ())
+        return found[0][0] if found else None
+
     def since(self, last: int = 0) -> list[Decision]:
         """The rows after row `last`, in the order written."""
-        rows = self._query("SELECT * FROM decisions WHERE id > ? ORDER BY id", (last,))
+        rows = self._query(
+            f"SELECT {_FIRST_COLUMNS}, audit FROM decisions WHERE id > ? ORDER BY id", (last,)
+        )
         return [Decision(*row) for row in rows]
 
     def _query(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:

@@ -30,23 +30,45 @@ class Opinions:
         return {reviewer: held[-1] for reviewer, held in self.by_reviewer.items()}
 
     def outcome(self) -> tuple[str, str | None]:
-        """(state, label): open, unsure, conflict, excluded, or confirmed with the label.
+        """(state, label): open, unsure, conflict, excluded, none_of_these, or confirmed and what.
 
         More than half of those who decided (the unsure do not count) must agree; a tie is a
-        conflict until somebody changes their mind or a third person decides.
+        conflict until somebody changes their mind or a third person decides. "None of these" and
+        "exclude" both leave the item out; the more frequent word names the state.
         """
         votes: dict[str | None, int] = {}
         current = self.current()
         for decision in current.values():
             if decision.action != "unsure":
-                vote = None if decision.action == "exclude" else decision.label
-                votes[vote] = votes.get(vote, 0) + 1
+                votes[decision.label] = votes.get(decision.label, 0) + 1
         if not votes:
             return ("unsure", None) if current else ("open", None)
         label, count = max(votes.items(), key=lambda pair: pair[1])
         if 2 * count <= sum(votes.values()):
             return "conflict", None
-        return ("excluded", None) if label is None else ("confirmed", label)
+        if label is not None:
+            return "confirmed", label
+        nowhere = sum(decision.action == "none" for decision in current.values())
+        return ("none_of_these" if 2 * nowhere > count else "excluded"), None
+
+    @property
+    def audited(self) -> bool:
+        """Whether a reviewer decided without suggestion or suspicion, as the audit asks."""
+        return any(decision.action != "unsure" for decision in self._blind())
+
+    @property
+    def in_audit(self) -> str:
+        """How an item that was drawn stands: open, checked, unsure, conflict or excluded.
+
+        What was decided elsewhere leaves it open, since the reviewer saw the suggestion there.
+        """
+        if not self.audited:
+            return "unsure" if self._blind() else "open"
+        state, _ = self.outcome()
+        return "checked" if state in ("confirmed", "none_of_these") else state
+
+    def _blind(self) -> list[Decision]:
+        return [d for held in self.by_reviewer.values() for d in held if d.audit]
 
 
 def replay(log: Iterable[Decision]) -> dict[str, Opinions]:
@@ -81,7 +103,7 @@ def agreement(opinions: Iterable[Opinions]) -> tuple[int, float, float] | None:
 
 
 def _word(decision: Decision) -> str:
-    return "exclude" if decision.action == "exclude" else f"label {decision.label}"
+    return f"label {decision.label}" if decision.label is not None else decision.action
 
 
 def _pairs(words: list[str]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,8 @@
-"""How many of the suspicious labels that people looked at were wrong."""
+"""How many of the suspicious labels that people looked at were wrong.
+
+Items of the audit are apart (`softfold.decisions.audit`): they are drawn at random and say how many
+of all labels are wrong; these here are mostly the most suspicious and say what suspicion is worth.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from softfold.decisions.log import LOG
 class Precision:
     """How many of the labels that people looked at were wrong.
 
-    wrong, right: items confirmed with another label, with the given one
+    wrong, right: items confirmed with another label or of no class, with the given one
     promised:     the sum of their suspicions: how many were expected to be wrong
     low, high:    95% interval of the share (Wilson 1927)
     """
@@ -47,17 +51,18 @@ class Precision:
 
 
 def measured_precision(decisions: str | Path | pd.DataFrame) -> Precision | None:
-    """The precision of the suspicion among the items that people confirmed, None without any.
+    """The precision of the suspicion among the items that people decided, None without any.
 
-    Excluded, unsure and conflicting items count neither way.
+    Excluded, unsure and conflicting items and those of the audit count neither way.
     """
     frame = read_decisions(decisions)
     if "given" not in frame:
         return None
-    frame = frame[(frame["state"] == "confirmed") & frame["given"].notna()]
+    settled = frame["state"].isin(["confirmed", "none_of_these"])
+    frame = frame[settled & ~frame["audited"] & frame["given"].notna()]
     if frame.empty:
         return None
-    wrong = int((frame["label"] != frame["given"]).sum())
+    wrong = int((frame["none_of_these"] | (frame["label"] != frame["given"])).sum())
     promised = pd.to_numeric(frame.get("suspicion", pd.Series(dtype=float))).fillna(0).sum()
     return Precision(wrong, len(frame) - wrong, float(promised))
 

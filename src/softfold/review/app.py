@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from dataclasses import asdict
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,13 +17,17 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from softfold.errors import InputError
 from softfold.report import theme
+from softfold.review.audit_page import audit_page
 from softfold.review.desk import STATES, Desk, Filter
 from softfold.review.guard import Guard, check_binding
 from softfold.review.page import page
 
 STATIC = {
-    "app.js": "text/javascript; charset=utf-8",
-    "grid.js": "text/javascript; charset=utf-8",
+    **{
+        f"{name}.js": "text/javascript; charset=utf-8"
+        for name in ("app", "audit", "grid", "parts", "picker", "strokes")
+    },
+    "audit.css": "text/css; charset=utf-8",
     "review.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "nothing.svg": "image/svg+xml",
@@ -31,6 +36,7 @@ THUMBNAIL, PICTURE = 220, 720
 CACHED = 16_384
 MOST_DESCRIBED = 200
 MOST_STROKES = 100
+MOST_DRAWN = 10_000
 MAX_NAME = 40
 
 
@@ -70,8 +76,9 @@ def _routes(desk: Desk, reviewer: str) -> FastHTML:
         return desk.looks.picture(int(desk.run.train_rows[row]), THUMBNAIL)
 
     @app.get("/")
-    def index() -> Response:
-        return HTMLResponse(page(desk.run.name, desk.looks.kind, desk.looks.missing))
+    def index(req: Request) -> Response:
+        draw = audit_page if req.query_params.get("audit") == "1" else page
+        return HTMLResponse(draw(desk.run.name, desk.looks.kind, desk.looks.missing))
 
     @app.get("/static/theme.css")
     def colours() -> Response:
@@ -122,8 +129,24 @@ def _routes(desk: Desk, reviewer: str) -> FastHTML:
     @app.get("/api/items")
     def items(req: Request) -> Response:
         rows = _rows(req.query_params.get("rows", ""), len(desk.item))
-        me = _me(req)
+        me, blind = _me(req), req.query_params.get("audit") == "1"
+        if blind:
+            return JSONResponse([desk.describe_blind(r, me) for r in rows])
         return JSONResponse([{**desk.describe(r), "opinion": desk.opinion(r, me)} for r in rows])
+
+    @app.get("/api/audit")
+    def audit() -> Response:
+        desk.refresh()
+        return JSONResponse(_audit(desk))
+
+    @app.post("/api/audit")
+    async def draw_more(req: Request) -> Response:
+        sent = await _sent(req)
+        n = sent.get("n") if isinstance(sent, dict) else None
+        if type(n) is not int or not 1 <= n <= MOST_DRAWN:
+            raise InputError(f"an audit draws 1 to {MOST_DRAWN:,} items from the page")
+        await run_in_threadpool(desk.draw, n)
+        return JSONResponse(_audit(desk))
 
     @app.get("/api/group/{row:int}")
     def group(row: int) -> Response:
@@ -146,11 +169,7 @@ def _routes(desk: Desk, reviewer: str) -> FastHTML:
 
     @app.post("/api/strokes")
     async def strokes(req: Request) -> Response:
-        try:
-            sent = await req.json()
-        except ValueError:
-            raise InputError("no JSON was sent") from None
-        return await run_in_threadpool(strike, sent)
+        return await run_in_threadpool(strike, await _sent(req))
 
     def strike(sent: Any) -> Response:
         if not isinstance(sent, dict) or not isinstance(sent.get("strokes"), list):
@@ -174,6 +193,20 @@ def _routes(desk: Desk, reviewer: str) -> FastHTML:
     app.add_exception_handler(InputError, _explain)
     app.add_exception_handler(RecursionError, _explain)  # a body of brackets only
     return app
+
+
+def _audit(desk: Desk) -> dict[str, Any]:
+    """The audit's items in their random order, each with how it stands, and what they say."""
+    state = desk.audit_state()
+    told = {**asdict(state), "left": state.left, "text": state.text()}
+    return {"rows": desk.audit(), "state": told}
+
+
+async def _sent(req: Request) -> Any:
+    try:
+        return await req.json()
+    except ValueError:
+        raise InputError("no JSON was sent") from None
 
 
 def _explain(req: Request, error: Exception) -> Response:

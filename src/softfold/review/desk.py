@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.decisions.audit import FEWEST, AuditState, draw, summary
 from softfold.decisions.log import ACTIONS, LOG, Decision, DecisionLog
 from softfold.decisions.opinions import Opinions, agreement
 from softfold.errors import InputError
@@ -21,7 +22,8 @@ from softfold.review.similar import groups_of
 from softfold.runs.looks import Looks
 from softfold.runs.reading import RunData
 
-STATES = ("open", "confirmed", "excluded", "unsure", "conflict")
+STATES = ("open", "confirmed", "none_of_these", "excluded", "unsure", "conflict")
+SETTLED = tuple(STATES.index(state) for state in ("confirmed", "none_of_these", "excluded"))
 MOST_LISTED = 50_000
 MOST_IN_A_STROKE = 500
 TOP_CLASSES = 5
@@ -62,7 +64,8 @@ class Desk:
         self.opinions: dict[int, Opinions] = {}
         self.reviewers: dict[str, int] = {}
         self._codes = {name: code for code, name in enumerate(self.run.vocab)}
-        self._last = 0
+        self.drawn: list[int] = []
+        self._last = self._drawn = 0
         self._groups: np.ndarray | None = None
         self._lock = threading.RLock()
         self.log = DecisionLog(self.run.path / LOG)
@@ -82,6 +85,9 @@ class Desk:
                 state, label = self.opinions[row].outcome()
                 self.state[row] = STATES.index(state)
                 self.label[row] = -1 if label is None else self._codes.get(label, -1)
+            new = self.log.drawn(after=self._drawn)
+            self._drawn += len(new)
+            self.drawn += [row for row in map(self._row, new) if row is not None]
             return touched
 
     @property
@@ -124,7 +130,8 @@ class Desk:
                 if stroke["action"] == "undo":
                     self.log.append(waiting)
                     waiting = []
-                    undone = self.log.undo(reviewer, stroke["stroke"])
+                    blind = stroke.get("audit") is True
+                    undone = self.log.undo(reviewer, stroke["stroke"], audit=blind)
                     touched += [r for r in map(self._row, undone) if r is not None]
                     continue
                 touched += rows
@@ -151,6 +158,11 @@ class Desk:
             raise InputError("a stroke names a class that is not in the run")
         if action == "accept" and (self.suggested[rows] < 0).any():
             raise InputError("there is no suggestion to accept for an item of the stroke")
+        if stroke.get("audit") is True:
+            if action == "accept":
+                raise InputError("the audit shows no suggestion to accept")
+            if not set(rows) <= set(self.drawn):
+                raise InputError("a stroke of the audit names an item that was not drawn")
         return stroke, rows
 
     def _entry(self, reviewer: str, stroke: dict[str, Any], row: int) -> dict[str, Any]:
@@ -168,6 +180,7 @@ class Desk:
             "label": None if code is None else self.run.vocab[code],
             "given": self.run.vocab[self.given[row]],
             "suspicion": float(self.suspicion[row]),
+            "audit": stroke.get("audit") is True,
         }
 
     def listing(self, wanted: Filter, me: str) -> tuple[list[int], int]:
@@ -233,17 +246,30 @@ class Desk:
         return [decision.action, self._codes.get(decision.label or "", -1)]
 
     def progress(self, me: str) -> dict[str, Any]:
-        """Counts, the measured precision and how many labels are expected to be wrong still."""
+        """Counts, the measured precision and how many labels are expected to be wrong still.
+
+        `precision` is of the items decided outside the audit, since those of the audit are drawn
+        at random. With enough of these, `still` and its interval are what the audit says.
+        """
         state, label = self.state, self.label
-        confirmed = state == STATES.index("confirmed")
-        wrong = int((label[confirmed] != self.given[confirmed]).sum())
-        right = int(confirmed.sum()) - wrong
-        promised = float(self.suspicion[confirmed].sum())
-        left = (state != STATES.index("confirmed")) & (state != STATES.index("excluded"))
+        nowhere = state == STATES.index("none_of_these")
+        decided = nowhere | (state == STATES.index("confirmed"))
+        found = decided & (label != self.given)
+        wrong, right = int(found.sum()), int((decided & ~found).sum())
+        apart = decided.copy()
+        apart[[row for row in self.drawn if self._audited(row)] or slice(0)] = False
+        promised = float(self.suspicion[decided].sum())
+        left = ~np.isin(state, SETTLED)
         # The suspicions' total, corrected by how far they held for what was looked at.
         held = (wrong + PRIOR_LOOKS) / (promised + PRIOR_LOOKS)
         total = float(self.suspicion.sum())
         still = min(float(left.sum()), float(self.suspicion[left].sum()) * held)
+        between, audit = None, self.audit_state()
+        if audit.checked >= FEWEST:
+            still, *between = (
+                min(float(left.sum()), max(0.0, share * len(self.item) - wrong))
+                for share in (audit.rate, audit.low, audit.high)
+            )
         return {
             "items": len(self.item),
             "expected": total,
@@ -251,17 +277,69 @@ class Desk:
             "mine": self.reviewers.get(me, 0),
             "wrong": wrong,
             "right": right,
+            "precision": float(found[apart].mean()) if apart.any() else None,
+            "none_of_these": int(nowhere.sum()),
             "excluded": int((state == STATES.index("excluded")).sum()),
             "unsure": int((state == STATES.index("unsure")).sum()),
             "conflict": int((state == STATES.index("conflict")).sum()),
             "still": still,
+            "still_between": between,
             "last": self._last,
         }
+
+    def draw(self, n: int) -> None:
+        """Draw items for the audit until there are `n`; see `softfold.decisions.audit.draw`."""
+        with self._lock:
+            draw(self.run.path, self.item, n)
+            self.refresh()
+
+    def audit_state(self) -> AuditState:
+        """How far the audit has come and what it says."""
+        with self._lock:
+            states = [self._in_audit(row) for row in self.drawn]
+            rows = np.array([r for r in self.drawn if self._in_audit(r) == "checked"], dtype=int)
+            return summary(self.suspicion, self.given, rows, self.label[rows], states)
+
+    def audit(self) -> list[list[Any]]:
+        """[row, how it stands] of the items drawn, in the random order."""
+        with self._lock:
+            return [[row, self._in_audit(row)] for row in self.drawn]
+
+    def _in_audit(self, row: int) -> str:
+        return self.opinions[row].in_audit if row in self.opinions else "open"
+
+    def _audited(self, row: int) -> bool:
+        return row in self.opinions and self.opinions[row].audited
 
     def agreement(self) -> tuple[int, float, float] | None:
         """See `softfold.decisions.opinions.agreement`."""
         with self._lock:
             return agreement([held for held in self.opinions.values() if len(held.by_reviewer) > 1])
+
+    def describe_blind(self, row: int, me: str) -> dict[str, Any]:
+        """What an item of the audit is.
+
+        What the models say and what was decided elsewhere comes with it only once reviewer `me`
+        has decided it in the audit.
+        """
+        with self._lock:
+            held = self.opinions[row].by_reviewer.get(me, []) if row in self.opinions else []
+            told = any(decision.audit for decision in held)
+        if told:
+            return {**self.describe(row), "opinion": self.opinion(row, me)}
+        nothing = {"state": "open", "mine": None, "others": 0, "sides": []}
+        return {**self._shown(row), "opinion": nothing}
+
+    def _shown(self, row: int) -> dict[str, Any]:
+        """What an item is, without a word of the models."""
+        where = int(self.run.train_rows[row])
+        return {
+            "row": row,
+            "item": str(self.item[row]),
+            "given": int(self.given[row]),
+            "text": self.looks.text(where),
+            "columns": self.looks.columns(where),
+        }
 
     def describe(self, row: int) -> dict[str, Any]:
         """What an item is and what the models say about it."""
@@ -275,16 +353,11 @@ class Desk:
             p_given = round(float(here[self.given[row]]), 4)
             if self.suggested[row] >= 0:
                 p_suggested = round(float(here[self.suggested[row]]), 4)
-        where = int(self.run.train_rows[row])
         return {
-            "row": row,
-            "item": str(self.item[row]),
-            "given": int(self.given[row]),
+            **self._shown(row),
             "suggested": int(self.suggested[row]),
             "suspicion": round(float(self.suspicion[row]), 4),
             "p_given": p_given,
             "p_suggested": p_suggested,
             "top": top,
-            "text": self.looks.text(where),
-            "columns": self.looks.columns(where),
         }

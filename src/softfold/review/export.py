@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.decisions.applying import read_decisions
+from softfold.decisions.applying import LEFT_OUT, read_decisions
 from softfold.decisions.log import LOG
 from softfold.errors import InputError
 from softfold.files import write_parquet, write_text
 from softfold.runs.looks import Looks
 from softfold.runs.reading import RunData
 
-FORMATS = ("csv", "parquet", "cleanlab", "fiftyone", "labelstudio")
+FORMATS = ("csv", "parquet", "decisions", "cleanlab", "fiftyone", "labelstudio")
 
 
 def export_labels(run_dir: str | Path, out: str | Path, format: str | None = None) -> Path:
@@ -25,8 +25,8 @@ def export_labels(run_dir: str | Path, out: str | Path, format: str | None = Non
     Args:
         run_dir: the run folder, with decisions or without.
         out: the file to write; for cleanlab and fiftyone a folder.
-        format: csv, parquet, cleanlab, fiftyone or labelstudio; by default by the ending of
-            `out` (.csv or .parquet).
+        format: csv, parquet, decisions, cleanlab, fiftyone or labelstudio; by default by the
+            ending of `out` (.csv or .parquet).
 
     Returns:
         The file or folder written.
@@ -40,6 +40,7 @@ def export_labels(run_dir: str | Path, out: str | Path, format: str | None = Non
     writers = {
         "csv": lambda: _write_csv(corrected(run), out),
         "parquet": lambda: write_parquet(out, corrected(run)),
+        "decisions": lambda: _decisions(run, out),
         "cleanlab": lambda: _cleanlab(run, out),
         "fiftyone": lambda: _fiftyone(run, out),
         "labelstudio": lambda: _label_studio(run, out),
@@ -52,15 +53,16 @@ def export_labels(run_dir: str | Path, out: str | Path, format: str | None = Non
 
 
 def corrected(run: RunData) -> pd.DataFrame:
-    """The run's label table with what people decided, one row an item that is not excluded.
+    """The run's label table with what people decided, one row an item that stays in.
 
+    Items that are excluded or of none of the classes are not in it; `--format decisions` has them.
     Images: path (the item's key, relative as it was), label (confirmed, else as given), is_valid,
     given, state (open, confirmed, unsure or conflict), suggested, suspicion, reviewers. Texts and
     tables: their own columns, label and is_valid only, since every further column would be a
     feature. `softfold run` reads both.
     """
     every = _with_states(run)
-    keep = (every["state"] != "excluded").to_numpy()
+    keep = ~every["state"].isin(LEFT_OUT).to_numpy()
     data = Looks.of(run).data
     if isinstance(data, pd.DataFrame):
         every = data.reset_index(drop=True).assign(label=every["label"], is_valid=every["is_valid"])
@@ -99,13 +101,26 @@ def _write_csv(frame: pd.DataFrame, out: Path) -> None:
     write_text(out, frame.to_csv(index=False))
 
 
+def _decisions(run: RunData, out: Path) -> None:
+    """What was decided, one row a decided item, in the columns of `read_decisions`; `--decisions`
+    takes it.
+    """
+    if out.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"--out {out}: decisions go to a .csv or .parquet file")
+    frame = read_decisions(run.path)
+    if out.suffix.lower() == ".parquet":
+        write_parquet(out, frame)
+    else:
+        _write_csv(frame, out)
+
+
 def _cleanlab(run: RunData, out: Path) -> None:
     """What `cleanlab.filter.find_label_issues(labels, pred_probs)` takes, and a frame in the
     columns that `CleanLearning.get_label_issues()` gives.
     """
     out.mkdir(parents=True, exist_ok=True)
     frame = _with_states(run).iloc[run.train_rows].reset_index(drop=True)
-    keep = (frame["state"] != "excluded").to_numpy()
+    keep = ~frame["state"].isin(LEFT_OUT).to_numpy()
     vocab = pd.Index(run.vocab)
     labels = vocab.get_indexer(pd.Index(frame["label"]))
     np.save(out / "labels.npy", labels[keep].astype(np.int64))
@@ -134,7 +149,7 @@ def _fiftyone(run: RunData, out: Path) -> None:
     frame = _with_states(run)
     codes = pd.Index(run.vocab).get_indexer(pd.Index(frame["label"]))
     labels, paths = {}, {}
-    for row in np.flatnonzero((frame["state"] != "excluded").to_numpy()):
+    for row in np.flatnonzero(~frame["state"].isin(LEFT_OUT).to_numpy()):
         key = f"{row:08d}"
         about = {"split": "valid" if frame["is_valid"].iloc[row] else "train"}
         for column in ("path", "given", "state", "suggested"):
@@ -171,8 +186,9 @@ def _label_studio(run: RunData, out: Path) -> None:
             task["predictions"] = [{"model_version": "softfold", "score": score, "result": result}]
         if record["state"] == "confirmed":
             task["annotations"] = [{"result": [_choice(record["label"], kind)]}]
-        elif record["state"] == "excluded":
+        elif record["state"] in LEFT_OUT:
             task["annotations"] = [{"was_cancelled": True, "result": []}]
+            task["meta"]["none_of_these"] = record["state"] == "none_of_these"
         tasks.append(task)
     write_text(out, json.dumps(tasks, ensure_ascii=False))
 

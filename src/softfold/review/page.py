@@ -43,10 +43,11 @@ KEYS = (
     ("a", "accept the suggestion"),
     ("k", "keep the given label"),
     ("c", "another class: type, then Enter"),
-    ("x", "exclude the item"),
+    ("n", "none of these classes"),
+    ("x", "exclude the item for another reason"),
     ("u", "unsure"),
     ("z", "undo the last stroke"),
-    ("Shift + a, k, x, u", "the same for the whole group of similar items shown"),
+    ("Shift + a, k, n, x, u", "the same for the whole group of similar items shown"),
     ("g", "select the group of similar items"),
     ("Space", "select or deselect the item"),
     ("1 … 5", "one at a time: the class with that number"),
@@ -59,6 +60,7 @@ ACTIONS = (
     ("accept", "Accept", "a"),
     ("keep", "Keep", "k"),
     ("class", "Class…", "c"),
+    ("none", "None of these", "n"),
     ("exclude", "Exclude", "x"),
     ("unsure", "Unsure", "u"),
     ("undo", "Undo", "z"),
@@ -68,6 +70,7 @@ FILTER_STATES = (
     ("open", "not reviewed"),
     ("mine", "not reviewed by me"),
     ("confirmed", "confirmed"),
+    ("none_of_these", "none of these"),
     ("excluded", "excluded"),
     ("unsure", "unsure"),
     ("conflict", "in conflict"),
@@ -76,16 +79,6 @@ FILTER_STATES = (
 
 def page(name: str, kind: str, missing: str | None) -> str:
     """The review page of a run whose items are of that kind."""
-    head = Head(
-        Meta(charset="utf-8"),
-        Meta(name="viewport", content="width=device-width, initial-scale=1"),
-        Meta(name="color-scheme", content="light dark"),
-        Title(f"Review: {name}"),
-        Link(rel="icon", href="/static/icon.svg", type="image/svg+xml"),
-        Link(rel="stylesheet", href="/static/theme.css"),
-        Link(rel="stylesheet", href="/static/review.css"),
-        Script(src="/static/app.js", type="module"),
-    )
     body = Body(
         _top(name),
         _filters(),
@@ -104,12 +97,29 @@ def page(name: str, kind: str, missing: str | None) -> str:
             P("No item passes these filters.", id="empty", hidden=True),
         ),
         _actions(),
-        _picker(),
+        picker(),
         _help(),
         Div(id="said", cls="unseen", role="status", aria_live="polite"),
         data_kind=kind,
     )
-    return to_xml(Html(head, body, lang="en"), indent=False)
+    made = head(f"Review: {name}", "app.js")
+    return to_xml(Html(made, body, lang="en"), indent=False)
+
+
+def head(title: str, script: str, *styles: str) -> Any:
+    """The head of a page with its script and its style sheets."""
+    return Head(
+        Meta(charset="utf-8"),
+        Meta(name="viewport", content="width=device-width, initial-scale=1"),
+        Meta(name="color-scheme", content="light dark"),
+        Title(title),
+        Link(rel="icon", href="/static/icon.svg", type="image/svg+xml"),
+        *[
+            Link(rel="stylesheet", href=f"/static/{style}")
+            for style in ("theme.css", "review.css", *styles)
+        ],
+        Script(src=f"/static/{script}", type="module"),
+    )
 
 
 def _top(name: str) -> Any:
@@ -121,6 +131,7 @@ def _top(name: str) -> Any:
                 Span("reviewer", id="reviewer-word"),
                 Input(id="me", maxlength="40", autocomplete="off", size="10"),
             ),
+            A("Audit", href="/?audit=1", id="to-audit"),
             A("Export", href="/export.csv", id="export", download="corrected-labels.csv"),
             Button("Help", Kbd("?"), id="show-help", type="button"),
             cls="line",
@@ -197,7 +208,8 @@ def _actions() -> Any:
     return Footer(Span(id="chosen"), *buttons, id="actions", role="toolbar", aria_label="Decide")
 
 
-def _picker() -> Any:
+def picker() -> Any:
+    """The dialog in which a class is found by typing."""
     return Dialog(
         Label(
             "class",

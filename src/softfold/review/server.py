@@ -9,7 +9,8 @@ import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
-from softfold.errors import InputError
+from softfold.decisions.audit import DRAWN
+from softfold.errors import InputError, count_of
 from softfold.review.guard import check_binding
 
 PORT = 8421
@@ -24,6 +25,7 @@ def serve(
     *,
     token: str | None = None,
     names: tuple[str, ...] = (),
+    audit: bool = False,
     open_browser: bool = False,
     say: Callable[[str], object] = print,
 ) -> None:
@@ -36,6 +38,8 @@ def serve(
         reviewer: the name proposed to the first visitor; by default the user's.
         token: at least 16 characters that every visitor must have, or "auto" to make one.
         names: further host names to answer to, such as a proxy's.
+        audit: show the items of the audit instead, without suggestion or suspicion; they are
+            drawn first where there are none.
         open_browser: open the page in this machine's browser.
         say: told the address, one line.
 
@@ -45,17 +49,23 @@ def serve(
     import uvicorn
 
     from softfold.review.app import create_app
+    from softfold.review.desk import Desk
 
     if token == "auto":
         token = secrets.token_urlsafe(24)
     check_binding(host, token)
+    if audit:
+        desk = Desk(run_dir)
+        if not desk.drawn:
+            desk.draw(DRAWN)
+            say(f"drew {count_of(len(desk.drawn), 'item')} for the audit, at random")
     app = create_app(run_dir, reviewer=reviewer or _user(), host=host, token=token, names=names)
     listener = _listen(host, port)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{listener.getsockname()[1]}/"
-    if token is not None:
-        address += f"?token={token}"
-    say(f"reviewing {run_dir} at {address} (Ctrl-C ends)")
+    query = (["audit=1"] if audit else []) + ([] if token is None else [f"token={token}"])
+    address += f"?{'&'.join(query)}" if query else ""
+    say(f"{'auditing' if audit else 'reviewing'} {run_dir} at {address} (Ctrl-C ends)")
     if open_browser:
         webbrowser.open(address)
     config = uvicorn.Config(

@@ -1,10 +1,10 @@
 // The review page. Whatever comes from the data is put in with textContent, never as markup.
 import { Grid } from "./grid.js";
+import { $, WORDS, aboutRun, get as fetchJson, keepName, kind, look as lookOf, make, percent, problem, say, unique, whole } from "./parts.js";
+import { Picker } from "./picker.js";
+import { Strokes } from "./strokes.js";
 
-const $ = (id) => document.getElementById(id);
-const kind = document.body.dataset.kind;
 const FIELDS = ["state", "given", "suggested", "least", "reviewer", "similar"];
-const WORDS = { accept: "accepted", keep: "kept", class: "class", exclude: "excluded", unsure: "unsure" };
 const POLL = 4000;
 
 let vocab = [];
@@ -20,39 +20,16 @@ let last = 0;            // last log entry known
 const chosen = new Set();    // rows selected
 const items = new Map();     // row -> what the server says about it
 const wanted = new Set();    // rows asked for
-const queue = [];            // strokes not yet acknowledged
-let sending = null;
-let picked = null;           // what the class picker is for
+const strokes = new Strokes(() => me, answered, () => { items.clear(); grid.show(true); });
+const picker = new Picker((code) => decide("class", code));
 
 const grid = new Grid($("grid"), $("cards"), card, () =>
   kind === "image"
     ? { least: 150, height: (w) => w + 66 }
     : { least: 250, height: () => 196 });
 
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (value === true) element.setAttribute(key, "");
-    else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, value);
-  }
-  element.append(...children.filter((c) => c !== null && c !== undefined));
-  return element;
-}
-
 const label = (code) => (code >= 0 && code < vocab.length ? vocab[code] : "");
-const percent = (share) => {
-  if (share >= 0.995) return ">99%";
-  if (share < 0.005) return "<1%";
-  return `${Math.round(100 * share)}%`;
-};
-const unique = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
-
-async function get(path, values = {}) {
-  const query = new URLSearchParams({ me, ...values });
-  const answer = await fetch(`${path}?${query}`);
-  if (!answer.ok) throw new Error((await answer.text()).slice(0, 200));
-  return answer.json();
-}
+const get = (path, values = {}) => fetchJson(path, { me, ...values });
 
 // ---- items -------------------------------------------------------------------------------
 
@@ -88,21 +65,10 @@ function refresh(row) {
   if (one && (index === at || row === rows[at])) showOne();
 }
 
-function look(row, path) {
+const look = (row, path) => {
   const item = items.get(row);
-  if (kind === "image") {
-    const alt = item ? `${item.item}: given ${label(item.given)}` : "";
-    return make("img", { src: `${path}/${row}?v=${version}`, alt, decoding: "async", draggable: "false" });
-  }
-  if (!item) return make("div", { class: "said" }, "…");
-  if (item.text !== null) return make("div", { class: "said" }, item.text);
-  if (item.columns !== null) {
-    const list = make("dl", { class: "said" });
-    for (const [name, value] of item.columns) list.append(make("dt", {}, name), make("dd", {}, value));
-    return list;
-  }
-  return make("div", { class: "said" }, item.item);
-}
+  return lookOf(row, path, item, item ? label(item.given) : "", version);
+};
 
 function verdict(opinion) {
   if (!opinion || opinion.state === "open") return null;
@@ -240,7 +206,7 @@ function showOne() {
       make("td", { class: "bar" }, bar));
   }));
   $("sides").replaceChildren(...item.opinion.sides.filter(([who]) => who !== me).map(
-    ([who, action, code]) => make("p", {}, `${who}: ${action === "exclude" || action === "unsure" ? WORDS[action] : label(code)}`)));
+    ([who, action, code]) => make("p", {}, `${who}: ${code < 0 ? WORDS[action] : label(code)}`)));
   $("key").textContent = `${item.item} · ${at + 1} of ${rows.length.toLocaleString("en")}`;
   for (const ahead of [1, 2]) {
     const then = rows[at + ahead];
@@ -279,7 +245,6 @@ function decide(action, code = null, group = false) {
   }
   const stroke = { stroke: unique(), action, rows: targets };
   if (action === "class") stroke.label = code;
-  queue.push(stroke);
   for (const row of targets) {
     const item = items.get(row);
     if (!item) continue;
@@ -292,58 +257,25 @@ function decide(action, code = null, group = false) {
   say(`${targets.length > 1 ? `${targets.length} items ` : ""}${WORDS[action]}${code === null ? "" : ` ${label(code)}`}`);
   focusOn(next(targets.length > 1 ? after : at));
   tell();
-  send();
+  strokes.add(stroke);
 }
 
 function undo() {
-  queue.push({ stroke: unique(), action: "undo" });
   say("undone");
-  send();
+  strokes.add({ stroke: unique(), action: "undo" });
 }
 
-async function send() {
-  if (sending || !queue.length) return sending;
-  $("saved").textContent = "saving…";
-  sending = (async () => {
-    while (queue.length) {
-      const strokes = queue.slice(0, 50);
-      let answer;
-      try {
-        answer = await fetch("/api/strokes", {
-          method: "POST", headers: { "Content-Type": "application/json", "X-Softfold": "1" },
-          body: JSON.stringify({ me, strokes }),
-        });
-      } catch {
-        problem("The server does not answer. Decisions are kept here and sent again; leave this page open.");
-        await new Promise((done) => setTimeout(done, 1000));
-        continue;
-      }
-      if (!answer.ok) {
-        problem(`A decision was refused: ${(await answer.text()).slice(0, 200)}`);
-        queue.splice(0, strokes.length);
-        items.clear();
-        grid.show(true);
-        continue;
-      }
-      problem(null);
-      queue.splice(0, strokes.length);
-      const { opinions, progress } = await answer.json();
-      take(opinions);
-      count(progress);
-      if (strokes.length === 1 && strokes[0].action === "undo") {
-        const back = Object.keys(opinions).map(Number).map((row) => place.get(row)).filter((i) => i !== undefined);
-        if (back.length) focusOn(Math.min(...back));
-      }
-    }
-    $("saved").textContent = "saved";
-  })();
-  await sending;
-  sending = null;
-  if (queue.length) send();
+function answered({ opinions, progress }, sent) {
+  take(opinions);
+  count(progress);
+  if (sent.length === 1 && sent[0].action === "undo") {
+    const back = Object.keys(opinions).map(Number).map((row) => place.get(row)).filter((i) => i !== undefined);
+    if (back.length) focusOn(Math.min(...back));
+  }
 }
 
 function take(opinions) {
-  const pending = new Set(queue.flatMap((stroke) => stroke.rows || []));
+  const pending = strokes.rows;
   for (const [key, opinion] of Object.entries(opinions)) {
     const row = Number(key);
     if (pending.has(row) || !items.has(row)) continue;
@@ -354,13 +286,14 @@ function take(opinions) {
 
 function count(p, agreement) {
   last = Math.max(last, p.last);
-  const done = p.wrong + p.right;
   const share = Math.min(100, (100 * p.wrong) / Math.max(1, p.wrong + p.still));
   $("bar").style.width = `${share}%`;
   $("progress").setAttribute("aria-valuenow", Math.round(share));
-  const n = (x) => Math.round(x).toLocaleString("en");
-  const parts = [[n(p.reviewed), "reviewed"], [n(p.wrong), "wrong" + (done ? ` (${percent(p.wrong / done)})` : "")],
-    [`≈ ${n(p.still)}`, "still wrong"]];
+  const n = whole;
+  const between = p.still_between ? ` (${n(p.still_between[0])} to ${n(p.still_between[1])}, by the audit)` : "";
+  const parts = [[n(p.reviewed), "reviewed"], [n(p.wrong), "wrong" + (p.precision === null ? "" : ` (${percent(p.precision)})`)],
+    [`≈ ${n(p.still)}`, `still wrong${between}`]];
+  if (p.none_of_these) parts.push([n(p.none_of_these), "none of these"]);
   if (p.excluded) parts.push([n(p.excluded), "excluded"]);
   if (p.conflict) parts.push([n(p.conflict), p.conflict === 1 ? "conflict" : "conflicts"]);
   if (agreement) together.agreement = agreement;
@@ -375,7 +308,7 @@ async function poll() {
     take(found.opinions);
     count(found.progress, found.agreement);
     reviewers(found.reviewers);
-    if (!queue.length) problem(null);
+    if (!strokes.waiting) problem(null);
   } catch { problem("The server does not answer."); }
 }
 
@@ -388,12 +321,6 @@ function reviewers(names) {
 function tell() {
   $("chosen").textContent = chosen.size ? `${chosen.size} selected` : "";
 }
-function say(text) { $("said").textContent = text; }
-function problem(text) {
-  $("problem").hidden = !text;
-  $("problem").textContent = text || "";
-}
-
 function select(index) {
   const row = rows[index];
   if (!chosen.delete(row)) chosen.add(row);
@@ -412,48 +339,13 @@ async function selectGroup() {
   say(`${chosen.size} selected`);
 }
 
-// ---- choosing a class by typing ----------------------------------------------------------
-
-let best = [];
-let pointed = 0;
 function pick() {
-  $("typed").value = "";
-  picked = rows[at];
-  $("picker").showModal();
-  match();
-}
-
-function match() {
-  const typed = $("typed").value.trim().toLowerCase();
-  const item = items.get(picked);
-  const likely = new Map((item ? item.top : []).map(([code], i) => [code, i]));
-  const score = (code) => {
-    const name = vocab[code].toLowerCase();
-    const fit = name === typed ? 0 : name.startsWith(typed) ? 1 : name.split(/[^\p{L}\p{N}]+/u).some((w) => w.startsWith(typed)) ? 2 : name.includes(typed) ? 3 : 9;
-    return fit * 100 + (likely.get(code) ?? 50);
-  };
-  best = vocab.map((_, code) => [score(code), code]).filter(([s]) => s < 900)
-    .sort((a, b) => a[0] - b[0] || a[1] - b[1]).slice(0, 12).map(([, code]) => code);
-  point(0);
-}
-
-function point(index) {
-  pointed = Math.max(0, Math.min(best.length - 1, index));
-  $("options").replaceChildren(...best.map((code, i) => make("li", {
-    role: "option", id: `option-${i}`, "data-option": i, "aria-selected": String(i === pointed) }, vocab[code])));
-  if (!best.length) $("options").append(make("li", { class: "none" }, "no such class"));
-  $("typed").setAttribute("aria-activedescendant", best.length ? `option-${pointed}` : "");
-}
-
-function choose(index = pointed) {
-  if (best[index] === undefined) return;
-  $("picker").close();
-  decide("class", best[index]);
+  picker.open((items.get(rows[at])?.top || []).map(([code]) => code));
 }
 
 // ---- keys and pointers -------------------------------------------------------------------
 
-const DO = { a: "accept", k: "keep", x: "exclude", u: "unsure" };
+const DO = { a: "accept", k: "keep", n: "none", x: "exclude", u: "unsure" };
 function act(action) {
   if (action === "undo") undo();
   else if (action === "class") pick();
@@ -504,16 +396,6 @@ $("actions").addEventListener("click", (event) => {
   const action = event.target.closest("button")?.dataset.action;
   if (action) act(action);
 });
-$("options").addEventListener("click", (event) => {
-  const index = event.target.closest("li")?.dataset.option;
-  if (index !== undefined) choose(Number(index));
-});
-$("typed").addEventListener("input", match);
-$("typed").addEventListener("keydown", (event) => {
-  if (event.key === "Enter") { event.preventDefault(); choose(); }
-  else if (event.key === "ArrowDown") { event.preventDefault(); point(pointed + 1); }
-  else if (event.key === "ArrowUp") { event.preventDefault(); point(pointed - 1); }
-});
 $("filters").addEventListener("change", () => list(rows[at]).catch((e) => problem(e.message)));
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 $("view").addEventListener("click", () => toggle());
@@ -522,19 +404,17 @@ $("close-help").addEventListener("click", () => $("help").close());
 $("me").addEventListener("change", async () => {
   const name = $("me").value.trim();
   if (!name || name === me) { $("me").value = me; return; }
-  await send();
+  await strokes.send();
   me = name;
-  localStorage.setItem("softfold-reviewer", me);
+  keepName(me);
   items.clear();
   await list(rows[at]);
   poll();
 });
-addEventListener("beforeunload", (event) => { if (queue.length) event.preventDefault(); });
-
 async function start() {
-  const kept = localStorage.getItem("softfold-reviewer");
-  const about = await (await fetch(`/api/run${kept ? `?${new URLSearchParams({ me: kept })}` : ""}`)).json();
+  const about = await aboutRun();
   ({ vocab, version, me } = about);
+  picker.vocab = vocab;
   $("me").value = me;
   for (const id of ["given", "suggested"]) vocab.forEach((name, code) => $(id).append(new Option(name, code)));
   reviewers(about.reviewers);

@@ -1,0 +1,57 @@
+"""`softfold audit`: draw items at random, and say what those checked so far tell."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated
+
+import typer
+
+from softfold.cli import options as o
+
+
+def audit(
+    run: o.RunFolder,
+    n: Annotated[int | None, typer.Option("-n", help="items to draw in all (100 at first)")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="which random order (0)")] = None,
+    width: Annotated[
+        float, typer.Option("--width", help="aim at an interval this wide: 0.04 is 4 points")
+    ] = 0.04,
+    json: o.Json = False,
+) -> None:
+    """Draw items to check at random, so that the rate of wrong labels is known."""
+    from dataclasses import asdict
+    from pathlib import Path
+
+    import numpy as np
+
+    from softfold.decisions.audit import DRAWN, audit_state, draw, drawn
+    from softfold.errors import count_of
+    from softfold.runs.reading import RunData
+
+    data = RunData(Path(run))
+    items = data.train["item"].to_numpy(dtype=object)
+    about = (items, data.vocab, data.codes("given"), np.nan_to_num(data.suspicion))
+    audit_state(run, *about, width)  # a width that means nothing draws nothing
+    if n is not None or seed is not None or not drawn(run):
+        draw(run, items, DRAWN if n is None else n, seed)
+    state = audit_state(run, *about, width)
+    if json:
+        print(json_module.dumps({**asdict(state), "left": state.left}, indent=1))
+        return
+    part = f"{state.drawn:,} of {count_of(state.items, 'training item')}"
+    print(f"{run}: {part} drawn at random, blind to suspicion; {state.checked:,} checked")
+    if state.rate is not None:
+        print(state.text())
+    if state.left:
+        print(f"next: softfold review {run} --audit   ({state.left:,} to check, 30 a minute)")
+    if state.more is None:
+        return
+    if state.more == 0:
+        print(f"the interval is at most {100 * width:g} points wide: enough")
+        return
+    line = f"for an interval {100 * width:g} points wide check about {state.more:,} more"
+    in_all = min(state.items, state.drawn + state.more - state.left)
+    if in_all > state.drawn:
+        line += f": softfold audit {run} -n {in_all}"
+    print(line)

@@ -1,0 +1,294 @@
+"""The audit: items drawn at random, checked without hints, and what they say about all labels.
+
+Only decisions made blind, on items drawn at random, count for the rate of wrong labels. What people
+decide about the most suspicious items says how good the suspicion is there, never the rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from softfold.decisions.applying import read_decisions
+from softfold.decisions.log import LOG, DecisionLog
+from softfold.decisions.opinions import replay
+from softfold.errors import InputError, count_of
+
+Decisions = str | Path | pd.DataFrame
+
+DRAWN = 100
+"""Items that an audit draws unless asked otherwise."""
+
+WIDTH = 0.04
+"""Width of the interval to aim at unless asked otherwise: the rate to 2 points."""
+
+FEWEST = 30
+"""Checked items from which the audit's rate takes the place of the estimate."""
+
+# Keeps the order apart from every other draw of the same seed, such as noise made to order.
+_STREAM = int.from_bytes(b"audit", "big")
+
+
+@dataclass(frozen=True)
+class AuditState:
+    """How far an audit has come and what it says.
+
+    drawn, items:       items drawn, and training items in all
+    checked:            items whose truth is known by now: those that count
+    wrong:              how many of them have a wrong label, those of no class included
+    none_of_these:      how many of them belong to no class
+    unsure, conflict, excluded:  drawn items that count neither way
+    rate, low, high:    share of wrong labels among all items with its 95% interval (fractions of
+                        1), None before two items are checked
+    guessed:            mean suspicion of all items: what was thought before
+    width, more:        how many more items to check for an interval of this width (high - low)
+    """
+
+    drawn: int
+    items: int
+    checked: int
+    wrong: int
+    none_of_these: int
+    unsure: int
+    conflict: int
+    excluded: int
+    guessed: float
+    rate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    width: float = WIDTH
+    more: int | None = None
+
+    @property
+    def left(self) -> int:
+        """Drawn items that nobody has looked at in the audit."""
+        return self.drawn - self.checked - self.unsure - self.conflict - self.excluded
+
+    def text(self) -> str:
+        """What the audit says, in a sentence or two; empty before two items are checked."""
+        if self.rate is None:
+            return ""
+        parts = [f"{self.wrong:,} wrong"]
+        if self.none_of_these:
+            parts[0] += f" ({self.none_of_these:,} of no class)"
+        for number, word in ((self.unsure, "unsure"), (self.conflict, "in conflict")):
+            if number:
+                parts.append(f"{number:,} {word}, not counted")
+        if self.excluded:
+            parts.append(f"{self.excluded:,} excluded, not counted")
+        return (
+            f"{100 * self.rate:.1f}% of the labels are wrong (95% interval {100 * self.low:.1f}% "
+            f"to {100 * self.high:.1f}%), by {count_of(self.checked, 'item')} drawn at random and "
+            f"checked: {'; '.join(parts)}. The guess before was {100 * self.guessed:.1f}%."
+        )
+
+
+def draw(
+    run: str | Path, items: Sequence[str] | np.ndarray, n: int, seed: int | None = None
+) -> list[str]:
+    """Draw items for the audit at random and keep them in the run.
+
+    Nothing but chance decides: neither suspicion nor label nor place. A second call with a larger
+    n goes on in the same random order, so that all items drawn are one random sample; with a
+    smaller n nothing changes.
+
+    Args:
+        run: the run folder; the items are kept in its log of decisions.
+        items: the keys of all training items, in the order of the run.
+        n: how many are to be drawn in all; at most all of them.
+        seed: which random order; by default that of the first call, and 0 there.
+
+    Returns:
+        The keys drawn, in the random order.
+
+    Raises:
+        InputError: n is not positive; the audit was begun with another seed or of other items.
+    """
+    if n < 1:
+        raise InputError(f"-n {n}: an audit draws at least 1 item")
+    keys = np.asarray(items, dtype=object)
+    log = DecisionLog(Path(run) / LOG)
+    try:
+        before, first_seed = log.drawn(), log.drawn_with()
+        if None not in (seed, first_seed) and first_seed != seed:
+            raise InputError(
+                f"--seed {seed}: the audit of {run} was drawn with seed {first_seed} and keeps to "
+                f"one random order; leave --seed out"
+            )
+        here = set(keys)
+        elsewhere = [item for item in before if item not in here]
+        if elsewhere:
+            raise InputError(
+                f"{run}: {count_of(len(elsewhere), 'item')} of its audit not in its training part "
+                f"now; the first is {elsewhere[0]!r}: make a new run folder for other labels"
+            )
+        seed = (first_seed or 0) if seed is None else seed
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STREAM,)))
+        known = set(before)
+        rest = [item for item in keys[rng.permutation(len(keys))] if item not in known]
+        log.draw(rest[: max(0, n - len(before))], seed)
+        return log.drawn()
+    finally:
+        log.close()
+
+
+def drawn(run: str | Path) -> list[str]:
+    """The keys of the items that the run's audit drew, in the random order; empty without one."""
+    if not (Path(run) / LOG).is_file():
+        return []
+    log = DecisionLog(Path(run) / LOG, create=False)
+    try:
+        return log.drawn()
+    finally:
+        log.close()
+
+
+def checked(
+    decisions: Decisions, items: Sequence[str] | np.ndarray, vocab: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The items that were drawn at random and checked without hints, with their truth.
+
+    Decisions on other items, however many, do not appear: people look at the most suspicious
+    first, so these say nothing about the rate. Unsure, excluded and conflicting items do not count.
+
+    Args:
+        decisions: see `softfold.decisions.applying.read_decisions`.
+        items: the keys of the training items before decisions were applied (those of no class are
+            left out then); others are passed over.
+        vocab: the class names.
+
+    Returns:
+        rows int64 (m,), positions in `items`; truth int64 (m,), -1 for none of these. As
+        `softfold.estimate_noise(..., checked=)` takes them.
+    """
+    frame = read_decisions(decisions)
+    frame = frame[frame["audited"] & frame["state"].isin(["confirmed", "none_of_these"])]
+    rows = pd.Index(np.asarray(items, dtype=object)).get_indexer(pd.Index(frame["item"]))
+    nowhere = frame["none_of_these"].to_numpy()
+    names = frame["label"].astype(object).where(~nowhere, None)
+    truth = pd.Index(list(vocab)).get_indexer(pd.Index(names))
+    use = (rows >= 0) & (nowhere | (truth >= 0))
+    order = np.argsort(rows[use], kind="stable")
+    return rows[use][order].astype(np.int64), truth[use][order].astype(np.int64)
+
+
+def audit_state(
+    run: str | Path,
+    items: np.ndarray,
+    vocab: Sequence[str],
+    given: np.ndarray,
+    suspicion: np.ndarray,
+    width: float = WIDTH,
+) -> AuditState:
+    """How far the run's audit has come.
+
+    Args:
+        run: the run folder.
+        items: keys of the training items (N,).
+        vocab: the class names.
+        given: int (N,), their given labels as positions in vocab.
+        suspicion: float (N,).
+        width: the width of the interval to aim at, a fraction of 1: 0.04 is a rate to 2 points.
+
+    Raises:
+        InputError: a width outside 0..1.
+    """
+    if not 0 < width < 1:
+        raise InputError(f"--width {width}: an interval is between 0 and 1 wide: 0.04 is 4 points")
+    if not (Path(run) / LOG).is_file():
+        none = np.zeros(0, np.int64)
+        return summary(suspicion, given, none, none, [], width=width)
+    log = DecisionLog(Path(run) / LOG, create=False)
+    try:
+        opinions = replay(log.since())
+        states = [opinions[i].in_audit if i in opinions else "open" for i in log.drawn()]
+    finally:
+        log.close()
+    rows, truth = checked(run, items, vocab)
+    return summary(suspicion, given, rows, truth, states, width=width)
+
+
+def summary(
+    suspicion: np.ndarray,
+    given: np.ndarray,
+    rows: np.ndarray,
+    truth: np.ndarray,
+    states: Sequence[str],
+    *,
+    width: float = WIDTH,
+) -> AuditState:
+    """The state of an audit out of what is checked.
+
+    Args:
+        suspicion, given: of all training items, as in `audit_state`.
+        rows, truth: as `checked` gives them.
+        states: how each item drawn stands (`softfold.decisions.opinions.Opinions.in_audit`).
+        width: as in `audit_state`.
+    """
+    count = Counter(states)
+    wrong = truth != given[rows]
+    rate = low = high = more = None
+    if len(rows) >= 2:
+        rate, low, high = audited_rate(suspicion, rows, wrong)
+        more = wanted(suspicion, rows, wrong, width / 2)
+    return AuditState(
+        drawn=len(states),
+        items=len(suspicion),
+        checked=len(rows),
+        wrong=int(wrong.sum()),
+        none_of_these=int((truth < 0).sum()),
+        unsure=count["unsure"],
+        conflict=count["conflict"],
+        excluded=count["excluded"],
+        guessed=float(np.mean(suspicion)) if len(suspicion) else 0.0,
+        rate=rate,
+        low=low,
+        high=high,
+        width=width,
+        more=more,
+    )
+
+
+def audited_rate(
+    suspicion: np.ndarray, rows: np.ndarray, wrong: np.ndarray
+) -> tuple[float, float, float]:
+    """The rate of wrong labels with its 95% interval: a prediction-powered mean.
+
+    theta = lambda mean(s) + mean(b - lambda s), lambda = Cov(b, s) / Var(s); half width
+    2 sqrt(var(b - lambda s) / m + 1 / m^2) (Angelopoulos et al. 2023).
+
+    Args:
+        suspicion: s, float (N,) of all items.
+        rows: int (m,), the items checked.
+        wrong: b, bool (m,).
+    """
+    slope, variance, m = *_unexplained(suspicion, rows, wrong), len(rows)
+    rate = slope * float(suspicion.mean()) + float((wrong - slope * suspicion[rows]).mean())
+    half = 2 * math.sqrt(variance / m + 1 / m**2)
+    return min(1.0, max(0.0, rate)), max(0.0, rate - half), min(1.0, rate + half)
+
+
+def wanted(suspicion: np.ndarray, rows: np.ndarray, wrong: np.ndarray, half_width: float) -> int:
+    """How many more items to check for a rate to plus or minus `half_width`: the stopping rule.
+
+    Solves half_width = 2 sqrt(v / m + 1 / m^2) for m, where v is what the suspicion leaves
+    unexplained so far. Arguments as `audited_rate` has them.
+    """
+    _, variance = _unexplained(suspicion, rows, wrong)
+    m = 2 / (math.sqrt(variance**2 + half_width**2) - variance)
+    return max(0, min(math.ceil(m), len(suspicion)) - len(rows))
+
+
+def _unexplained(suspicion: np.ndarray, rows: np.ndarray, wrong: np.ndarray) -> tuple[float, float]:
+    """lambda, and the variance of b - lambda s among the checked items."""
+    s, b = suspicion[rows].astype(float), wrong.astype(float)
+    slope = 0.0
+    if len(rows) > 2 and s.var() > 1e-12:
+        slope = float(np.clip(np.cov(b, s)[0, 1] / s.var(ddof=1), 0.0, 1.0))
+    return slope, float((b - slope * s).var(ddof=min(1, len(rows) - 1)))
