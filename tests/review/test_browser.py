@@ -1,12 +1,11 @@
 """The review page and the report in a real browser, on a real server with real images."""
 
 import json
-import os
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from browsing import forget_the_server_was_away, has_text, needs_browser, saved
 from example_runs import digits_run, synthetic_run
 from serving import Nursery, Server
 
@@ -14,51 +13,8 @@ from softfold.report import write_report
 from softfold.runs.reading import RunData
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)")
-CHROMIUM = Path(os.environ.get("SOFTFOLD_CHROMIUM", "/usr/bin/chromium"))
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM} (apt-get install chromium)"
-)
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+pytestmark = needs_browser
 EVIL = "<img src=x onerror=\"document.title='broken in'\">'&amp;"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser):
-    """Opens pages in browsers of their own; in the end none may have had an error."""
-    contexts, errors = [], []
-
-    def go(url, ready="body[data-ready]", **options):
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.on("dialog", lambda dialog: errors.append(dialog.message))
-        page.goto(url)
-        page.wait_for_selector(ready)
-        return page
-
-    go.errors = errors
-    yield go
-    for context in contexts:
-        context.close()
-    assert errors == []
 
 
 @pytest.fixture(scope="module")
@@ -79,19 +35,6 @@ def server(digits, nursery):
         file.unlink()
     yield nursery.start()
     nursery.kill()
-
-
-def has_text(page, selector, text):
-    """Wait until the element says this."""
-    found = playwright.expect(page.locator(selector))
-    if isinstance(text, str):
-        found.to_contain_text(text, timeout=30_000)
-    else:
-        found.to_have_text(text, timeout=30_000)
-
-
-def saved(page):
-    has_text(page, "#saved", re.compile("^saved$"))
 
 
 def numbers(page):
@@ -236,9 +179,7 @@ def test_decisions_wait_for_a_server_that_went_away(server, open_page, nursery):
     nursery.start(server.port)
     has_text(page, "#numbers", re.compile("^3 reviewed"))
     assert server.json("/api/run")["progress"]["reviewed"] == 3
-    refused = [e for e in open_page.errors if "ERR_CONNECTION" in e or "ERR_EMPTY" in e]
-    for error in refused:
-        open_page.errors.remove(error)
+    forget_the_server_was_away(open_page.errors)
 
 
 def test_ten_thousand_items_keep_only_those_in_sight(open_page, tmp_path):

@@ -60,7 +60,7 @@ def _top(name: str) -> Any:
                 Span("reviewer", id="reviewer-word"),
                 Input(id="me", maxlength="40", autocomplete="off", size="10"),
             ),
-            A("Suspicious items", href="/", id="to-review"),
+            A("Review", href="/", cls="link"),
             cls="line",
         ),
         Div(
@@ -84,7 +84,7 @@ def _question() -> Any:
         P(
             Span("given as", id="asked"),
             Strong(id="given", cls="given"),
-            Span("Is that right?", id="ask"),
+            Span(", is that right?", id="ask"),
             id="question",
         ),
         P(id="yours"),
@@ -100,14 +100,14 @@ def _result() -> Any:
         H1(id="finding"),
         Div(
             Div(Div(id="range"), Div(id="mark"), Div(id="before"), id="scale", role="img"),
-            Div(Span(id="from"), Span(id="to"), id="ends"),
+            Div(Span(id="from"), Span("dashed: guessed before"), Span(id="to"), id="ends"),
             id="figure",
         ),
         P(id="words"),
         P(id="further"),
         Div(
             Button(id="more", type="button"),
-            A("Review the most suspicious", href="/?state=open", cls="button"),
+            A("Review the most suspicious", href="/?state=open", cls="link"),
             cls="line",
         ),
         id="result",

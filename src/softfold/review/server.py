@@ -58,14 +58,14 @@ def serve(
         desk = Desk(run_dir)
         if not desk.drawn:
             desk.draw(DRAWN)
-            say(f"drew {count_of(len(desk.drawn), 'item')} for the audit, at random")
     app = create_app(run_dir, reviewer=reviewer or _user(), host=host, token=token, names=names)
     listener = _listen(host, port)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{listener.getsockname()[1]}/"
     query = (["audit=1"] if audit else []) + ([] if token is None else [f"token={token}"])
     address += f"?{'&'.join(query)}" if query else ""
-    say(f"{'auditing' if audit else 'reviewing'} {run_dir} at {address} (Ctrl-C ends)")
+    doing = f"auditing {count_of(len(desk.drawn), 'random item')} of" if audit else "reviewing"
+    say(f"{doing} {run_dir} at {address} (Ctrl-C ends)")
     if open_browser:
         webbrowser.open(address)
     config = uvicorn.Config(

@@ -54,6 +54,7 @@ function showItem(row) {
   const item = items.get(row);
   const given = item ? vocab[item.given] : "";
   if (shown !== row || kind !== "image") $("stage").replaceChildren(look(row, "/picture", item, given, version));
+  else if (item) $("stage").firstChild.alt = `${item.item}: given ${given}`;
   shown = row;
   $("given").textContent = given || "…";
   for (const button of $("classes").children) {
@@ -139,11 +140,11 @@ function result() {
     $("words").textContent = "A hundred items drawn at random and checked say it to a few points; thirty take a minute.";
     $("further").textContent = "";
   } else if (!known || strokes.waiting || left) {
-    $("finding").textContent = known ? `${points(state.rate)} still wrong` : "Too few items are checked to say anything.";
+    finding("Too few items are checked to say anything.");
     $("words").textContent = strokes.waiting ? "Saving…" : known ? state.text : "";
     $("further").textContent = "";
   } else {
-    $("finding").textContent = `${points(state.rate)} still wrong`;
+    finding("");
     $("words").textContent = state.text;
     $("further").textContent = state.more
       ? `For an interval ${100 * state.width} points wide, check about ${whole(state.more)} more.`
@@ -154,6 +155,12 @@ function result() {
   $("more").hidden = more <= 0;
   $("more").textContent = rows.length ? `Draw ${more} more` : "Draw 100";
   $("more").dataset.n = rows.length ? rows.length + more : Math.min(100, state?.items || 100);
+}
+
+function finding(unknown) {
+  if (!state || state.rate === null) { $("finding").textContent = unknown; return; }
+  $("finding").replaceChildren(`${points(state.rate)} still wrong`,
+    make("span", {}, `between ${points(state.low)} and ${points(state.high)}`));
 }
 
 function scale() {
@@ -225,6 +232,7 @@ async function start() {
   picker.vocab = vocab;
   $("me").value = me;
   if (vocab.length <= KEYS.length) {
+    document.querySelector("#actions .class").hidden = true;
     $("classes").replaceChildren(...vocab.map((name, code) =>
       make("button", { type: "button", "data-class": code }, name, make("kbd", {}, KEYS[code]))));
   }

@@ -1,0 +1,46 @@
+"""A real browser for tests: where it is, and waiting for what a page says."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = Path(os.environ.get("SOFTFOLD_CHROMIUM", "/usr/bin/chromium"))
+needs_browser = pytest.mark.skipif(
+    not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM} (apt-get install chromium)"
+)
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+def has_text(page: Any, selector: str, text: str | re.Pattern[str]) -> None:
+    """Wait until the element says this."""
+    from playwright.sync_api import expect
+
+    found = expect(page.locator(selector))
+    if isinstance(text, str):
+        found.to_contain_text(text, timeout=30_000)
+    else:
+        found.to_have_text(text, timeout=30_000)
+
+
+def saved(page: Any) -> None:
+    """Wait until every decision is acknowledged."""
+    has_text(page, "#saved", re.compile("^saved$"))
+
+
+def forget_the_server_was_away(errors: list[str]) -> None:
+    """Leave out of a page's errors those of requests that found no server."""
+    away = [e for e in errors if "ERR_CONNECTION" in e or "ERR_EMPTY" in e]
+    for error in away:
+        errors.remove(error)
