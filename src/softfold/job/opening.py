@@ -130,7 +130,7 @@ def finish(job: Job) -> Run:
     from softfold.report import write_report
 
     write_report(job.run.path)
-    return job.run
+    return Run(job.run.path)
 
 
 def _claim(run: Run, settings: Settings, resume: bool) -> None:

@@ -16,7 +16,7 @@ from softfold.issues import rank_issues
 from softfold.noise.estimation import estimate_noise
 from softfold.noise.model import NoiseModel
 from softfold.report.measures import almost, expected_wrong, percent
-from softfold.runs.reading import RunData
+from softfold.runs.folder import Run
 
 COLUMNS = ["item", "given", "suggested", "suspicion", "p_given", "p_suggested", "evidence"]
 
@@ -115,16 +115,17 @@ def run_issues(run_dir: str | Path) -> Listing:
     Raises:
         InputError: no run folder, or its cross-fit has not been made.
     """
-    run = RunData(Path(run_dir))
+    run = Run.open(run_dir)
     wrong = expected_wrong(run)
     if not len(run.ranking) or wrong is None:
         raise InputError(f"{run_dir}: its items have no suspicion yet (softfold crossfit first)")
     order = run.ranking
     frame = run.train.iloc[order][["item", "given", "suggested", "suspicion"]]
     frame = frame.reset_index(drop=True)
-    p = run.probabilities
+    noise = run.get("noise")
+    transition = None if noise is None else noise.transition
     given, suggested = run.codes("given")[order], run.codes("suggested")[order]
-    _add_evidence(frame, p, order, given, suggested, run.transition)
+    _add_evidence(frame, run.get("probabilities"), order, given, suggested, transition)
     interval = None if wrong.low is None or wrong.high is None else (wrong.low, wrong.high)
     return Listing(frame[COLUMNS], len(run.train), wrong.count, interval)
 

@@ -13,8 +13,8 @@ from softfold.decisions.applying import read_decisions
 from softfold.decisions.log import LOG
 from softfold.errors import InputError
 from softfold.files import write_parquet, write_text
+from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
-from softfold.runs.reading import RunData
 
 FORMATS = ("csv", "parquet", "cleanlab", "fiftyone", "labelstudio")
 
@@ -34,7 +34,7 @@ def export_labels(run_dir: str | Path, out: str | Path, format: str | None = Non
     Raises:
         InputError: no run folder, or an unknown format.
     """
-    run, out = RunData(Path(run_dir)), Path(out)
+    run, out = Run.open(run_dir), Path(out)
     if format is None:
         format = out.suffix.lower().lstrip(".")
     writers = {
@@ -51,7 +51,7 @@ def export_labels(run_dir: str | Path, out: str | Path, format: str | None = Non
     return out
 
 
-def corrected(run: RunData) -> pd.DataFrame:
+def corrected(run: Run) -> pd.DataFrame:
     """The run's label table with what people decided, one row an item that is not excluded.
 
     Images: path (the item's key, relative as it was), label (confirmed, else as given), is_valid,
@@ -67,7 +67,7 @@ def corrected(run: RunData) -> pd.DataFrame:
     return every[keep].reset_index(drop=True)
 
 
-def _with_states(run: RunData) -> pd.DataFrame:
+def _with_states(run: Run) -> pd.DataFrame:
     items = run.items
     n = len(items)
     frame = pd.DataFrame({"path": items["item"], "label": items["given"]})
@@ -99,7 +99,7 @@ def _write_csv(frame: pd.DataFrame, out: Path) -> None:
     write_text(out, frame.to_csv(index=False))
 
 
-def _cleanlab(run: RunData, out: Path) -> None:
+def _cleanlab(run: Run, out: Path) -> None:
     """What `cleanlab.filter.find_label_issues(labels, pred_probs)` takes, and a frame in the
     columns that `CleanLearning.get_label_issues()` gives.
     """
@@ -109,8 +109,9 @@ def _cleanlab(run: RunData, out: Path) -> None:
     vocab = pd.Index(run.vocab)
     labels = vocab.get_indexer(pd.Index(frame["label"]))
     np.save(out / "labels.npy", labels[keep].astype(np.int64))
-    if run.probabilities is not None:
-        np.save(out / "pred_probs.npy", np.asarray(run.probabilities)[keep])
+    probabilities = run.get("probabilities")
+    if probabilities is not None:
+        np.save(out / "pred_probs.npy", np.asarray(probabilities)[keep])
     issues = pd.DataFrame(
         {
             "item": frame["path"],
@@ -124,7 +125,7 @@ def _cleanlab(run: RunData, out: Path) -> None:
     write_text(out / "class_names.json", json.dumps(list(run.vocab), ensure_ascii=False))
 
 
-def _fiftyone(run: RunData, out: Path) -> None:
+def _fiftyone(run: Run, out: Path) -> None:
     """A dataset of type `fiftyone.types.FiftyOneImageClassificationDataset`: labels.json, with
     data.json naming the image files (`data_path="data.json"`).
     """
@@ -149,7 +150,7 @@ def _fiftyone(run: RunData, out: Path) -> None:
     write_text(out / "data.json", json.dumps(paths, ensure_ascii=False))
 
 
-def _label_studio(run: RunData, out: Path) -> None:
+def _label_studio(run: Run, out: Path) -> None:
     """Tasks to import: the model's suggestion as a prediction, decisions as annotations.
 
     A labelling set-up that shows them: Choices with name "label" on an Image or Text with name

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from softfold.data.table import Images, LabelTable, text_column
-from softfold.runs.reading import RunData
+from softfold.runs.folder import Run
 
 MAX_PIXELS = 1 << 26
 """Larger images are not decoded: an image file of a few kilobytes can hold gigapixels."""
@@ -74,20 +74,12 @@ class Looks:
             self.kind = "labels"
 
     @classmethod
-    def of(cls, run: RunData) -> Looks:
+    def of(cls, run: Run) -> Looks:
         """Find the items of a run where its config says they are."""
-        from softfold.runs.folder import Run
-
         try:
-            table = Run(run.path).table()
+            table = run.table()
         except (OSError, ValueError, KeyError, TypeError) as error:
             return cls(None, f"The items themselves could not be opened: {error}")
-        if len(table) != len(run.items):
-            return cls(
-                None,
-                f"The label table has {len(table):,} items now and had {len(run.items):,} "
-                "when the run was made, so no item is shown.",
-            )
         return cls(table)
 
     def picture(self, row: int, size: int) -> bytes | None:
