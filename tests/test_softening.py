@@ -131,7 +131,7 @@ def test_a_table_and_its_predictions_are_matched_by_key_and_class_name():
 def test_a_training_item_without_prediction_is_named():
     table, oof = a_table()
     short = OutOfFold(oof.item[1:], oof.probabilities[1:], oof.fold[1:], oof.vocab)
-    with pytest.raises(InputError, match=f"1 of 30 training items.*'{oof.item[0]}'"):
+    with pytest.raises(InputError, match=f"1 training item of 30 .*'{oof.item[0]}'"):
         soften(table, short)
 
 
@@ -140,11 +140,11 @@ def test_aligned_matches_rows_by_key_and_columns_by_name():
     np.testing.assert_array_equal(
         soft.aligned(["z", "x"], ["c", "a", "b"]), P[[2, 0]][:, [2, 0, 1]]
     )
-    with pytest.raises(InputError, match=r"1 of 2 items has no soft label; the first is 'q'"):
+    with pytest.raises(InputError, match=r"1 item of 2 without a soft label; the first is 'q'"):
         soft.aligned(["x", "q"], ["a", "b", "c"])
-    with pytest.raises(InputError, match="class 'd' has no column"):
+    with pytest.raises(InputError, match="soft labels lack 'd'"):
         soft.aligned(["x"], ["a", "b", "d"])
-    with pytest.raises(InputError, match="class 'c' of the soft labels"):
+    with pytest.raises(InputError, match="vocab asked for lacks 'c'"):
         soft.aligned(["x"], ["a", "b"])
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from softfold.align import sort_names
 from softfold.data.reading import read_table
-from softfold.data.table import sort_names
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from softfold.align import align_targets
 from softfold.arrays import one_hot
 from softfold.crossfit.engines import get_engine
 from softfold.crossfit.engines.local import Task
@@ -26,7 +28,7 @@ def cross_fit(
     n_folds: int = 5,
     repeats: int = 1,
     seed: int = 0,
-    targets: np.ndarray | None = None,
+    targets: Any = None,
     noise: np.ndarray | None = None,
     out: str | Path | None = None,
     engine: str = "local",
@@ -40,7 +42,9 @@ def cross_fit(
         plan: which fold each item belongs to; drawn with `n_folds`, `repeats` and `seed` if None,
             exact copies of an image in one fold.
         seed: of initial weights and batch order, and of the plan where it is drawn here.
-        targets: (N, K) float32 to train on, one-hot given labels by default.
+        targets: what to train on, one-hot given labels by default: (N, K) in the order of the
+            table (its training items, or all items), or SoftLabels, an OutOfFold or a data frame,
+            matched by key and class name.
         noise: (K, K) transition matrix T[truth, given] to train through, for trainers that
             support it (forward correction, Patrini et al. 2017).
         out: folder; each finished fold is saved there before the next begins, and a second call
@@ -49,19 +53,18 @@ def cross_fit(
         progress: called with (finished folds, all folds).
 
     Raises:
-        InputError: a plan of other items, targets of another shape, a fold that cannot be trained.
+        InputError: a plan of other items, an item or a class without target, a fold that cannot
+            be trained.
     """
+    if targets is not None:
+        targets = align_targets(table, targets)
     table = table.train if table.valid.any() else table
     trainer = create_trainer(trainer)
     if plan is None:
         plan = draw_plan(table, n_folds, repeats=repeats, seed=seed)
     plan.check(table)
-    targets = one_hot(table.given, table.n_classes) if targets is None else np.asarray(targets)
-    if targets.shape != (len(table), table.n_classes):
-        raise InputError(
-            f"targets of shape {targets.shape} for {len(table):,} items and {table.n_classes} "
-            f"classes: want ({len(table)}, {table.n_classes})"
-        )
+    if targets is None:
+        targets = one_hot(table.given, table.n_classes)
     if noise is not None and not getattr(trainer, "supports_noise", False):
         raise InputError(f"the trainer {trainer.name!r} cannot train through a noise model")
     store = None

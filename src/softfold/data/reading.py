@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.data.table import Data, Images, LabelTable, sort_names
+from softfold.align import find, sort_names
+from softfold.data.table import Data, Images, LabelTable
 from softfold.errors import InputError, count_of, require
 
 KNOWN_DATASETS = ("digits", "imagewoof", "imagenette", "cifar10n", "fashion-mnist")
@@ -383,7 +384,7 @@ def _assemble(raw: dict[str, Any], name: str) -> LabelTable:
         raise InputError(
             f"{name}: all training items have the label {vocab[0]!r}; two classes are the least"
         )
-    codes = pd.Index(vocab).get_indexer(pd.Index(given))
+    codes = find(vocab, given)
     if (codes < 0).any():
         unknown = given[codes < 0]
         raise InputError(
@@ -392,7 +393,7 @@ def _assemble(raw: dict[str, Any], name: str) -> LabelTable:
         )
     truth = None
     if raw["truth"] is not None:
-        truth = pd.Index(vocab).get_indexer(pd.Index(raw["truth"]))
+        truth = find(vocab, raw["truth"])
         unknown_truth = (truth < 0) & np.array([t is not None for t in raw["truth"]])
         if unknown_truth.any():
             row = int(np.argmax(unknown_truth))
@@ -400,10 +401,9 @@ def _assemble(raw: dict[str, Any], name: str) -> LabelTable:
                 f"{name}: {count_of(int(unknown_truth.sum()), 'item')} with a truth that no given "
                 f"label has; the first is {raw['truth'][row]!r} in row {row}"
             )
-        truth = truth.astype(np.int64)
     return LabelTable(
         item=raw["item"],
-        given=codes.astype(np.int64),
+        given=codes,
         vocab=vocab,
         valid=valid,
         truth=truth,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.errors import InputError, count_of
+from softfold.align import match_rows
+from softfold.errors import InputError
 
 
 class Images(Sequence):
@@ -192,15 +193,7 @@ class LabelTable:
 
     def rows_of(self, item: Iterable[str]) -> np.ndarray:
         """(n,) int64 rows of the given keys; an unknown key is an error that names it."""
-        keys = np.asarray(list(item), dtype=object)
-        rows = pd.Index(self.item).get_indexer(pd.Index(keys))
-        if (rows < 0).any():
-            missing = keys[rows < 0]
-            raise InputError(
-                f"{self.name}: {count_of(len(missing), 'item')} of {len(keys):,} not in the table; "
-                f"the first is {missing[0]!r}"
-            )
-        return rows.astype(np.int64)
+        return match_rows(self.item, list(item), "not in the table", before=f"{self.name}: ")
 
 
 def text_column(data: Any) -> str | None:
@@ -212,16 +205,3 @@ def text_column(data: Any) -> str | None:
         return None
     sample = column.iloc[:200].astype(str)
     return str(data.columns[0]) if sample.str.contains(" ").mean() > 0.5 else None
-
-
-def sort_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Class names in a fixed order: whole numbers by value, all else by text.
-
-    >>> sort_names({"10", "9"}), sort_names({"b", "a"})
-    (('9', '10'), ('a', 'b'))
-    """
-    names = set(names)
-    key: Callable[[str], Any] = str
-    if all(n.lstrip("-").isdigit() for n in names):
-        key = int
-    return tuple(sorted(names, key=key))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from softfold.align import find
 from softfold.arrays import one_hot, row_blocks
 from softfold.data.table import LabelTable
 from softfold.decisions.applying import read_decisions
@@ -110,11 +111,9 @@ def _confirmed(
     """Rows of confirmed items, their classes, and the classes first given (-1 where unknown)."""
     frame = read_decisions(decisions)
     frame = frame[frame["state"] == "confirmed"]
-    names = pd.Index(list(vocab))
-    rows = pd.Index(np.asarray(item, dtype=object)).get_indexer(pd.Index(frame["item"]))
-    codes = names.get_indexer(pd.Index(frame["label"].astype(object)))
+    rows, codes = find(item, frame["item"]), find(vocab, frame["label"])
     first = np.full(len(frame), -1)
     if "given" in frame:
-        first = names.get_indexer(pd.Index(frame["given"].astype(object)))
+        first = find(vocab, frame["given"])
     use = (rows >= 0) & (codes >= 0)
     return rows[use], codes[use], first[use]

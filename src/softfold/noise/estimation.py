@@ -7,12 +7,15 @@ given labels likeliest. `docs/method.md` has the equations and the limits.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
-from softfold.arrays import check_both, each_block
+from softfold.align import align_predictions
+from softfold.arrays import each_block
 from softfold.noise.evidence import (
     EXACT_CLASSES,
     Evidence,
@@ -61,8 +64,19 @@ LEAST_COUNTED = 0.01
 """Smaller parts of an item are spread as the prior has it."""
 
 
-def estimate_noise(labels: np.ndarray, probabilities: np.ndarray, *, seed: int = 0) -> NoiseModel:
+def estimate_noise(
+    labels: Any,
+    probabilities: Any = None,
+    *,
+    vocab: Iterable[Any] | None = None,
+    seed: int = 0,
+) -> NoiseModel:
     """The noise model of given labels (N,), int in 0..K-1, and out-of-fold predictions (N, K).
+
+    Labels may be names or a LabelTable (its training part is used), predictions an OutOfFold or
+    a data frame; `vocab` has the K class names in the order of an array's columns
+    (`softfold.align.align_predictions` has the rules). T has the classes in the order of the
+    table's vocab, else of `vocab`, else of the predictions' columns.
 
     EM on T (with a temperature for p) from two starts, even noise and the confident joint
     (Northcutt et al. 2021); the likelier is kept. How far rows of T are drawn to even noise is
@@ -78,11 +92,12 @@ def estimate_noise(labels: np.ndarray, probabilities: np.ndarray, *, seed: int =
     >>> estimate_noise(given, p).transition.round(2).tolist()
     [[0.8, 0.2], [0.0, 1.0]]
     """
-    return estimate_checked(*check_both(labels, probabilities), seed=seed)
+    both = align_predictions(labels, probabilities, vocab)
+    return estimate_checked(both.labels, both.probabilities, seed=seed)
 
 
 def estimate_checked(labels: np.ndarray, probabilities: np.ndarray, *, seed: int = 0) -> NoiseModel:
-    """`estimate_noise` on what `check_both` gave."""
+    """`estimate_noise` on labels and probabilities that were checked."""
     n, k = probabilities.shape
     exact = k <= EXACT_CLASSES
     most = 2 * (SAMPLE if exact else QUICK_SAMPLE)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.align import find
 from softfold.decisions.applying import read_decisions
 from softfold.decisions.log import LOG
 from softfold.errors import InputError
@@ -81,7 +82,7 @@ def _with_states(run: Run) -> pd.DataFrame:
     frame["reviewers"] = ""
     if (run.path / LOG).is_file():
         decided = read_decisions(run.path)
-        rows = pd.Index(frame["path"]).get_indexer(pd.Index(decided["item"]))
+        rows = find(frame["path"], decided["item"])
         decided, rows = decided[rows >= 0], rows[rows >= 0]
         confirmed = (decided["state"] == "confirmed").to_numpy()
         for column, part, values in (
@@ -106,9 +107,7 @@ def _cleanlab(run: Run, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     frame = _with_states(run).iloc[run.train_rows].reset_index(drop=True)
     keep = (frame["state"] != "excluded").to_numpy()
-    vocab = pd.Index(run.vocab)
-    labels = vocab.get_indexer(pd.Index(frame["label"]))
-    np.save(out / "labels.npy", labels[keep].astype(np.int64))
+    np.save(out / "labels.npy", find(run.vocab, frame["label"])[keep])
     probabilities = run.get("probabilities")
     if probabilities is not None:
         np.save(out / "pred_probs.npy", np.asarray(probabilities)[keep])
@@ -117,7 +116,7 @@ def _cleanlab(run: Run, out: Path) -> None:
             "item": frame["path"],
             "is_label_issue": run.suspicion > 0.5,
             "label_quality": 1 - run.suspicion,
-            "given_label": vocab.get_indexer(pd.Index(frame["given"])),
+            "given_label": find(run.vocab, frame["given"]),
             "predicted_label": run.codes("predicted"),
         }
     )
@@ -133,7 +132,7 @@ def _fiftyone(run: Run, out: Path) -> None:
         raise InputError("fiftyone reads image files; the items of this run are none")
     out.mkdir(parents=True, exist_ok=True)
     frame = _with_states(run)
-    codes = pd.Index(run.vocab).get_indexer(pd.Index(frame["label"]))
+    codes = find(run.vocab, frame["label"])
     labels, paths = {}, {}
     for row in np.flatnonzero((frame["state"] != "excluded").to_numpy()):
         key = f"{row:08d}"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.align import find
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError, require
@@ -161,7 +162,7 @@ class Run:
         """(N,) positions in the vocabulary of a column of `train`, -1 where unknown."""
         if column not in self.train:
             return np.full(len(self.train), -1)
-        return pd.Index(self.vocab).get_indexer(self.train[column].astype(object))
+        return find(self.vocab, self.train[column])
 
     @cached_property
     def suspicion(self) -> np.ndarray:
@@ -214,13 +215,12 @@ class Run:
     def table(self) -> LabelTable:
         """The label table of the run, rows in the order of items.parquet, with its data."""
         items, vocab = self.items, self.vocab
-        position = pd.Index(vocab)
         truth = None
         if "truth" in items:
-            truth = position.get_indexer(pd.Index(items["truth"])).astype(np.int64)
+            truth = find(vocab, items["truth"])
         return LabelTable(
             item=items["item"].to_numpy(dtype=object),
-            given=position.get_indexer(pd.Index(items["given"])).astype(np.int64),
+            given=find(vocab, items["given"]),
             vocab=vocab,
             valid=(items["split"] == "valid").to_numpy(),
             truth=truth,
