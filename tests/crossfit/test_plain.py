@@ -251,7 +251,7 @@ def test_progress_counts_folds(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (dict(targets=np.ones((3, 2))), "targets of shape (3, 2) for 20 items and 2 classes"),
+        (dict(targets=np.ones((3, 2))), "shape (3, 2) do not fit labels with 20 training items"),
         (dict(noise=np.eye(2)), "'witness' cannot train through a noise model"),
         (dict(plan=plan_folds(table_of(np.arange(8) % 2), 2)), "is not of the 20 training items"),
         (dict(engine="magic"), "no engine 'magic'"),

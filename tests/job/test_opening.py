@@ -238,7 +238,7 @@ def test_compare_matches_soft_labels_by_key_and_class():
         soft.item[order], soft.targets[order][:, [2, 0, 1]], ("c", "a", "b"), "test"
     )
     assert np.allclose(compare(table, shuffled, trainer, seeds=2).soft, plain.soft, atol=1e-5)
-    with pytest.raises(InputError, match="without a target; the first is 'i"):
+    with pytest.raises(InputError, match="without a soft label; the first is 'i"):
         short = SoftLabels(soft.item[1:], soft.targets[1:], soft.vocab, "test")
         compare(table, short, trainer, seeds=1)
     with pytest.raises(InputError, match="no hold-out to measure on"):

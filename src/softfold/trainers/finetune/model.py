@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.data.table import Images, LabelTable
+from softfold.align import match_columns, take_part
 from softfold.errors import InputError, require
 from softfold.files import replacing
 
@@ -104,10 +105,7 @@ class LearnerModel:
 
         self.learn, self.vocab, self.history = learn, tuple(vocab), history
         own = class_names(learn.dls)
-        if set(own) != set(self.vocab):
-            odd = min(set(own) ^ set(self.vocab))
-            raise InputError(f"the Learner's classes differ from the label table's: {odd!r}")
-        self._columns = [own.index(name) for name in self.vocab]
+        self._columns = match_columns(own, self.vocab, "Learner's DataLoaders")
 
     def predict(self, table: LabelTable) -> np.ndarray:
         """Probabilities float32 (n, K), columns in the order of `vocab`."""
@@ -122,7 +120,7 @@ class LearnerModel:
             act = None if hasattr(self.learn.loss_func, "activation") else Softmax(dim=-1)
             loader = self.learn.dls.test_dl(frame)
             probabilities = self.learn.get_preds(dl=loader, act=act)[0]
-        return probabilities.float().cpu().numpy()[:, self._columns]
+        return take_part(probabilities.float().cpu().numpy(), None, self._columns)
 
     def save(self, path: str | Path) -> None:
         """Write the network's tensors as safetensors; `learn.export` writes the whole Learner."""
