@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.data.table import Images, LabelTable
 from softfold.align import match_columns, take_part
+from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError, require
 from softfold.files import replacing
 
