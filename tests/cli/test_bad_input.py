@@ -219,8 +219,12 @@ def test_label_tables(case, work, capsys):
 
 FILES = {
     "nothing.csv": (None, "nothing.csv: no such file, folder or known dataset"),
-    "empty.csv": (b"", "cannot be read as csv: No columns to parse from file"),
-    "ragged.csv": (b"path,label\na,b\nc,d,e,f\n", "Expected 2 fields in line 3, saw 4"),
+    "empty.csv": (b"", "empty.csv: cannot be read as a table: it has no header with column names"),
+    "ragged.csv": (
+        b"path,label\na,b\nc,d,e,f\n",
+        "ragged.csv: 1 of 2 rows has another number of fields than the header, which has 2; the "
+        "first is line 3 with 4",
+    ),
     "broken.parquet": (b"nope", "cannot be read as parquet:"),
     "labels.xlsx": (b"PK", "a label table is a .csv, .tsv or .parquet file or a folder"),
 }

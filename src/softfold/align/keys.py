@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from softfold.errors import InputError, count_of
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 def find(known: Any, wanted: Any) -> np.ndarray:
@@ -105,10 +108,9 @@ def sort_names(names: Iterable[str]) -> tuple[str, ...]:
     (('9', '10'), ('a', 'b'))
     """
     names = set(names)
-    key: Callable[[str], Any] = str
-    if all(n.lstrip("-").isdigit() for n in names):
-        key = int
-    return tuple(sorted(names, key=key))
+    if all(_WHOLE.fullmatch(n) for n in names):
+        return tuple(sorted(names, key=lambda n: (int(n), n)))
+    return tuple(sorted(names))
 
 
 def as_keys(values: Any) -> np.ndarray:
