@@ -15,7 +15,7 @@ from softfold.crossfit.engines.local import Task
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.store import FoldStore, fold_fingerprint
 from softfold.data.folds import FoldPlan, plan_folds
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.trainers import Trainer, create_trainer
 
@@ -40,7 +40,7 @@ def cross_fit(
         table: label table; items of its hold-out are left out.
         trainer: "probe", "finetune", "estimator" or a trainer object.
         plan: which fold each item belongs to; drawn with `n_folds`, `repeats` and `seed` if None,
-            exact copies of an image in one fold.
+            exact copies of an item in one fold.
         seed: of initial weights and batch order, and of the plan where it is drawn here.
         targets: what to train on, one-hot given labels by default: (N, K) in the order of the
             table (its training items, or all items), or SoftLabels, an OutOfFold or a data frame,
@@ -75,14 +75,8 @@ def cross_fit(
 
 
 def draw_plan(table: LabelTable, n_folds: int, *, repeats: int = 1, seed: int = 0) -> FoldPlan:
-    """A fold plan of a table's training items that keeps images with the same pixels together."""
-    table = table.train if table.valid.any() else table
-    copies = None
-    if isinstance(table.data, Images):
-        from softfold.vision.copies import exact_copies
-
-        copies = exact_copies(table.data)
-    return plan_folds(table, n_folds, repeats=repeats, seed=seed, groups=copies)
+    """A fold plan of a table's training items, exact copies in one fold."""
+    return plan_folds(table, n_folds, repeats=repeats, seed=seed)
 
 
 def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) -> OutOfFold:

@@ -18,7 +18,8 @@ from softfold.errors import InputError
 class Images(Sequence):
     """The encoded images of N items: files, or bytes that came in a column.
 
-    Indexing gives the encoded bytes of one image; nothing is decoded here.
+    Indexing gives the encoded bytes of one image; nothing is decoded here. `digests` (N,) tell
+    images by their pixels, once `softfold.vision.copies` has looked; parts keep theirs.
 
     >>> images = Images(encoded=[b"first", b"second"])
     >>> len(images), images[1], images.path(1)
@@ -39,6 +40,7 @@ class Images(Sequence):
             values = list(encoded)
             self._encoded = np.empty(len(values), dtype=object)
             self._encoded[:] = values
+        self.digests: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -74,6 +76,7 @@ class Images(Sequence):
         part = object.__new__(Images)
         part._paths = None if self._paths is None else self._paths[rows]
         part._encoded = None if self._encoded is None else self._encoded[rows]
+        part.digests = None if self.digests is None else self.digests[rows]
         return part
 
     @staticmethod

@@ -15,6 +15,7 @@ from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit
 from softfold.data.folds import FoldPlan, plan_folds
 from softfold.data.table import Images, LabelTable
+from softfold.data.texts import near_texts
 from softfold.errors import count_of
 from softfold.evaluation import accuracy, average_precision, log_loss
 from softfold.files import copy_file, write_json, write_parquet, write_tensors
@@ -105,24 +106,28 @@ class Job:
 
     def _note_near_copies(self) -> None:
         """Name near copies that different folds or the hold-out could share; they stay there."""
-        table = self.table
-        if table.kind != "image" or not hasattr(self.oof_trainer, "features"):
-            return
+        table, by = self.table, "features"
         if len(table) > MOST_COMPARED or self.settings.group_near_copies:
             return
-        from softfold.vision.copies import near_copies
+        if table.kind == "text":
+            pairs, similarity = near_texts(table.data.iloc[:, 0])
+            by = "their words"
+        elif table.kind == "image" and hasattr(self.oof_trainer, "features"):
+            from softfold.vision.copies import near_copies
 
-        pairs, similarity = near_copies(self.oof_trainer.features(table))
+            pairs, similarity = near_copies(self.oof_trainer.features(table))
+        else:
+            return
         across = table.valid[pairs[:, 0]] != table.valid[pairs[:, 1]]
         if len(pairs):
             a, b = table.item[pairs[0]]
             line = (
                 f"{count_of(len(pairs), 'pair of near copies', 'pairs of near copies')} by "
-                f"features, {across.sum():,} of them between training and hold-out; the closest: "
+                f"{by}, {across.sum():,} of them between training and hold-out; the closest: "
                 f"{a} and {b} ({similarity[0]:.3f}); --group-near-copies keeps them together"
             )
             self.progress.say(line)
-            self.notes = [n for n in self.notes if " by features" not in n] + [line]
+            self.notes = [n for n in self.notes if f" by {by}" not in n] + [line]
             self.write_config()
 
     def keep_oof(self, s: int, oof: OutOfFold, noise: NoiseModel) -> None:
