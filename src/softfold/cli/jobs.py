@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -101,6 +100,7 @@ def predict(
     out: Annotated[str | None, Option("--out", help=".csv or .parquet to write")] = None,
 ) -> None:
     """Predict new items with a run's better model."""
+    from softfold.data.delimited import csv_text
     from softfold.errors import InputError
     from softfold.files import write_parquet, write_text
     from softfold.runs.predicting import load
@@ -109,10 +109,10 @@ def predict(
         raise InputError(f"--out {out}: predictions go to a .csv or .parquet file")
     frame = load(run).predict(items)
     if out is None:
-        frame.to_csv(sys.stdout, index=False)
+        print(csv_text(frame), end="")
     elif out.endswith(".parquet"):
         write_parquet(out, frame)
     else:
-        write_text(out, frame.to_csv(index=False))
+        write_text(out, csv_text(frame))
     if out is not None:
         print(f"{out}: {len(frame):,} predictions")

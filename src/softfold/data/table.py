@@ -15,6 +15,7 @@ import pandas as pd
 from softfold.align import match_rows
 from softfold.errors import InputError
 
+
 class Images(Sequence):
     """The encoded images of N items: files, or bytes that came in a column.
 

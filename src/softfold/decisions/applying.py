@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import find, match_rows
+from softfold.data.delimited import read_delimited
 from softfold.data.table import LabelTable
 from softfold.decisions.log import LOG, DecisionLog
 from softfold.decisions.opinions import replay
@@ -37,7 +38,7 @@ def read_decisions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{source}: no decisions there (softfold review RUN makes them)")
     if path.suffix.lower() == ".csv":
-        return _checked(pd.read_csv(path, dtype=str, keep_default_na=False), str(source))
+        return _checked(read_delimited(path), str(source))
     if path.suffix.lower() == ".parquet":
         return _checked(pd.read_parquet(path), str(source))
     log = DecisionLog(path, create=False)

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import align_predictions
+from softfold.data.columns import read_numbers
+from softfold.data.delimited import csv_text, read_delimited
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of
 from softfold.files import write_parquet, write_text
@@ -70,7 +72,7 @@ class Listing:
         if out.suffix.lower() == ".parquet":
             write_parquet(out, self.frame)
         elif out.suffix.lower() == ".csv":
-            write_text(out, self.frame.to_csv(index=False))
+            write_text(out, csv_text(self.frame))
         else:
             raise InputError(f"--out {out}: the name must end in .csv or .parquet")
         return out
@@ -207,11 +209,11 @@ def _read_predictions(path: Path, table: LabelTable) -> np.ndarray | pd.DataFram
             raise InputError(f"{path}: not a NumPy array of numbers ({error})") from None
     if suffix not in (".csv", ".parquet"):
         raise InputError(f"{path}: predictions are read from .npy, .parquet and .csv files")
-    exact = {"float_precision": "round_trip"}
-    frame = pd.read_csv(path, **exact) if suffix == ".csv" else pd.read_parquet(path)
+    cells = read_delimited(path) if suffix == ".csv" else pd.read_parquet(path)
+    frame = read_numbers(cells)
     key = next((c for c in ("item", "path") if c in frame.columns), None)
     if key is not None:
-        frame = frame.set_index(frame[key].astype(str)).drop(columns=key)
+        frame = frame.set_index(cells[key].astype(str)).drop(columns=key)
     numbers = frame.rename(columns=str)
     if set(table.vocab) <= set(numbers.columns):
         return numbers[list(table.vocab)]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import find
+from softfold.data.delimited import csv_text
 from softfold.decisions.applying import read_decisions
 from softfold.decisions.log import LOG
 from softfold.errors import InputError
@@ -97,7 +98,7 @@ def _with_states(run: Run) -> pd.DataFrame:
 
 
 def _write_csv(frame: pd.DataFrame, out: Path) -> None:
-    write_text(out, frame.to_csv(index=False))
+    write_text(out, csv_text(frame))
 
 
 def _cleanlab(run: Run, out: Path) -> None:

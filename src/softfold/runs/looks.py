@@ -11,9 +11,7 @@ import pandas as pd
 
 from softfold.data.table import Images, LabelTable, text_column
 from softfold.runs.folder import Run
-
-MAX_PIXELS = 1 << 26
-"""Larger images are not decoded: an image file of a few kilobytes can hold gigapixels."""
+from softfold.vision.decoding import open_image
 
 MAX_TEXT = 600
 MAX_COLUMNS = 12
@@ -22,19 +20,16 @@ MAX_COLUMNS = 12
 def thumbnail(encoded: bytes, size: int) -> bytes | None:
     """The image as WebP whose longer side is `size` pixels; None where it does not decode.
 
+    What is shown is what a network is trained on: see `softfold.vision.decoding.open_image`.
     Tiny images (digits are 8 x 8) are enlarged without smoothing, so that pixels stay pixels.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            picture = Image.open(io.BytesIO(encoded))
-            if picture.width * picture.height > MAX_PIXELS:
-                return None
-            picture.draft("RGB", (size, size))
-            picture = ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            picture = open_image(encoded, size)
+    except OSError:
         return None
     scale = size / max(picture.size)
     shape = tuple(max(1, round(side * scale)) for side in picture.size)

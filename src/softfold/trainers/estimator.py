@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.data.columns import read_numbers
 from softfold.data.table import Images, LabelTable, text_column
 from softfold.errors import InputError, count_of, require
 from softfold.files import write_json
@@ -192,8 +193,9 @@ class EstimatorModel:
                 f"{lacking[0]!r}"
             )
         data = data[self._columns].copy()
+        read = read_numbers(data)  # new items out of a text file are text
         for column in self._numeric:
-            data[column] = _numbers(data[column], name)
+            data[column] = _numbers(read[column], name)
         return data
 
 

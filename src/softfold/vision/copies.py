@@ -14,7 +14,7 @@ from softfold.vision.decoding import Advance, decode, image_keys, in_threads
 if TYPE_CHECKING:
     from softfold.data.table import Images, LabelTable
 
-_SCAN = {"version": 1}
+_SCAN = {"version": 2}
 
 
 def scan(images: Images, *, progress: Advance | None = None) -> np.ndarray:

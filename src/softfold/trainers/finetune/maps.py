@@ -158,7 +158,7 @@ class MapMaker:
             "size": self.size,
             "shape": list(self.shape),
             "view": view,
-            "version": 1,
+            "version": 2,
         }
         if view:
             settings |= {
