@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("fastai")
 from softfold import demo
 from softfold.errors import InputError
+from softfold.files import write_json
 from softfold.runs.folder import Run
 
 
@@ -33,7 +34,7 @@ def test_the_demo_ends_with_a_report_and_goes_on_with_an_earlier_one(tmp_path, s
 def test_the_demo_touches_no_run_of_digits_that_it_did_not_make(tmp_path, small):
     run = Run(tmp_path / "mine")
     run.path.mkdir()
-    run.write_json("config.json", {"settings": replace(small, noise="5").to_json()})
+    write_json(run.path / "config.json", {"settings": replace(small, noise="5").to_json()})
     for name in ("oof.safetensors", "decisions.sqlite", "notes.txt"):
         (run.path / name).write_bytes(name.encode())
     before = {f.name: f.read_bytes() for f in run.path.iterdir()}

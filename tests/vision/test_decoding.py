@@ -247,6 +247,7 @@ def test_what_is_no_number_is_black_and_all_one_level_is_read():
     assert decoding.decode(encode(Image.fromarray(dark), "PNG")).max() == 0
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_an_image_of_too_many_pixels_is_refused_before_it_fills_the_memory():
     encoded = encode(Image.new("1", (12_000, 12_000)))
     assert len(encoded) < 100_000
