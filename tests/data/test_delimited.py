@@ -72,6 +72,7 @@ def test_blank_lines_and_excels_own_first_line_are_no_rows(tmp_path):
         (b'path,label\n"a,b\nc,d\n', "line 2 cannot be read: a quote opens there and never closes"),
         (b'path,label\n"a"b,c\n', "line 2 cannot be read: text follows a closing quote"),
         (b"a,b,a\n1,2,3\n", "1 name is that of several columns; the first is 'a'"),
+        (b'x,"la\nbel",y\n1,2,3\n', "the column name 'la\\nbel' holds a line break"),
         (b"a,,b\n1,2,3\n", "1 column has values but no name; the first is column 2"),
     ],
 )

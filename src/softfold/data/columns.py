@@ -128,7 +128,7 @@ def _factorized(values: pd.Series) -> tuple[np.ndarray, list[Any]]:
     """(N,) positions in the list of different values, -1 where missing; 1 and True are two."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(object)
-    if values.dtype != object:
+    if values.dtype != object or pd.api.types.infer_dtype(values, skipna=True) == "string":
         codes, kinds = pd.factorize(values)
         return codes, list(kinds)
     missing = values.isna().to_numpy()

@@ -309,6 +309,12 @@ def _refuse_swallowed(
 
 def _frame(columns: list[list[str]], header: list[str], name: str) -> pd.DataFrame:
     names = [h.strip() for h in header]
+    broken = next((h for h in names if len(h.splitlines()) > 1), None)
+    if broken is not None:
+        raise InputError(
+            f"{name}: the column name {broken!r} holds a line break: is there a stray quote in the "
+            "header?"
+        )
     kept = [i for i, h in enumerate(names) if h or any(columns[i])]
     if kept and not names[kept[0]] and kept[0] == 0:
         warnings.warn(

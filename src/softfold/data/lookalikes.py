@@ -21,6 +21,10 @@ _NEVER_SHOWN = {"Cf", "Cc"}
 _MOST_NAMED = 5
 
 
+class LookAlikes(UserWarning):
+    """Class names that a person should look at."""
+
+
 def look_alikes(names: Iterable[str], counts: Iterable[int]) -> list[str]:
     """A line for every set of class names that may be one class, most items first.
 

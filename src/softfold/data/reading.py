@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from softfold.data.columns import (
 )
 from softfold.data.delimited import is_delimited, read_delimited
 from softfold.data.folders import scan_folder
-from softfold.data.lookalikes import about_names
+from softfold.data.lookalikes import LookAlikes, about_names
 from softfold.data.table import Data, Images, LabelTable
 from softfold.errors import InputError, count_of, require
 
@@ -82,7 +83,7 @@ def read_table(
         raw = _join(raw, holdout, images, label, holdout_label, columns)
     table = _assemble(raw, name)
     for line in about_names(table.vocab, np.bincount(table.given, minlength=table.n_classes)):
-        warnings.warn(f"{name}: {line}", stacklevel=2)
+        warnings.warn(f"{name}: {line}", LookAlikes, stacklevel=2)
     if check_files:
         check_images_exist(table)
     return table
@@ -247,7 +248,7 @@ def image_column(
         keys = np.array([f"{prefix}{i}" for i in range(len(values))], dtype=object)
         return keys, Images(encoded=[bytes(v) for v in values])
     keys = np.array([str(v) for v in values], dtype=object)
-    return keys, Images(keys if base is None else [str(base / k) for k in keys])
+    return keys, Images(keys if base is None else [os.path.join(base, k) for k in keys])
 
 
 def _other_labels(features: pd.DataFrame, given: np.ndarray, name: str) -> set[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.data.lookalikes import LookAlikes
 from softfold.data.reading import read_table
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
@@ -40,7 +42,11 @@ def open_job(
     _claim(run, settings, resume)
     progress = Progress(quiet=quiet)
     with progress.step("load", "reading the labels"):
-        table = settings.read_labels() if table is None else table
+        if table is None:
+            with warnings.catch_warnings():
+                if not quiet:  # the notes say it
+                    warnings.simplefilter("ignore", LookAlikes)
+                table = settings.read_labels()
         table, notes, groups = untangle(table, settings)
     job = _begin(run, settings, table, groups, progress, notes)
     job.plan(0)  # what folds cannot be drawn of is refused before anything is written
