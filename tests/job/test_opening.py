@@ -28,6 +28,7 @@ from softfold.job.opening import open_job, reopen_job
 from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
 from softfold.softening import SoftLabels
+from softfold.trainers import BaseModel, BaseTrainer
 from softfold.trainers.estimator import Estimator
 
 pytest.importorskip("sklearn")
@@ -307,7 +308,7 @@ def test_images_handed_over_in_memory_are_kept_with_the_run(tmp_path):
         data=Images(encoded=encoded),
     )
 
-    class Brightness:
+    class Brightness(BaseTrainer, BaseModel):
         """A trainer that predicts from the mean byte."""
 
         name = "brightness"

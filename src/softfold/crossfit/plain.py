@@ -17,12 +17,12 @@ from softfold.crossfit.store import FoldStore, fold_fingerprint
 from softfold.data.folds import FoldPlan, plan_folds
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.trainers import Trainer, create_trainer
+from softfold.trainers import TrainerLike, create_trainer
 
 
 def cross_fit(
     table: LabelTable,
-    trainer: str | Trainer = "probe",
+    trainer: TrainerLike = "probe",
     plan: FoldPlan | None = None,
     *,
     n_folds: int = 5,
@@ -38,7 +38,8 @@ def cross_fit(
 
     Args:
         table: label table; items of its hold-out are left out.
-        trainer: "probe", "finetune", "estimator" or a trainer object.
+        trainer: "probe", "finetune", "estimator", a trainer, a scikit-learn classifier, or a
+            function (see `softfold.trainers.create_trainer`).
         plan: which fold each item belongs to; drawn with `n_folds`, `repeats` and `seed` if None,
             exact copies of an item in one fold.
         seed: of initial weights and batch order, and of the plan where it is drawn here.
@@ -65,7 +66,7 @@ def cross_fit(
     plan.check(table)
     if targets is None:
         targets = one_hot(table.given, table.n_classes)
-    if noise is not None and not getattr(trainer, "supports_noise", False):
+    if noise is not None and not trainer.supports_noise:
         raise InputError(f"the trainer {trainer.name!r} cannot train through a noise model")
     store = None
     if out is not None:
@@ -116,7 +117,7 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
             for fold, (train, predict) in enumerate(plan.splits(repeat))
         ]
         known = [store.load(task) if store is not None else None for task in tasks]
-        if hasattr(trainer, "fit_folds") and any(k is None for k in known):
+        if trainer.solves_folds_together and any(k is None for k in known):
             known = [None] * len(tasks)  # folds solved together share a choice of strength
         for task, probabilities in zip(tasks, known, strict=True):
             if probabilities is None:
@@ -124,8 +125,7 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
             else:
                 take(task, probabilities)
     if left:
-        if hasattr(trainer, "prepare"):
-            trainer.prepare(table)
+        trainer.prepare(table)
         get_engine(engine).run(trainer, table, left, targets, noise, save)
     assert made.all(), "every row must be predicted once a repeat"
     return OutOfFold(item=table.item, probabilities=total, fold=plan.fold, vocab=table.vocab)

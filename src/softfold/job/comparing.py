@@ -20,7 +20,7 @@ from softfold.errors import InputError
 from softfold.evaluation import accuracy, paired_difference, roc_auc
 from softfold.files import read_tensors_of, write_parquet, write_tensors
 from softfold.softening import SoftLabels
-from softfold.trainers import Model, Trainer, create_trainer
+from softfold.trainers import Model, Trainer, TrainerLike, check_model, create_trainer
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def comparison_table(metrics: dict[str, Any]) -> str:
 def compare(
     table: LabelTable,
     soft: Any,
-    trainer: str | Trainer = "probe",
+    trainer: TrainerLike = "probe",
     *,
     seeds: int = 3,
     seed: int = 0,
@@ -188,10 +188,10 @@ def fit_once(
         known = _finished(file, mark)
         if known is not None:
             return known
-    model = trainer.fit(train, targets, seed=seed, holdout=holdout)
+    model = check_model(trainer.fit(train, targets, seed=seed, holdout=holdout), trainer)
     made = Fit(
         holdout=np.asarray(model.predict(holdout), dtype=np.float32),
-        history=getattr(model, "history", None),
+        history=model.history,
         model=model,
     )
     if model_file is not None:

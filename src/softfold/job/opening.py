@@ -19,7 +19,7 @@ from softfold.job.steps import Job
 from softfold.progress import Progress
 from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
-from softfold.trainers import create_trainer, default_trainers, takes
+from softfold.trainers import Trainer, create_trainer, default_trainers, takes
 
 
 def open_job(
@@ -81,10 +81,10 @@ def _begin(
     name, oof_name, why = default_trainers(table, settings.trainer)
     oof_name = settings.oof_trainer or oof_name
     _check_options(settings, name, oof_name)
-    runtime_line = _set_up(settings, name, oof_name)
     asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "epochs", "device")}
     trainer = create_trainer(name, **asked)
     oof_trainer = trainer if oof_name == name else create_trainer(oof_name, **asked)
+    runtime_line = _set_up(settings, trainer, oof_trainer)
     progress.say(
         f"{table.name}: {int((~table.valid).sum()):,} training items, "
         f"{int(table.valid.sum()):,} in the hold-out, {table.n_classes} classes"
@@ -175,9 +175,9 @@ def _check_options(settings: Settings, trainer: str, oof_trainer: str) -> None:
             )
 
 
-def _set_up(settings: Settings, *trainers: str) -> str | None:
+def _set_up(settings: Settings, *trainers: Trainer) -> str | None:
     """The machine's settings for torch trainers, in one line."""
-    if set(trainers) <= {"estimator"}:
+    if not any(trainer.uses_torch for trainer in trainers):
         return None
     from softfold.machine import runtime
 

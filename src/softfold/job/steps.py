@@ -112,12 +112,13 @@ class Job:
         if table.kind == "text":
             pairs, similarity = near_texts(table.data.iloc[:, 0])
             by = "their words"
-        elif table.kind == "image" and hasattr(self.oof_trainer, "features"):
+        else:
+            features = self.oof_trainer.features(table) if table.kind == "image" else None
+            if features is None:
+                return
             from softfold.vision.copies import near_copies
 
-            pairs, similarity = near_copies(self.oof_trainer.features(table))
-        else:
-            return
+            pairs, similarity = near_copies(features)
         across = table.valid[pairs[:, 0]] != table.valid[pairs[:, 1]]
         if len(pairs):
             a, b = table.item[pairs[0]]
@@ -228,12 +229,13 @@ class Job:
 
     def _prepare(self, trainer: Trainer) -> None:
         """What all of a trainer's fits share; its seconds count as the cross-fit's."""
-        if hasattr(trainer, "prepare"):
-            with self.progress.step("crossfit", f"features ({trainer.name})") as advance:
-                trainer.prepare(self.table, progress=advance)
+        if trainer.prepares is None:
+            return
+        with self.progress.step("crossfit", f"{trainer.prepares} ({trainer.name})") as advance:
+            trainer.prepare(self.table, progress=advance)
 
     def _model_file(self) -> Path | None:
-        return None if self.trainer.name == "estimator" else self.run.path / "model.safetensors"
+        return self.run.path / "model.safetensors" if self.trainer.saves_models else None
 
     def write_items(self) -> None:
         """items.parquet: the label table, and what the first seed's cross-fit says of each item."""

@@ -88,9 +88,9 @@ def load(run: str | Path) -> Predictor:
     if folder.has("model.safetensors"):
         model = load_model(folder.path / "model.safetensors", config)
         return Predictor(model, folder.vocab, config["kind"])
-    if config["trainer"] != "estimator":
+    trainer = create_trainer(config["trainer"], **config["trainer_settings"])
+    if trainer.saves_models:
         raise InputError(f"{run}: the run keeps no model (softfold train {run} makes one)")
     train, soft = folder.table().train, folder.soft_labels
-    trainer = create_trainer(config["trainer"], **config["trainer_settings"])
     model = trainer.fit(train, soft.aligned(train.item, train.vocab), seed=folder.settings.seed)
     return Predictor(model, folder.vocab, config["kind"])

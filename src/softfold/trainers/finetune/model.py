@@ -16,6 +16,7 @@ from softfold.align import match_columns, take_part
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError, require
 from softfold.files import replacing
+from softfold.trainers.protocol import BaseModel
 
 SMALL_CNN = "small_cnn"
 """The net that is trained from scratch."""
@@ -25,7 +26,7 @@ SMALL_CNN_SCALE = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 Scale = tuple[Sequence[float], Sequence[float]]
 
 
-class ImageModel:
+class ImageModel(BaseModel):
     """A fine-tuned network for images.
 
     Attributes:
@@ -91,7 +92,7 @@ class ImageModel:
             save_file(tensors, str(part), metadata={"softfold": json.dumps(meta)})
 
 
-class LearnerModel:
+class LearnerModel(BaseModel):
     """The model of a Learner that the user built.
 
     Attributes:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from softfold.trainers.probe.softmax_regression import Design, Targets, solve
+from softfold.trainers.protocol import Fold
 
 STRENGTHS = (1e-5, 1e3)
 """Between which strengths are searched."""
@@ -22,7 +23,6 @@ FIRST_STRENGTH = 1.0
 SEARCH_TOLERANCE, TOLERANCE = 1e-2, 3e-3
 TEMPERATURES = (0.05, 5.0)
 TEMPERATURE_ROWS = 50_000
-Fold = tuple[np.ndarray, np.ndarray]
 """Rows to train on, rows to predict."""
 
 
