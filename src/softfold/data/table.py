@@ -56,7 +56,10 @@ class Images(Sequence):
         if self._encoded is not None:
             return self._encoded[i]
         assert self._paths is not None
-        return Path(self._paths[i]).read_bytes()
+        path = Path(self._paths[i])
+        if path.exists() and not path.is_file():  # a device would be read for ever
+            raise OSError(f"{path}: no regular file")
+        return path.read_bytes()
 
     def path(self, i: int) -> Path | None:
         """The file of image i, None where it came as bytes."""
