@@ -50,3 +50,9 @@ def test_labels_that_look_alike_are_noted_for_the_report():
     frame = pd.DataFrame({"x": np.arange(60.0), "label": ["cat", "dog", " cat"] * 20})
     _, notes, _ = untangle(read_table(frame), Settings())
     assert any("' cat' (20), 'cat' (20)" in n for n in notes)
+
+
+def test_a_table_whose_rows_are_mostly_alike_is_said_to_be_so():
+    frame = pd.DataFrame({"x": np.arange(60) % 12, "y": 1.0})
+    _, notes, _ = untangle(labelled(frame), Settings())
+    assert any(n.startswith("most rows have all their values in common") for n in notes)

@@ -45,6 +45,11 @@ def untangle(
             f"{count_of(repeated, f'{what} is an exact copy', f'{what}s are exact copies')} of "
             "another; copies share a fold"
         )
+    if table.kind == "table" and 2 * repeated > len(table):
+        notes.append(
+            "most rows have all their values in common with others, and no row is predicted by a "
+            "model that saw such a row: add columns that tell the items apart, if there are any"
+        )
     if not table.valid.any():
         table = draw_holdout(table, groups=copies)
         notes.append(
