@@ -16,6 +16,7 @@ from softfold.issues import rank_issues
 from softfold.job.comparing import compare
 from softfold.noise.estimation import estimate_noise
 from softfold.softening import SoftLabels, soften
+from softfold.trainers import BaseModel, BaseTrainer
 
 NAMES = ("ant", "bee", "cow", "dog")
 N, K = 400, len(NAMES)
@@ -60,7 +61,8 @@ def a_table(seed: int | None) -> LabelTable:
     names = shuffled(NAMES, seed)
     valid = np.array([key.startswith("held") for key in items])
     label = [names.index(GIVEN.get(key, "bee")) for key in items]
-    return LabelTable(items, np.array(label), tuple(names), valid, data=np.zeros((len(items), 1)))
+    rows = np.arange(float(len(items)))[:, None]  # rows that are alike would share a fold
+    return LabelTable(items, np.array(label), tuple(names), valid, data=rows)
 
 
 def a_matrix_of(table: LabelTable) -> np.ndarray:
@@ -256,7 +258,7 @@ def test_the_test_above_fails_for_a_function_that_compares_keys_alone():
         assert_ranks_alike(old, "table, OutOfFold", 1)
 
 
-class Recorder:
+class Recorder(BaseTrainer, BaseModel):
     """A trainer that keeps each item's target by class name, and predicts anything."""
 
     name = "recorder"
