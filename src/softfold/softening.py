@@ -27,8 +27,15 @@ from softfold.errors import InputError, count_of
 from softfold.files import pack_keys, read_tensors, unpack_keys, write_tensors
 from softfold.noise.estimation import estimate_checked
 from softfold.noise.model import NoiseModel, as_noise_model, posterior
+from softfold.noise.sample import Sample
 
 GATE_THRESHOLD = 0.8
+
+PEOPLE_FLATTER, PEOPLE_ITEMS = 2.0, 10_000
+"""On CIFAR-10H and CIFAR-10N's votes, what several people said was fitted by predictions about
+twice as flat as one person's labels are; items that the temperature is fitted to."""
+
+LEAST_PROBABILITY = np.float32(1e-7)
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,8 @@ class _Settings:
     given_weight: float
     hard: bool
     threshold: float
-    noise: NoiseModel | None
+    noise: NoiseModel | None = None
+    temperature: float = 1.0
 
 
 def _blend(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
@@ -153,6 +161,13 @@ def _posterior(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
     return posterior(labels, p, use.noise)
 
 
+def _people(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
+    """Blend with predictions as unsure as several people together are of an item."""
+    z = np.log(np.maximum(p, LEAST_PROBABILITY)) / np.float32(use.temperature)
+    z -= z.max(axis=1, keepdims=True)
+    return _blend(labels, np.exp(z, out=z), use)
+
+
 def _given(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
     return one_hot(labels, p.shape[1])
 
@@ -161,6 +176,7 @@ STRATEGIES: dict[str, Callable[[np.ndarray, np.ndarray, _Settings], np.ndarray]]
     "blend": _blend,
     "gate": _gate,
     "posterior": _posterior,
+    "people": _people,
     "given": _given,
 }
 
@@ -184,11 +200,14 @@ def soften(
                    `y_pred_*`, its index the items' keys (then there are no `probabilities`)
     probabilities: float (N, K); or an OutOfFold or a data frame, matched to a table by key and
                    class name (`softfold.align.align_predictions` has the rules)
-    strategy:      `auto`: the posterior, or the given labels where nothing shows them wrong;
+    strategy:      `auto`: the posterior, or the given labels where predictions tell nothing;
                    `blend`: given_weight * given + (1 - given_weight) * prediction;
                    `gate`: blend only where the prediction's largest probability is at least
                    `threshold` (0.8) or that of the given label at most 1 - `threshold`;
-                   `posterior`: q(k) proportional to p(k | x) T[k, given], T the noise model;
+                   `posterior`: what the item is: the mean of what the explanations of a noise
+                   model say, each q(k) proportional to p(k | x) T[k, given];
+                   `people`: what people would say of it: blend with predictions that are
+                   `PEOPLE_FLATTER` times as flat as fits one person's labels;
                    `given`: the given labels as they are
     hard:          blend with the predicted class instead of its probabilities
     noise:         a NoiseModel or transition matrix (K, K), rows truth, columns given; by
@@ -216,12 +235,13 @@ def soften(
         else:
             noise = as_noise_model(noise, probabilities.shape[1])
     if use_strategy == "auto":
-        use_strategy = "given" if noise.clean else "posterior"
+        use_strategy = "given" if noise.rate != noise.rate else "posterior"
     use = _Settings(
         given_weight=float(given_weight),
         hard=bool(hard),
         threshold=GATE_THRESHOLD if threshold is None else float(threshold),
         noise=noise if use_strategy == "posterior" else None,
+        temperature=_people_temperature(labels, probabilities) if use_strategy == "people" else 1.0,
     )
     targets = _output(out, probabilities.shape)
     make = STRATEGIES[use_strategy]
@@ -234,10 +254,16 @@ def soften(
     return SoftLabels(both.item, targets, both.vocab, use_strategy, settings)
 
 
+def _people_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Predictions calibrated to one label an item are too sure of what many people would say."""
+    rows = np.arange(0, len(labels), max(1, len(labels) // PEOPLE_ITEMS))
+    return PEOPLE_FLATTER * Sample.of(labels, probabilities, rows).temperature
+
+
 def _described(strategy: str, use: _Settings, asked: str) -> dict[str, Any]:
     """The settings that shaped the soft labels, as JSON keeps them."""
     settings: dict[str, Any] = {"asked": asked}
-    if strategy in ("blend", "gate"):
+    if strategy in ("blend", "gate", "people"):
         settings |= {"given_weight": use.given_weight, "hard": use.hard}
     if strategy == "gate":
         settings["threshold"] = use.threshold
