@@ -22,8 +22,8 @@ SHARPER = (0.1, 0.15, 0.22, 0.33, 0.5, 0.75, 1.0)
 MOST_NOISE = 0.9
 """Of the rate at which labels would be independent of the truth, 1 - 1/K."""
 
-CELLS, LEAST_ITEMS = 30_000, 2_000
-"""How much of a sample EM sees: some cells, and enough items for the rows of T."""
+CELLS, LEAST_ITEMS = 40_000, 3_000
+"""How much of a sample is fitted to: some cells, and enough items for the rows of T."""
 
 
 def by_class(sample: Sample) -> Explanation:
@@ -34,12 +34,11 @@ def by_class(sample: Sample) -> Explanation:
     is the confident joint (Northcutt et al. 2021). Temperature and T take turns, and the likeliest
     turn is kept.
     """
-    step = len(sample) // max(LEAST_ITEMS, CELLS // sample.n_classes * 2)
-    part = sample.every(step)
+    part = _part(sample)
     transition, temperature = normalised_counts(confident_joint(part), START_SHRINK), 1.0
     best = None
     for _ in range(TURNS):
-        logs = np.log(np.maximum(unmix(part.p, transition), FLOOR))
+        logs = unmixed_logs(part, transition)
         temperature = _best_temperature(part, logs, transition, temperature)
         v = part.at(temperature, logs)
         score = part.log_likelihood(v, transition)
@@ -58,16 +57,16 @@ def refined(
         v = sample.at(temperature)
         for _ in range(steps):
             transition = _em_step(sample, v, transition)
-        temperature = _best_temperature(sample, sample.logs, transition, temperature)
+        temperature = _best_temperature(sample, None, transition, temperature)
     return Explanation("by_class", transition, temperature)
 
 
 def even(sample: Sample) -> Explanation:
     """All wrong classes alike: rate and temperature are the likeliest of a grid."""
-    k, best = sample.n_classes, None
+    k, best, part = sample.n_classes, None, _part(sample)
     for sharper in SHARPER:
         temperature = sample.temperature * sharper
-        own = sample.at(temperature)[sample.rows, sample.labels].astype(float)
+        own = part.at(temperature)[part.rows, part.labels].astype(float)
         for rate in RATES:
             if rate > MOST_NOISE * (1 - 1 / k):
                 break
@@ -98,6 +97,15 @@ def confident_joint(sample: Sample) -> np.ndarray:
     return joint * (given / np.maximum(joint.sum(axis=0), 1e-30))
 
 
+def unmixed_logs(sample: Sample, transition: np.ndarray) -> np.ndarray:
+    """Logarithms of the predictions taken back through T: float32 (n, K)."""
+    return np.log(np.maximum(unmix(sample.p, transition), FLOOR))
+
+
+def _part(sample: Sample) -> Sample:
+    return sample.about(max(LEAST_ITEMS, CELLS // sample.n_classes))
+
+
 def _em_step(sample: Sample, v: np.ndarray, transition: np.ndarray) -> np.ndarray:
     joint, total = sample.weighed(v, transition)
     joint /= total[:, None]
@@ -105,7 +113,7 @@ def _em_step(sample: Sample, v: np.ndarray, transition: np.ndarray) -> np.ndarra
 
 
 def _best_temperature(
-    sample: Sample, logs: np.ndarray, transition: np.ndarray, near: float
+    sample: Sample, logs: np.ndarray | None, transition: np.ndarray, near: float
 ) -> float:
     return search(
         lambda t: sample.log_likelihood(sample.at(t, logs), transition),

@@ -24,6 +24,9 @@ ITEMS, CELLS, LEAST_ITEMS = 10_000, 2_000_000, 2_000
 """Items that a model is fitted to: no more than the first, and of many classes no more than have
 so many probabilities, but never fewer than the last."""
 
+RATE_ITEMS = 5_000
+"""Items that the rate of each explanation is the mean of."""
+
 BY_CLASS_CLASSES = 64
 """With more classes, few items would say much of any entry of T: noise by class is left out."""
 
@@ -108,8 +111,9 @@ def estimate_from_sample(sample: Sample) -> NoiseModel:
         explanations += [no_class(sample), *surest(sample), even(sample)]
         if sample.n_classes <= BY_CLASS_CLASSES:
             explanations.append(by_class(sample))
-    logs2 = log2_floored(sample.p)
-    rates = [_rate(e, sample.labels, logs2) for e in explanations]
+    part = sample.about(RATE_ITEMS)
+    logs2 = log2_floored(part.p)
+    rates = [_rate(e, part.labels, logs2) for e in explanations]
     found = weighed(sample, explanations, rates)
     noise = described(found, sample)
     if news < LEAST_NEWS:

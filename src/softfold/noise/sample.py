@@ -45,9 +45,10 @@ class Sample:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def every(self, step: int) -> Sample:
-        """One item in `step`, of all classes alike."""
-        return self if step <= 1 else Sample(self.labels[::step], self.p[::step])
+    def about(self, count: int) -> Sample:
+        """No more than `count` items, of all classes alike."""
+        step = -(-len(self) // max(1, count))
+        return self if step == 1 else Sample(self.labels[::step], self.p[::step])
 
     @property
     def n_classes(self) -> int:
@@ -58,9 +59,11 @@ class Sample:
         return np.arange(len(self))
 
     @cached_property
-    def logs(self) -> np.ndarray:
-        """log p (n, K)."""
-        return np.log(self.p)
+    def _shifted(self) -> np.ndarray:
+        """log p (n, K), the largest of each row 0: no temperature makes it underflow whole."""
+        logs = np.log(self.p)
+        logs -= logs.max(axis=1, keepdims=True)
+        return logs
 
     @cached_property
     def predicted(self) -> np.ndarray:
@@ -92,9 +95,11 @@ class Sample:
         return [(k, slice(starts[k], ends[k])) for k in np.flatnonzero(self._counts)]
 
     def at(self, temperature: float, logs: np.ndarray | None = None) -> np.ndarray:
-        """p^(1 / temperature), normalised: float32 (n, K); of other log probabilities if given."""
-        logs = self.logs if logs is None else logs
-        z = (logs - logs.max(axis=1, keepdims=True)) * np.float32(1 / temperature)
+        """p^(1 / temperature), normalised: float32 (n, K).
+
+        logs: other log probabilities than those of p, the largest of a row near 0.
+        """
+        z = (self._shifted if logs is None else logs) * np.float32(1 / temperature)
         np.exp(z, out=z)
         z /= np.einsum("ij->i", z)[:, None]
         return z
@@ -131,7 +136,7 @@ class Sample:
     @cached_property
     def temperature(self) -> float:
         """The t at which p^(1/t) makes the given labels likeliest, all of them taken as right."""
-        part = self.every(len(self) * self.n_classes // CELLS)
+        part = self.about(CELLS // self.n_classes)
         transition = symmetric(self.n_classes, NEARLY_CLEAN)
         return search(lambda t: part.log_likelihood(part.at(t), transition), *TEMPERATURES)
 
@@ -148,16 +153,20 @@ class Sample:
         error = max(float(gain.std()) / np.sqrt(len(self)), 1e-12)
         return float(gain.mean()) / entropy, float(gain.mean()) / error
 
-    def foreseen(self, v: np.ndarray | None = None) -> tuple[float, float]:
+    @cached_property
+    def foreseen(self) -> tuple[float, float]:
+        """`foreseen_by` the predictions themselves."""
+        return self.foreseen_by(self.p)
+
+    def foreseen_by(self, v: np.ndarray) -> tuple[float, float]:
         """How far predictions foresee the labels that contradict them, and its standard error.
 
         Of the items predicted as k, the surer half is looked at: the AUC of log p(l) between those
         labelled l and those labelled k, over all l. One half: p tells nothing of which items have
         the other label, as where labels are wrong at random. Near 1: p knew that these items look
         like l, as where the labels are right and the model is unsure. `v` (n, K): predictions of
-        the truth that choose k and the surer half, p by default.
+        the truth, which choose k and the surer half.
         """
-        v = self.p if v is None else v
         best = v.argmax(axis=1)
         top = v[self.rows, best]
         order = np.lexsort((-top, best))

@@ -17,9 +17,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from softfold.noise.matrices import unmix
+from softfold.noise.classwise import unmixed_logs
 from softfold.noise.model import Explanation
-from softfold.noise.sample import FLOOR, Sample
+from softfold.noise.sample import Sample
 
 ITEMS = 100.0
 """How many items' likelihood counts, at ten classes; their bits where there are more."""
@@ -51,14 +51,15 @@ def weighed(
     rates: share of wrong labels by each. Explanations of one name share its prior.
     """
     unit = ITEMS / np.log10(max(sample.n_classes, 3))
-    levels = np.array([_level(sample, e) for e in explanations])
+    views = [_view(sample, e) for e in explanations]
+    levels = np.array([_level(sample, e, v) for e, v in zip(explanations, views, strict=True)])
     names = np.array([e.name for e in explanations])
     best = levels[~np.isin(names, CLASSWISE)].max(initial=-np.inf)
     logs = np.empty(len(explanations))
     for i, (explanation, rate) in enumerate(zip(explanations, rates, strict=True)):
         name = explanation.name
         logs[i] = np.log(PRIOR[name]) + RATE_POWER * np.log(max(1 - rate, 1e-9))
-        logs[i] += _expectation(sample, explanation)
+        logs[i] += _expectation(sample, explanation, views[i])
         if name in CLASSWISE:
             logs[i] += unit * (levels[i] - best)
         elif name == "surest":
@@ -79,11 +80,16 @@ def with_weights(
     )
 
 
-def _level(sample: Sample, explanation: Explanation) -> float:
+def _view(sample: Sample, explanation: Explanation) -> np.ndarray:
+    """p(k | x) as the explanation takes it: float32 (n, K)."""
+    logs = unmixed_logs(sample, explanation.transition) if explanation.unmix else None
+    return sample.at(explanation.temperature, logs)
+
+
+def _level(sample: Sample, explanation: Explanation, v: np.ndarray) -> float:
     """Mean log likelihood of given labels, less what free entries of T gain by chance (AIC)."""
     if explanation.offset is not None:
         return -np.inf  # it says nothing of which label is given
-    v = sample.at(explanation.temperature, _logs(sample, explanation))
     level = sample.log_likelihood(v, explanation.transition)
     if explanation.name in ("surest", "by_class"):
         k, n = sample.n_classes, len(sample)
@@ -91,29 +97,20 @@ def _level(sample: Sample, explanation: Explanation) -> float:
     return level
 
 
-def _expectation(sample: Sample, explanation: Explanation) -> float:
+def _expectation(sample: Sample, explanation: Explanation, v: np.ndarray) -> float:
     """Log density of how far contradictions are foreseen, by what the explanation expects."""
+    seen, error = sample.foreseen
     if explanation.name in CLASSWISE:
         mean, spread = CLASSWISE_EXPECTED
-        v = None
         if explanation.unmix:
-            v = sample.at(explanation.temperature, _logs(sample, explanation))
-        seen, error = sample.foreseen(v)
+            seen, error = sample.foreseen_by(v)
         beyond = max(seen, mean)
     elif explanation.name == "surest":
         mean, spread = EXPECTED["surest"]
-        seen, error = sample.foreseen()
         beyond = max(seen, mean)
     else:
         mean, spread = EXPECTED[explanation.name]
         mean = CHANCE + (mean - CHANCE) * min(1.0, max(0.0, sample.strength / STRONG))
-        seen, error = sample.foreseen()
         beyond = min(seen, mean)
     spread = float(np.hypot(spread, error))
     return -(((beyond - mean) / spread) ** 2) / 2 - np.log(spread)
-
-
-def _logs(sample: Sample, explanation: Explanation) -> np.ndarray:
-    if not explanation.unmix:
-        return sample.logs
-    return np.log(np.maximum(unmix(sample.p, explanation.transition), FLOOR))
