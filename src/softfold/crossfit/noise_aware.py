@@ -113,7 +113,7 @@ def noise_aware_cross_fit(
     if noise.information <= 0:
         return NoiseAware(plain, noise, plain, [entry | {"kept": True}])
     features = _features(trainer, table)
-    if not getattr(trainer, "supports_noise", False):
+    if not trainer.supports_noise:
         table = replace(table, data=_centred_logs(plain.probabilities))
         trainer = create_trainer("probe")
     if noise.weight("by_class", "even") > noise.weight("surest"):
@@ -200,7 +200,7 @@ def _with_neighbours(best: _Round, table: LabelTable, features: np.ndarray) -> _
 
 def _features(trainer: Trainer, table: LabelTable) -> np.ndarray | None:
     """What neighbours are found by (N, D): the trainer's features, where it has any."""
-    if len(table) > neighbours.MOST_ITEMS or not hasattr(trainer, "fitted_features"):
+    if len(table) > neighbours.MOST_ITEMS:
         return None
     return trainer.fitted_features(table)
 
