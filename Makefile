@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint format bench clean
+.PHONY: install demo test lint format docs bench clean
 
 install: .venv/installed
 
@@ -26,6 +26,9 @@ lint: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: install
+	$(BIN)/python -m softfold.cli.reference > docs/settings.md
 
 # Speed and accuracy, as tables under benchmarks/results. See benchmarks/README.md.
 bench: install

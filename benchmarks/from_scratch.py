@@ -50,6 +50,7 @@ from softfold.data.table import LabelTable
 from softfold.evaluation import average_precision, paired_difference
 from softfold.fastai.loss import ForwardCrossEntropy, SoftCrossEntropy
 from softfold.machine.runtime import machine, setup
+from softfold.trainers import BaseModel, BaseTrainer
 from softfold.vision.decoding import decoded
 
 HERE = Path(__file__).parent
@@ -150,7 +151,7 @@ def network(use: Settings, n_classes: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class Scratch:
+class Scratch(BaseTrainer):
     """A softfold trainer: the net from random weights by SGD.
 
     crops: shift and flip images at random. fit and predict take LabelTables of images; `noise` is
@@ -208,7 +209,7 @@ class Scratch:
         return model
 
 
-class Trained:
+class Trained(BaseModel):
     """What `Scratch` trained. seen: classes predicted of the hold-out after each epoch."""
 
     def __init__(self, net: nn.Module, size: int) -> None:

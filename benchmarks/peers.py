@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from softfold.noise.evidence import confident_joint, gather
 
 from softfold.arrays import one_hot
-from softfold.noise.evidence import confident_joint, gather
 from softfold.softening import soften
 from softfold.trainers.probe.fold_solver import FoldSolver
 from softfold.trainers.probe.softmax_regression import Design, Targets, solve

@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 from accuracy import label_table, load, machine
+from softfold.noise.evidence import gather
 
 from softfold import LabelTable, plan_folds, soften
 from softfold.arrays import one_hot
@@ -25,7 +26,6 @@ from softfold.crossfit.neighbours import log_predictions, nearest, together, wei
 from softfold.crossfit.noise_aware import beats, noise_aware_cross_fit
 from softfold.evaluation import average_precision
 from softfold.noise.estimation import estimate_from_evidence, model_levels
-from softfold.noise.evidence import gather
 from softfold.trainers.probe import Probe
 
 ROWS = [f"digits/{noise}" for noise in ("symmetric-25", "symmetric-50", "pair-40", "instance-20")]

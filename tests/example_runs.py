@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.noise.model import as_noise_model
+
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -112,13 +114,8 @@ def write_run(
         pd.DataFrame(curves).to_parquet(folder / "history.parquet", index=False)
     for name, value in {
         "vocab": list(vocab),
-        "noise": {
-            "transition": transition.tolist(),
-            "prior": [1 / k] * k,
-            "rate": rate,
-            "rate_interval": [rate * 0.9, rate * 1.1],
-            "temperature": 1.1,
-        },
+        "noise": as_noise_model(transition, k).to_json()
+        | {"rate": rate, "rate_interval": [rate * 0.9, rate * 1.1], "temperature": 1.1},
         "metrics": metrics,
         "config": {
             "settings": {"labels": source["labels"], "folds": 5, "seeds": seeds, "seed": 0},

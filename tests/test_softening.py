@@ -9,7 +9,7 @@ import pytest
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.noise.model import NoiseModel
+from softfold.noise.model import as_noise_model
 from softfold.softening import SoftLabels, soften
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.85, 0.05], [0.3, 0.3, 0.4]], np.float32)
@@ -60,12 +60,12 @@ def test_auto_mends_noisy_labels_and_keeps_clean_ones():
     rng = np.random.default_rng(0)
     p = rng.dirichlet(np.full(3, 0.2), 3000)
     truth = (p.cumsum(1) > rng.random((3000, 1))).argmax(1)
-    np.testing.assert_array_equal(soften(truth, p), np.eye(3)[truth])
+    assert (soften(truth, p).argmax(1) == truth).mean() > 0.995
 
 
 def test_targets_are_distributions_for_every_strategy():
     _, given, p = noisy_problem(500)
-    for strategy in ("auto", "posterior", "blend", "gate", "given"):
+    for strategy in ("auto", "posterior", "blend", "gate", "people", "given"):
         soft = soften(given, p, strategy)
         assert soft.shape == p.shape
         assert (soft >= 0).all()
@@ -131,7 +131,7 @@ def test_a_table_and_its_predictions_are_matched_by_key_and_class_name():
 def test_a_training_item_without_prediction_is_named():
     table, oof = a_table()
     short = OutOfFold(oof.item[1:], oof.probabilities[1:], oof.fold[1:], oof.vocab)
-    with pytest.raises(InputError, match=f"1 of 30 training items.*'{oof.item[0]}'"):
+    with pytest.raises(InputError, match=f"1 training item of 30 .*'{oof.item[0]}'"):
         soften(table, short)
 
 
@@ -140,11 +140,11 @@ def test_aligned_matches_rows_by_key_and_columns_by_name():
     np.testing.assert_array_equal(
         soft.aligned(["z", "x"], ["c", "a", "b"]), P[[2, 0]][:, [2, 0, 1]]
     )
-    with pytest.raises(InputError, match=r"1 of 2 items has no soft label; the first is 'q'"):
+    with pytest.raises(InputError, match=r"1 item of 2 without a soft label; the first is 'q'"):
         soft.aligned(["x", "q"], ["a", "b", "c"])
-    with pytest.raises(InputError, match="class 'd' has no column"):
+    with pytest.raises(InputError, match="soft labels lack 'd'"):
         soft.aligned(["x"], ["a", "b", "d"])
-    with pytest.raises(InputError, match="class 'c' of the soft labels"):
+    with pytest.raises(InputError, match="vocab asked for lacks 'c'"):
         soft.aligned(["x"], ["a", "b"])
 
 
@@ -200,5 +200,21 @@ def test_bad_data_frames_get_one_line(change, line):
 
 
 def test_a_noise_model_given_is_used_as_it_is():
-    noise = NoiseModel(np.eye(3), np.ones(3) / 3, 0.0, (0, 0), 1.0, True, np.eye(3), 0.0)
-    np.testing.assert_array_equal(soften(Y, P, noise=noise), np.eye(3)[Y])
+    noise = as_noise_model(np.eye(3), 3)
+    np.testing.assert_allclose(soften(Y, P, noise=noise), np.eye(3)[Y], atol=1e-6)
+
+
+def test_people_are_of_more_minds_than_one_label_shows():
+    # soft truth: ten people each; the given label is one of them, the model knows the mixture
+    rng = np.random.default_rng(0)
+    mind = rng.dirichlet(np.full(4, 0.15), 4000)
+    people = np.stack([rng.multinomial(10, m) / 10 for m in mind])
+    given = (mind.cumsum(1) > rng.random((4000, 1))).argmax(1)
+    p = mind**1.5 / (mind**1.5).sum(1, keepdims=True)
+
+    def cross_entropy(q):
+        return -(people * np.log(np.maximum(q, 1e-3))).sum(1).mean()
+
+    said = cross_entropy(soften(given, p, "people"))
+    assert said < cross_entropy(soften(given, p, "blend"))
+    assert said < cross_entropy(soften(given, p, "given"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from softfold.job.opening import finish, open_job
@@ -23,8 +22,12 @@ SETTINGS = Settings(
 
 
 def run_demo(out: str | Path, *, quiet: bool = False) -> Run:
-    """Run it into the folder `out`; an earlier demo there is replaced."""
-    run = Run(out)
-    if run.has("config.json") and run.settings.labels == SETTINGS.labels:
-        shutil.rmtree(run.path)
-    return finish(open_job(SETTINGS, out, quiet=quiet))
+    """Run it into the folder `out`; a demo that is there already goes on from what it finished.
+
+    Nothing there is ever removed.
+
+    Raises:
+        InputError: the folder holds another run, or something that is no run.
+    """
+    resume = Run(out).has("config.json")
+    return finish(open_job(SETTINGS, out, resume=resume, quiet=quiet))

@@ -7,22 +7,35 @@ probabilities (n, K) in, targets (n, K) out. `docs/method.md` has the equations.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from softfold.arrays import check_both, check_probabilities, one_hot, row_blocks
+from softfold.align import (
+    KeyedMatrix,
+    align_predictions,
+    match_columns,
+    match_rows,
+    take_part,
+)
+from softfold.align.keys import as_keys, refuse_repeats, unique_names
+from softfold.arrays import check_probabilities, one_hot, row_blocks
 from softfold.errors import InputError, count_of
 from softfold.files import pack_keys, read_tensors, unpack_keys, write_tensors
-from softfold.noise.estimation import estimate_noise
+from softfold.noise.estimation import estimate_checked
 from softfold.noise.model import NoiseModel, as_noise_model, posterior
+from softfold.noise.sample import Sample
 
 GATE_THRESHOLD = 0.8
-TRUE, PREDICTED = "y_true_", "y_pred_"
+
+PEOPLE_FLATTER, PEOPLE_ITEMS = 2.0, 10_000
+"""On CIFAR-10H and CIFAR-10N's votes, what several people said was fitted by predictions about
+twice as flat as one person's labels are; items that the temperature is fitted to."""
+
+LEAST_PROBABILITY = np.float32(1e-7)
 
 
 @dataclass(frozen=True)
@@ -43,9 +56,9 @@ class SoftLabels:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        item = np.asarray(self.item, dtype=object)
+        item = as_keys(self.item)
         object.__setattr__(self, "item", item)
-        object.__setattr__(self, "vocab", tuple(str(name) for name in self.vocab))
+        object.__setattr__(self, "vocab", unique_names(self.vocab, "soft labels: classes"))
         targets = check_probabilities(self.targets, "soft labels")
         if targets.dtype != np.float32:
             targets = targets.astype(np.float32)
@@ -56,8 +69,7 @@ class SoftLabels:
                 f"{count_of(len(self.vocab), 'class', 'classes')}, but targets of shape "
                 f"{targets.shape}"
             )
-        _refuse_repeats(pd.Index(item), "items")
-        _refuse_repeats(pd.Index(self.vocab, dtype=object), "classes")
+        refuse_repeats(item, "soft labels: items")
 
     def __len__(self) -> int:
         return len(self.item)
@@ -76,33 +88,13 @@ class SoftLabels:
         Rows are matched by key and columns by class name, never by position. Raises
         InputError naming the first item without a soft label, or the first class that differs.
         """
-        names = [str(name) for name in vocab]
-        for name in names:
-            if name not in self.vocab:
-                raise InputError(
-                    f"class {name!r} has no column in the soft labels; they have "
-                    f"{_some(self.vocab)}"
-                )
-        for name in self.vocab:
-            if name not in names:
-                raise InputError(
-                    f"class {name!r} of the soft labels is not among the {len(names)} classes "
-                    f"asked for: {_some(names)}"
-                )
-        _refuse_repeats(pd.Index(names, dtype=object), "classes")
-        keys = np.asarray([str(key) for key in item], dtype=object)
-        rows = pd.Index(self.item.astype(str).astype(object)).get_indexer(keys)
-        missing = rows < 0
-        if missing.any():
-            raise InputError(
-                f"{missing.sum():,} of {count_of(len(keys), 'item')} "
-                f"{'has' if missing.sum() == 1 else 'have'} no soft label; the first is "
-                f"{keys[int(np.argmax(missing))]!r}"
-            )
-        columns = [self.vocab.index(name) for name in names]
-        if columns == list(range(len(columns))):
-            return self.targets[rows]
-        return self.targets[rows][:, columns]
+        columns = match_columns(self.vocab, vocab, "soft labels", "vocab asked for")
+        rows = match_rows(self.item, item, "without a soft label")
+        return take_part(self.targets, rows, columns)
+
+    def keyed(self) -> KeyedMatrix:
+        """The targets with their keys and class names, as `softfold.align` reads them."""
+        return KeyedMatrix(self.targets, self.item, self.vocab, "soft labels", "a soft label")
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file: targets, keys as UTF-8, and the rest as JSON."""
@@ -140,7 +132,8 @@ class _Settings:
     given_weight: float
     hard: bool
     threshold: float
-    noise: NoiseModel | None
+    noise: NoiseModel | None = None
+    temperature: float = 1.0
 
 
 def _blend(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
@@ -168,6 +161,13 @@ def _posterior(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
     return posterior(labels, p, use.noise)
 
 
+def _people(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
+    """Blend with predictions as unsure as several people together are of an item."""
+    z = np.log(np.maximum(p, LEAST_PROBABILITY)) / np.float32(use.temperature)
+    z -= z.max(axis=1, keepdims=True)
+    return _blend(labels, np.exp(z, out=z), use)
+
+
 def _given(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
     return one_hot(labels, p.shape[1])
 
@@ -176,6 +176,7 @@ STRATEGIES: dict[str, Callable[[np.ndarray, np.ndarray, _Settings], np.ndarray]]
     "blend": _blend,
     "gate": _gate,
     "posterior": _posterior,
+    "people": _people,
     "given": _given,
 }
 
@@ -190,26 +191,33 @@ def soften(
     threshold: float | None = None,
     noise: NoiseModel | np.ndarray | None = None,
     out: np.ndarray | None = None,
+    vocab: Iterable[Any] | None = None,
 ) -> Any:
     """Soft labels from given labels and out-of-fold predictions.
 
-    labels:        int (N,), each in 0..K-1; or a LabelTable (its training part is used); or the
-                   data frame with one-hot columns `y_true_*` and predictions `y_pred_*`, its
-                   index the items' keys (then there are no `probabilities`)
-    probabilities: float (N, K); or an OutOfFold, matched to the table by key and class name
-    strategy:      `auto`: the posterior, or the given labels where nothing shows them wrong;
+    labels:        int (N,), each in 0..K-1, or names (N,); or a LabelTable (its training part is
+                   used); or the data frame with one-hot columns `y_true_*` and predictions
+                   `y_pred_*`, its index the items' keys (then there are no `probabilities`)
+    probabilities: float (N, K); or an OutOfFold or a data frame, matched to a table by key and
+                   class name (`softfold.align.align_predictions` has the rules)
+    strategy:      `auto`: the posterior, or the given labels where predictions tell nothing;
                    `blend`: given_weight * given + (1 - given_weight) * prediction;
                    `gate`: blend only where the prediction's largest probability is at least
                    `threshold` (0.8) or that of the given label at most 1 - `threshold`;
-                   `posterior`: q(k) proportional to p(k | x) T[k, given], T the noise model;
+                   `posterior`: what the item is: the mean of what the explanations of a noise
+                   model say, each q(k) proportional to p(k | x) T[k, given];
+                   `people`: what people would say of it: blend with predictions that are
+                   `PEOPLE_FLATTER` times as flat as fits one person's labels;
                    `given`: the given labels as they are
     hard:          blend with the predicted class instead of its probabilities
     noise:         a NoiseModel or transition matrix (K, K), rows truth, columns given; by
                    itself estimated from these labels and probabilities
     out:           float32 (N, K) to write to, such as a memory map; may be `probabilities`
+    vocab:         K class names, in the order of the columns of an array
 
-    Returns float32 (N, K) for arrays, else SoftLabels. Works in blocks of rows, also on memory
-    maps. Raises InputError with one line on what is wrong.
+    Returns SoftLabels where the labels came with keys (a table, a data frame), else float32
+    (N, K). Works in blocks of rows, also on memory maps. Raises InputError with one line on what
+    is wrong.
 
     >>> import numpy as np
     >>> print(soften(np.array([0]), np.array([[0.25, 0.75]]), "blend", given_weight=0.5))
@@ -219,43 +227,43 @@ def soften(
     [[0.43 0.57]]
     """
     use_strategy = _check_settings(strategy, given_weight, threshold)
-    item, vocab = None, None
-    if isinstance(labels, pd.DataFrame):
-        if probabilities is not None:
-            raise InputError("soften: the data frame holds the predictions; give it alone")
-        labels, probabilities, item, vocab = _from_frame(labels)
-    elif hasattr(labels, "given") and hasattr(labels, "vocab"):
-        labels, probabilities, item, vocab = _from_table(labels, probabilities)
-    elif probabilities is None:
-        raise InputError("soften: probabilities are missing (N x K out-of-fold predictions)")
-    labels, probabilities = check_both(labels, probabilities)
+    both = align_predictions(labels, probabilities, vocab)
+    labels, probabilities = both.labels, both.probabilities
     if use_strategy in ("auto", "posterior") and not isinstance(noise, NoiseModel):
         if noise is None:
-            noise = estimate_noise(labels, probabilities)
+            noise = estimate_checked(labels, probabilities)
         else:
             noise = as_noise_model(noise, probabilities.shape[1])
     if use_strategy == "auto":
-        use_strategy = "given" if noise.clean else "posterior"
+        use_strategy = "given" if noise.rate != noise.rate else "posterior"
     use = _Settings(
         given_weight=float(given_weight),
         hard=bool(hard),
         threshold=GATE_THRESHOLD if threshold is None else float(threshold),
         noise=noise if use_strategy == "posterior" else None,
+        temperature=_people_temperature(labels, probabilities) if use_strategy == "people" else 1.0,
     )
     targets = _output(out, probabilities.shape)
     make = STRATEGIES[use_strategy]
     for rows in row_blocks(*probabilities.shape):
         block = np.asarray(probabilities[rows], dtype=np.float32)
         targets[rows] = make(labels[rows], block, use)
-    if item is None:
+    if both.item is None or both.vocab is None:
         return targets
-    return SoftLabels(item, targets, vocab, use_strategy, _described(use_strategy, use, strategy))
+    settings = _described(use_strategy, use, strategy)
+    return SoftLabels(both.item, targets, both.vocab, use_strategy, settings)
+
+
+def _people_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Predictions calibrated to one label an item are too sure of what many people would say."""
+    rows = np.arange(0, len(labels), max(1, len(labels) // PEOPLE_ITEMS))
+    return PEOPLE_FLATTER * Sample.of(labels, probabilities, rows).temperature
 
 
 def _described(strategy: str, use: _Settings, asked: str) -> dict[str, Any]:
     """The settings that shaped the soft labels, as JSON keeps them."""
     settings: dict[str, Any] = {"asked": asked}
-    if strategy in ("blend", "gate"):
+    if strategy in ("blend", "gate", "people"):
         settings |= {"given_weight": use.given_weight, "hard": use.hard}
     if strategy == "gate":
         settings["threshold"] = use.threshold
@@ -288,83 +296,3 @@ def _output(out: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
 
 def _normalised(p: np.ndarray) -> np.ndarray:
     return p / p.sum(axis=1, keepdims=True)
-
-
-def _from_frame(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Labels, predictions, keys and classes out of columns y_true_* and y_pred_*."""
-    columns = [str(name) for name in frame.columns]
-    true = [name[len(TRUE) :] for name in columns if name.startswith(TRUE)]
-    predicted = [name[len(PREDICTED) :] for name in columns if name.startswith(PREDICTED)]
-    if not true or not predicted:
-        raise InputError(
-            f"data frame: no columns {TRUE}* and {PREDICTED}*; it has {_some(columns)}"
-        )
-    _refuse_repeats(pd.Index(true, dtype=object), f"columns {TRUE}*")
-    _refuse_repeats(pd.Index(predicted, dtype=object), f"columns {PREDICTED}*")
-    odd = sorted(set(true) ^ set(predicted))
-    if odd:
-        has, lacks = (TRUE, PREDICTED) if odd[0] in true else (PREDICTED, TRUE)
-        raise InputError(
-            f"data frame: class {odd[0]!r} has a column {has}{odd[0]} and none named "
-            f"{lacks}{odd[0]}"
-        )
-    item = np.array([str(key) for key in frame.index], dtype=object)
-    _refuse_repeats(pd.Index(item), "items in the data frame's index")
-    vocab = tuple(sorted(true))
-    frame = frame.set_axis(columns, axis=1)
-    try:
-        given = frame[[TRUE + name for name in vocab]].to_numpy(np.float32)
-        probabilities = frame[[PREDICTED + name for name in vocab]].to_numpy(np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"data frame: {TRUE}* and {PREDICTED}* must hold numbers: {error}"
-        ) from None
-    wrong = ~(((given == 0) | (given == 1)).all(axis=1) & (given.sum(axis=1) == 1))
-    if wrong.any():
-        raise InputError(
-            f"data frame: in {wrong.sum():,} of {count_of(len(frame), 'row')} {TRUE}* is not "
-            f"one-hot; the first is {item[int(np.argmax(wrong))]!r}"
-        )
-    return given.argmax(axis=1), probabilities, item, vocab
-
-
-def _from_table(table: Any, oof: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
-    """A label table's training part beside the out-of-fold predictions of the same items."""
-    if not hasattr(oof, "probabilities"):
-        raise InputError("soften: a label table needs an OutOfFold beside it, matched by key")
-    train = table.train
-    if set(map(str, oof.vocab)) != set(map(str, train.vocab)):
-        odd = sorted(set(map(str, oof.vocab)) ^ set(map(str, train.vocab)))
-        raise InputError(
-            f"classes of the label table and of the out-of-fold predictions differ; the first "
-            f"is {odd[0]!r}"
-        )
-    rows = pd.Index(np.asarray(oof.item, dtype=object)).get_indexer(train.item)
-    missing = rows < 0
-    if missing.any():
-        raise InputError(
-            f"{missing.sum():,} of {count_of(len(train), 'training item')} without an "
-            f"out-of-fold prediction; the first is {train.item[int(np.argmax(missing))]!r}"
-        )
-    probabilities = oof.probabilities
-    if not np.array_equal(rows, np.arange(len(probabilities))):
-        probabilities = probabilities[rows]
-    names = list(map(str, oof.vocab))
-    columns = [names.index(str(name)) for name in train.vocab]
-    if columns != list(range(len(columns))):
-        probabilities = probabilities[:, columns]
-    return train.given, probabilities, train.item, tuple(train.vocab)
-
-
-def _refuse_repeats(index: pd.Index, what: str) -> None:
-    repeated = index.duplicated()
-    if repeated.any():
-        raise InputError(
-            f"{what}: {int(repeated.sum()):,} of {len(index):,} repeat an earlier one; the "
-            f"first is {index[int(np.argmax(repeated))]!r}"
-        )
-
-
-def _some(names: Sequence[str], limit: int = 8) -> str:
-    shown = ", ".join(map(str, names[:limit]))
-    return shown if len(names) <= limit else f"{shown}, ... ({len(names)} in all)"

@@ -219,8 +219,12 @@ def test_label_tables(case, work, capsys):
 
 FILES = {
     "nothing.csv": (None, "nothing.csv: no such file, folder or known dataset"),
-    "empty.csv": (b"", "cannot be read as csv: No columns to parse from file"),
-    "ragged.csv": (b"path,label\na,b\nc,d,e,f\n", "Expected 2 fields in line 3, saw 4"),
+    "empty.csv": (b"", "empty.csv: cannot be read as a table: it has no header with column names"),
+    "ragged.csv": (
+        b"path,label\na,b\nc,d,e,f\n",
+        "ragged.csv: 1 of 2 rows has another number of fields than the header, which has 2; the "
+        "first is line 3 with 4",
+    ),
     "broken.parquet": (b"nope", "cannot be read as parquet:"),
     "labels.xlsx": (b"PK", "a label table is a .csv, .tsv or .parquet file or a folder"),
 }
@@ -252,8 +256,8 @@ OPTIONS = {
     "--threshold 0.5": "--threshold goes with --strategy gate, not auto",
     "--engine magic": "--engine magic: there are local",
     "--weights no.pth": "--weights no.pth: no such file",
-    "--trainer magic": "no trainer 'magic': there are finetune, probe, estimator",
-    "--oof-trainer magic": "no trainer 'magic': there are finetune, probe, estimator",
+    "--trainer magic": "--trainer magic: there are finetune, probe, estimator",
+    "--oof-trainer magic": "--oof-trainer magic: there are finetune, probe, estimator",
     "--trainer probe --epochs 3": "--epochs does not go with the trainer 'probe'",
     "--decisions no.json": "no.json: no decisions there (softfold review RUN makes them)",
     "--device tpu": "--device tpu: this machine has",
@@ -282,10 +286,11 @@ COMMANDS = {
     "run labels.csv --quiet --out img": "img: the folder is not empty and holds no run",
     "soften nowhere": "nowhere: no such run folder",
     "compare nowhere": "nowhere: no such run folder",
-    "train img": "img: no run folder (it has no config.json)",
-    "predict img labels.csv": "img: no run folder (it has no config.json)",
+    "train img": "img: not a run folder (it has no config.json)",
+    "predict img labels.csv": "img: not a run folder (it has no config.json)",
     "predict img labels.csv --out x.txt": "--out x.txt: predictions go to a .csv or .parquet file",
-    "report nowhere": "nowhere: no items.parquet there, so it is not a run folder",
+    "report nowhere": "nowhere: no such run folder",
+    "report img": "img: not a run folder (it has no config.json)",
     "corrupt labels.csv --out n.csv --rate 25": "rate 25.0 is not a fraction from 0 to 1",
     "corrupt labels.csv --out n.csv --kind soup": "unknown kind of noise 'soup'",
     "corrupt labels.csv --out n.txt": "--out n.txt: write the noisy labels to a .csv or .parquet",

@@ -10,10 +10,9 @@ from sklearn.datasets import load_digits, make_classification
 
 from softfold import corrupt, cross_fit, estimate_noise, plan_folds, rank_issues
 from softfold.crossfit.neighbours import (
+    combined,
     joined,
-    log_predictions,
     nearest,
-    together,
     weights,
     witness,
 )
@@ -70,7 +69,7 @@ def test_neighbours_that_know_nothing_are_not_heard():
     table = table_of(x, given)
     p = cross_fit(table, Probe(), plan_folds(table, 5), seed=0).probabilities
     strangers = np.random.default_rng(0).integers(0, len(given), (len(given), 10))
-    noise = as_noise_model(np.full((10, 10), 0.01) + 0.9 * np.eye(10), 10)
+    noise = as_noise_model(np.full((10, 10), 0.01) + 0.9 * np.eye(10), 10).best
     assert np.abs(joined(given, p, noise, strangers).argmax(1) == p.argmax(1)).mean() > 0.98
 
 
@@ -90,7 +89,8 @@ def test_neighbours_help_where_classes_are_not_linear():
         return average_precision(issues.set_index("index")["suspicion"].sort_index(), hidden)
 
     assert score(found) > score(model) + 0.03
-    assert made.noise.rate == pytest.approx(hidden.mean(), abs=0.01)
+    low, high = made.noise.rate_interval
+    assert low < hidden.mean() < high
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -100,12 +100,12 @@ def test_the_weights_are_the_likeliest(seed):
     table = table_of(x, given)
     plan = plan_folds(table, 5, seed=seed)
     oof = cross_fit(table, Probe(), plan, seed=seed)
-    noise = estimate_noise(given, oof.probabilities)
-    logs = log_predictions(oof.probabilities, noise)
+    noise = estimate_noise(given, oof.probabilities).best
+    logs = np.log(np.maximum(oof.probabilities, 1e-7))
     said = witness(given, nearest(x, plan.fold[:, 0]), noise.transition)
 
     def level(a: float, b: float) -> float:
-        p = together(logs, said, a, b)
+        p = combined(logs, said, a, b)
         return np.log((p * noise.transition.T[given]).sum(axis=1)).mean()
 
     found = level(*weights(given, logs, said, noise))

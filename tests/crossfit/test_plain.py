@@ -19,11 +19,12 @@ from softfold.data.datasets import encode_png
 from softfold.data.folds import plan_folds
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
+from softfold.trainers import BaseModel, BaseTrainer
 
 pytest.importorskip("safetensors")
 
 
-class Witness:
+class Witness(BaseTrainer):
     """A trainer that remembers what it saw, and whose predictions tell items apart.
 
     The prediction for item "i7" puts 0.007 more on class 0; a model that meets an item whose key,
@@ -49,7 +50,7 @@ class Witness:
         return WitnessModel(table, np.asarray(targets))
 
 
-class WitnessModel:
+class WitnessModel(BaseModel):
     history = None
 
     def __init__(self, table, targets):
@@ -251,7 +252,7 @@ def test_progress_counts_folds(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (dict(targets=np.ones((3, 2))), "targets of shape (3, 2) for 20 items and 2 classes"),
+        (dict(targets=np.ones((3, 2))), "shape (3, 2) do not fit labels with 20 training items"),
         (dict(noise=np.eye(2)), "'witness' cannot train through a noise model"),
         (dict(plan=plan_folds(table_of(np.arange(8) % 2), 2)), "is not of the 20 training items"),
         (dict(engine="magic"), "no engine 'magic'"),

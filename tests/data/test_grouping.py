@@ -1,8 +1,21 @@
 """Groups that are given and groups of copies become one."""
 
-import numpy as np
+from dataclasses import replace
 
-from softfold.data.grouping import merge_groups
+import numpy as np
+import pandas as pd
+import pytest
+
+from softfold.crossfit.plain import draw_plan
+from softfold.data.folds import FoldPlan, draw_holdout, plan_folds
+from softfold.data.grouping import copies_of, merge_groups
+from softfold.data.table import Images, LabelTable
+from softfold.errors import InputError
+
+try:
+    from pictures import encode
+except ImportError:
+    encode = None
 
 
 def test_chains_of_groups_are_one_group():
@@ -10,3 +23,79 @@ def test_chains_of_groups_are_one_group():
     second = np.array([0, 1, 1, 2, 3, 4, 5])
     assert merge_groups(first, second, n=7).tolist() == [0, 0, 0, 0, 4, 5, 6]
     assert merge_groups(n=3).tolist() == [0, 1, 2]
+
+
+def table_with(data, **columns):
+    n = len(data)
+    return LabelTable(
+        item=np.array([f"i{i}" for i in range(n)], dtype=object),
+        given=np.arange(n) % 2,
+        vocab=("a", "b"),
+        valid=np.zeros(n, bool),
+        data=data,
+        **columns,
+    )
+
+
+def doubled(kind, n=60):
+    """n items, and behind them a copy of each, which carries another label."""
+    rng = np.random.default_rng(0)
+    rows = np.r_[np.arange(n), rng.permutation(n)]
+    if kind == "text":
+        words = np.array(["red", "green", "blue", "grey", "pink"])
+        texts = [" ".join([*rng.choice(words, 6), str(i)]) for i in range(n)]
+        return pd.DataFrame({"text": np.array(texts, object)[rows]}), rows
+    if kind == "table":
+        frame = pd.DataFrame(
+            {
+                "x": rng.normal(size=n),
+                "n": pd.array([*range(n - 1), None], dtype="Int64"),
+                "w": np.array([None, "a", "b"], object)[np.arange(n) % 3],
+                "when": pd.date_range("2020", periods=n),
+            }
+        )
+        return frame.iloc[rows].reset_index(drop=True), rows
+    if kind == "matrix":
+        return rng.normal(size=(n, 3))[rows], rows
+    pytest.importorskip("PIL")
+    pixels = rng.integers(0, 256, (n, 8, 8), dtype=np.uint8)
+    formats = ["PNG" if i < n else "BMP" for i in range(2 * n)]
+    return Images(encoded=[encode(pixels[r], f) for r, f in zip(rows, formats)]), rows
+
+
+@pytest.mark.parametrize("kind", ["text", "table", "matrix", "image"])
+def test_copies_share_a_fold_and_a_side_in_every_way_to_a_plan(kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path))
+    data, rows = doubled(kind)
+    table = table_with(data)
+    assert (table.kind == kind) == (kind != "matrix")
+    plans = [plan_folds(table, repeats=2), draw_plan(table, 4)]
+    for plan in plans:
+        for row in np.unique(rows):
+            assert len({tuple(f) for f in plan.fold[rows == row]}) == 1
+    held = draw_holdout(table).valid
+    assert held.any() and not set(rows[held]) & set(rows[~held])
+
+
+@pytest.mark.parametrize("kind", ["text", "table", "matrix", "image"])
+def test_a_plan_from_elsewhere_that_divides_copies_is_refused(kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path))
+    table = table_with(doubled(kind)[0])
+    fold = (np.arange(120) // 60)[:, None].astype(np.int16)
+    with pytest.raises(InputError, match=r"divides 60 items of labels from an exact copy in anoth"):
+        FoldPlan(table.item, fold, 2, 0).check(table)
+    plan_folds(table).check(table)
+
+
+def test_rows_that_differ_in_anything_are_no_copies():
+    frame = pd.DataFrame(
+        {"x": [0.0, -0.0, 0.0, 1.0, np.nan, np.nan], "w": ["a", "a", "b", "a", None, None]}
+    )
+    assert copies_of(table_with(frame)).tolist() == [0, 0, 2, 3, 4, 4]
+    texts = pd.DataFrame({"t": ["a b", " a b ", "a  b", "A b"]})
+    assert copies_of(table_with(texts)).tolist() == [0, 0, 2, 3]
+
+
+def test_items_of_which_only_labels_are_known_are_no_copies():
+    table = replace(table_with(np.zeros((3, 1))), data=None)
+    assert copies_of(table).tolist() == [0, 1, 2]

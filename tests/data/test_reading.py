@@ -1,12 +1,15 @@
 """Reading: what is read is what was written, row by row, in whatever form it came."""
 
+import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from softfold.align import sort_names
 from softfold.data.reading import read_table
-from softfold.data.table import sort_names
+from softfold.errors import InputError
 
 
 @pytest.fixture
@@ -77,6 +80,9 @@ def test_vocabulary_does_not_depend_on_the_order_of_rows():
     other = read_table(frame.sample(frac=1, random_state=1))
     assert one.vocab == other.vocab == tuple(str(i) for i in range(11))
     assert sort_names(["b", "a", "10"]) == ("10", "a", "b")
+    odd = ["01", "1", "001", "--1", "²"]
+    assert sort_names(odd) == sort_names(odd[::-1]) and len(sort_names(odd)) == 5
+    assert sort_names(["10", "01", "1", "001"]) == ("001", "01", "1", "10")
 
 
 def test_labels_that_are_numbers_are_names():
@@ -159,3 +165,104 @@ def test_texts_are_known_by_their_blanks():
     assert read_table(texts).kind == "text"
     words = pd.DataFrame({"word": ["good", "bad", "soso"], "label": list("aba")})
     assert read_table(words).kind == "table"
+
+
+WRITTEN = ["01", "1", "001", "1e5", "12e45", "true", "NA", "None", "null", " cat", "cat", "Cat"]
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "frame", "categories"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_labels_are_text_as_written_in_every_form(form, tmp_path):
+    frame = pd.DataFrame({"x": range(24), "label": WRITTEN * 2, "right": [*WRITTEN, *[None] * 12]})
+    if form in ("csv", "tsv"):
+        frame.to_csv(tmp_path / f"l.{form}", index=False, sep="," if form == "csv" else "\t")
+        table = read_table(tmp_path / f"l.{form}", truth="right")
+    elif form == "parquet":
+        frame.to_parquet(tmp_path / "l.parquet")
+        table = read_table(tmp_path / "l.parquet", truth="right")
+    elif form == "frame":
+        table = read_table(frame, truth="right")
+    else:
+        table = read_table(frame.astype({"label": "category"}), truth="right")
+    assert [table.vocab[k] for k in table.given] == WRITTEN * 2
+    assert [table.vocab[k] for k in table.truth[:12]] == WRITTEN
+    assert (table.truth[12:] == -1).all()
+    assert table.data["x"].tolist() == list(range(24))
+
+
+def test_no_two_values_become_one_class():
+    floats = pd.DataFrame({"x": range(4), "label": [1.0, 12e45, np.nan, 1.0], "y": 0})
+    with pytest.raises(InputError, match="1 of 4 items have no label in"):
+        read_table(floats)
+    whole = read_table(floats.dropna())
+    assert whole.vocab == ("1", str(int(12e45)))
+    for mixed in ([1, "1", 2], [b"a", "a", "b"], [True, "True", "b"]):
+        frame = pd.DataFrame({"x": range(3), "label": pd.Series(mixed, dtype=object)})
+        with pytest.raises(InputError, match="which are written the same"):
+            read_table(frame)
+
+
+def test_look_alike_labels_are_reported_with_counts():
+    labels = ["cat"] * 5 + ["Cat"] * 2 + [" cat"] + ["сat"] + ["dog"] * 3 + ["NA"] * 2
+    frame = pd.DataFrame({"x": range(14), "label": labels})
+    with pytest.warns(UserWarning) as warned:
+        table = read_table(frame)
+    lines = [str(w.message) for w in warned]
+    assert table.n_classes == 6
+    assert "'cat' (5), 'Cat' (2), ' cat' (1), 'сat' with U+0441 (1)" in lines[0]
+    assert "'NA' (2): taken for the name of a class" in lines[1]
+
+
+def test_columns_of_numbers_are_numbers_and_all_others_stay_as_written(tmp_path):
+    text = (
+        "label;whole;comma;gaps;zip;flag;mixed\n"
+        "a;1;0,5;1;01;true;1\n"
+        "b;2;1,25;NA;02a;false;NA\n"
+        "a;3;2;;03;true;x\n"
+    )
+    (tmp_path / "l.csv").write_text(text)
+    data = read_table(tmp_path / "l.csv").data
+    assert data["whole"].tolist() == [1, 2, 3] and data["comma"].tolist() == [0.5, 1.25, 2]
+    assert data["gaps"].isna().tolist() == [False, True, True]
+    assert data["zip"].tolist() == ["01", "02a", "03"] and data["flag"].tolist() == [1, 0, 1]
+    assert data["mixed"].tolist() == ["1", "NA", "x"]
+
+
+def test_a_holdout_file_is_read_as_the_training_file_is(tmp_path):
+    (tmp_path / "t.csv").write_text("label,code,x\na,007,1\nb,x1,2\na,12,NA\n")
+    (tmp_path / "h.csv").write_text("label,code,x\na,007,1\nb,012,2\n")
+    table = read_table(tmp_path / "t.csv", holdout=tmp_path / "h.csv")
+    assert table.holdout.data["code"].tolist() == ["007", "012"]
+    (tmp_path / "h.csv").write_text("label,code,x\na,007,1\nb,012,two\n")
+    with pytest.raises(InputError, match="'x' holds numbers in training, and 'two' in row 1"):
+        read_table(tmp_path / "t.csv", holdout=tmp_path / "h.csv")
+
+
+def test_two_columns_of_a_name_are_refused():
+    frame = pd.DataFrame([[1, "a", 2]] * 3, columns=["x", "label", "x"])
+    with pytest.raises(InputError, match="1 name is that of several columns; the first is 'x'"):
+        read_table(frame)
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "labels.csv")
+    with pytest.raises(InputError, match="no regular file"):
+        read_table(tmp_path / "labels.csv")
+
+
+def test_hidden_folders_are_no_classes_and_unread_files_are_counted(folder):
+    for path in (".thumbs/1.jpg", "train/.thumbs/1.jpg", "train/cat/.1.jpg", "train/cat/._0.jpg"):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(b"hidden")
+    (folder / "train" / "emu").mkdir()
+    for path in ("train/cat/a.heic", "train/cat/b.HEIC", "train/emu/c.heic", "train/cat/n.txt"):
+        (folder / path).write_bytes(b"no image")
+    (folder / "stray.png").write_bytes(b"in no class folder")
+    with pytest.warns(UserWarning) as warned:
+        table = read_table(folder)
+    assert table.vocab == ("cat", "dog") and len(table) == 6 and in_place(table)
+    assert str(warned[0].message) == (
+        f"{folder}: 9 files were left out: 4 hidden, 3 .heic, 1 in no class folder, 1 .txt (save "
+        "such photos as JPEG or PNG); 1 class folder has no image that can be read and is no "
+        "class; the first is 'emu'"
+    )

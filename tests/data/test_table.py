@@ -1,5 +1,7 @@
 """Label tables: parts stay aligned row by row, keys are unique, content has a fingerprint."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,3 +75,11 @@ def test_fingerprint_changes_with_the_items_not_with_the_labels(tmp_path):
     assert before == read_table(tmp_path).fingerprint
     (tmp_path / "cat/0.jpg").write_bytes(b"another picture")
     assert images.fingerprint != before
+
+
+def test_what_is_no_regular_file_is_never_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    images = Images([tmp_path / "pipe.png", "/dev/zero"])
+    for i in range(2):
+        with pytest.raises(OSError, match="no regular file"):
+            images[i]

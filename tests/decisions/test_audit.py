@@ -8,10 +8,11 @@ from decision_rows import row, table
 
 from softfold import corrupt
 from softfold.decisions.applying import apply_decisions, read_decisions
-from softfold.decisions.audit import audit_state, audited_rate, checked, draw, drawn, wanted
+from softfold.decisions.audit import audit_state, checked, draw, drawn
 from softfold.decisions.log import LOG, DecisionLog
 from softfold.decisions.precision import measured_precision
 from softfold.errors import InputError
+from softfold.noise.audit import audited_rate, wanted_checks
 
 ITEMS = [f"i{k}" for k in range(500)]
 VOCAB = ("cat", "dog", "fox")
@@ -132,12 +133,12 @@ def test_as_many_more_as_wanted_give_the_wanted_width():
     wrong = rng.random(20_000) < 0.15
     s = np.clip(rng.normal(0.15 + 0.3 * wrong, 0.2), 0, 1)
     rows = rng.permutation(20_000)
-    more = wanted(s, rows[:100], wrong[rows[:100]], 0.02)
+    more = wanted_checks(s, rows[:100], wrong[rows[:100]], 0.02)
     part = rows[: 100 + more]
     _, low, high = audited_rate(s, part, wrong[part])
     assert 0.03 < high - low < 0.05
-    assert wanted(s, part, wrong[part], 0.03) == 0
-    assert wanted(s, rows[:100], wrong[rows[:100]], 1e-4) == 20_000 - 100
+    assert wanted_checks(s, part, wrong[part], 0.03) == 0
+    assert wanted_checks(s, rows[:100], wrong[rows[:100]], 1e-4) == 20_000 - 100
 
 
 def test_the_state_says_what_was_found_in_words(log, tmp_path):

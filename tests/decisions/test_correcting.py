@@ -7,10 +7,10 @@ import pytest
 from softfold.data.table import LabelTable
 from softfold.decisions.applying import apply_decisions
 from softfold.decisions.correcting import confirm_soft_labels, learn_noise
-from softfold.issues import suspicions
 from softfold.noise.estimation import estimate_noise
-from softfold.noise.evidence import symmetric
+from softfold.noise.matrices import symmetric
 from softfold.noise.model import as_noise_model
+from softfold.noise.scoring import score
 from softfold.softening import SoftLabels
 
 VOCAB = ("cat", "dog", "fox")
@@ -71,9 +71,10 @@ def test_what_people_find_in_some_items_raises_the_suspicion_of_the_rest(confuse
     true_share = (table.given[table.truth == 1] == 0).mean()
     assert learned.transition[1, 0] == pytest.approx(true_share, abs=0.1)
     rest = cats[100:]
-    old, _ = suspicions(after.given[rest], p[rest], before)
-    new, suggested = suspicions(after.given[rest], p[rest], learned)
-    assert new.mean() > 2 * old.mean() and (suggested == 1).all()
+    old = score(after.given[rest], p[rest], before)
+    new = score(after.given[rest], p[rest], learned)
+    assert new.suspicion.mean() > 2 * old.suspicion.mean()
+    assert (new.suggested == 1).all()
     assert np.allclose(learned.transition.sum(axis=1), 1)
 
 

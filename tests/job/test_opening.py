@@ -28,6 +28,7 @@ from softfold.job.opening import open_job, reopen_job
 from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
 from softfold.softening import SoftLabels
+from softfold.trainers import BaseModel, BaseTrainer
 from softfold.trainers.estimator import Estimator
 
 pytest.importorskip("sklearn")
@@ -238,7 +239,7 @@ def test_compare_matches_soft_labels_by_key_and_class():
         soft.item[order], soft.targets[order][:, [2, 0, 1]], ("c", "a", "b"), "test"
     )
     assert np.allclose(compare(table, shuffled, trainer, seeds=2).soft, plain.soft, atol=1e-5)
-    with pytest.raises(InputError, match="no soft label; the first is 'i"):
+    with pytest.raises(InputError, match="without a soft label; the first is 'i"):
         short = SoftLabels(soft.item[1:], soft.targets[1:], soft.vocab, "test")
         compare(table, short, trainer, seeds=1)
     with pytest.raises(InputError, match="no hold-out to measure on"):
@@ -307,7 +308,7 @@ def test_images_handed_over_in_memory_are_kept_with_the_run(tmp_path):
         data=Images(encoded=encoded),
     )
 
-    class Brightness:
+    class Brightness(BaseTrainer, BaseModel):
         """A trainer that predicts from the mean byte."""
 
         name = "brightness"

@@ -14,7 +14,7 @@ from softfold.decisions.log import LOG, DecisionLog
 from softfold.errors import InputError
 from softfold.files import memory_map
 from softfold.report import predicted_issues, run_issues, theme, write_report
-from softfold.runs.reading import RunData
+from softfold.runs.folder import Run
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp; $a^$"
 VOID = {"meta", "img", "br", "link", "input"}
@@ -150,7 +150,6 @@ def test_a_thousand_classes_and_many_items_stay_small(tmp_path):
         ["metrics.json"],
         ["metrics.json", "holdout.safetensors", "history.parquet", "soft_labels.safetensors"],
         ["noise.json"],
-        ["config.json"],
         ["oof.safetensors", "soft_labels.safetensors", "noise.json", "metrics.json"],
     ],
 )
@@ -240,7 +239,7 @@ def test_the_list_of_issues_knows_pairs_thresholds_and_where_to_stop(digits, tmp
 
 
 def test_issues_from_someones_predictions_are_those_of_the_run(digits, tmp_path):
-    run = RunData(digits)
+    run = Run.open(digits)
     table = read_table(digits.parent / "labels.csv").train
     p = np.round(np.asarray(run.probabilities, dtype=np.float64), 6)
     np.save(tmp_path / "p.npy", p)

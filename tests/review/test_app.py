@@ -20,7 +20,7 @@ from softfold.errors import InputError
 from softfold.review import export_labels, serve
 from softfold.review.desk import Desk, Filter
 from softfold.review.guard import check_binding
-from softfold.runs.reading import RunData
+from softfold.runs.folder import Run
 
 EVIL = "<img src=x onerror=alert(1)>\"'"
 
@@ -387,7 +387,7 @@ def test_the_corrected_table_is_a_label_table_again(reviewed, tmp_path, name):
     run, items = reviewed
     out = export_labels(run, tmp_path / name)
     table = read_table(out, images=tmp_path)
-    before = RunData(run)
+    before = Run.open(run)
     assert len(table) == len(before.items) - 2 and table.valid.sum() == 400
     assert not set(items[5:7]) & set(table.item)
     suggested = dict(zip(before.train["item"], before.train["suggested"]))

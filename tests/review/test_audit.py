@@ -13,7 +13,7 @@ from softfold.decisions.audit import audit_state, checked, draw, drawn
 from softfold.errors import InputError
 from softfold.review import export_labels
 from softfold.review.desk import Desk, Filter
-from softfold.runs.reading import RunData
+from softfold.runs.folder import Run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)")
 HINTS = ("suggested", "suspicion", "top", "p_given", "p_suggested")
@@ -35,7 +35,7 @@ def nursery(digits):
 def server(digits, nursery):
     for file in digits.glob("decisions.sqlite*"):
         file.unlink()
-    draw(digits, RunData(digits).train["item"].to_numpy(object), 30)
+    draw(digits, Run.open(digits).train["item"].to_numpy(object), 30)
     yield nursery.start()
     nursery.kill()
 
@@ -66,7 +66,7 @@ def key_for(run, row):
 
 @needs_browser
 def test_thirty_items_by_keyboard_end_in_a_rate_that_holds_the_truth(server, open_page, digits):
-    run, rows = RunData(digits), rows_of(server)
+    run, rows = Run.open(digits), rows_of(server)
     page = open_page(f"{server.url}?audit=1")
     for row in rows:
         page.wait_for_selector(f"#stage img[src*='/picture/{row}?'][alt]:not([alt=''])")
@@ -86,7 +86,7 @@ def test_thirty_items_by_keyboard_end_in_a_rate_that_holds_the_truth(server, ope
 
 @needs_browser
 def test_no_hint_is_on_the_page_or_on_the_way_to_it_before_a_decision(server, open_page, digits):
-    run, rows = RunData(digits), rows_of(server)
+    run, rows = Run.open(digits), rows_of(server)
     sent = []
 
     def keep(response):
@@ -127,17 +127,17 @@ def test_a_class_of_many_is_found_by_typing_and_listed_without_a_hint(open_page,
         page.keyboard.press("c")
         page.wait_for_selector("#options li")
         shown = page.locator("#options li").all_text_contents()
-        assert shown == list(RunData(run).vocab[: len(shown)])
+        assert shown == list(Run.open(run).vocab[: len(shown)])
         page.keyboard.type("0017")
         page.keyboard.press("Enter")
         saved(page)
-        assert checked(run, [drawn(run)[0]], RunData(run).vocab)[1].tolist() == [17]
+        assert checked(run, [drawn(run)[0]], Run.open(run).vocab)[1].tolist() == [17]
         page.context.close()
 
 
 @needs_browser
 def test_a_killed_server_lost_nothing_and_the_audit_goes_on(server, open_page, nursery, digits):
-    run, rows = RunData(digits), rows_of(server)
+    run, rows = Run.open(digits), rows_of(server)
     page = open_page(f"{server.url}?audit=1")
     for number, row in enumerate(rows[:12]):
         page.wait_for_selector(f"#stage img[src*='/picture/{row}?'][alt]:not([alt=''])")

@@ -10,7 +10,7 @@ from example_runs import digits_run, synthetic_run
 from serving import Nursery, Server
 
 from softfold.report import write_report
-from softfold.runs.reading import RunData
+from softfold.runs.folder import Run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)")
 pytestmark = needs_browser
@@ -110,7 +110,7 @@ def test_filters_narrow_the_list_and_stay_after_a_reload(server, open_page, digi
     page.select_option("#given", label="one")
     page.fill("#least", "50")
     page.keyboard.press("Tab")
-    run = RunData(digits)
+    run = Run.open(digits)
     wanted = ((run.train["given"] == "one") & (run.suspicion >= 0.5)).sum()
     has_text(page, "#count", re.compile(f"^{wanted} items$"))
     page.reload()

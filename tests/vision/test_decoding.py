@@ -206,3 +206,51 @@ def test_memory_does_not_grow_with_reading(tmp_path):
 def test_a_missing_file_is_named(folder):
     with pytest.raises(InputError, match=r"absent.png: no such image"):
         decoding.decoded(Images([*folder, folder[0].with_name("absent.png")]), 24)
+
+
+RAMP = np.linspace(0, 1, 64 * 64).reshape(64, 64)
+
+
+@pytest.mark.parametrize(
+    ("levels", "format"),
+    [
+        ((RAMP * 255).astype(np.uint8), "PNG"),
+        ((RAMP * 65535).astype(np.uint16), "PNG"),
+        ((RAMP * 65535).astype(np.uint16), "TIFF"),
+        (RAMP.astype(np.float32), "TIFF"),
+        ((RAMP * 255).astype(np.float32), "TIFF"),
+        ((RAMP * 65535).astype(np.float32), "TIFF"),
+        ((RAMP * 255).astype(np.int32), "TIFF"),
+        ((RAMP * 65535).astype(np.int32), "TIFF"),
+        ((RAMP * 4 - 2).astype(np.float32), "TIFF"),
+        ((RAMP * 1e6).astype(np.int32), "TIFF"),
+    ],
+)
+def test_a_ramp_of_grey_is_the_same_ramp_to_the_network_and_in_the_page(levels, format):
+    import io
+
+    from softfold.runs.looks import thumbnail
+
+    encoded = encode(Image.fromarray(levels), format)
+    trained = decoding.decode(encoded)
+    assert np.abs(trained[..., 0].astype(int) - RAMP * 255).max() <= 2
+    shown = np.asarray(Image.open(io.BytesIO(thumbnail(encoded, 64))).convert("RGB"))
+    assert np.abs(shown.astype(int) - trained).mean() < 3
+
+
+def test_what_is_no_number_is_black_and_all_one_level_is_read():
+    values = np.full((8, 8), 0.5, np.float32)
+    values[0] = np.nan
+    found = decoding.decode(encode(Image.fromarray(values), "TIFF"))
+    assert (found[0] == 0).all() and (found[1:] == 128).all()
+    dark = np.full((8, 8), 200, np.uint16)
+    assert decoding.decode(encode(Image.fromarray(dark), "PNG")).max() == 0
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_an_image_of_too_many_pixels_is_refused_before_it_fills_the_memory():
+    encoded = encode(Image.new("1", (12_000, 12_000)))
+    assert len(encoded) < 100_000
+    for size in (None, 64):
+        with pytest.raises(OSError, match="12,000 x 12,000 pixels"):
+            decoding.decode(encoded, size)

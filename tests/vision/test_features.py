@@ -145,3 +145,22 @@ def test_what_has_no_images_is_refused():
     )
     with pytest.raises(InputError, match="features of images"):
         image_features(table)
+
+
+@pytest.mark.parametrize("damage", ["zeroed", "one byte"])
+def test_features_that_were_damaged_on_disk_are_made_again_and_said(encoded, damage, monkeypatch):
+    from softfold.machine import cache
+
+    data = Images(encoded=encoded)
+    first = image_features(data, size=64)
+    for file in cache.cache_dir().glob("features/*/*.rows.npy"):
+        content = np.load(file)
+        if damage == "zeroed":
+            content[:] = 0
+        else:
+            content.view(np.uint16)[7, 11] ^= 0x7C00  # an exponent of ones: infinite
+        np.save(file, content)
+    monkeypatch.setattr(cache, "_checked", {})  # as a new process
+    with pytest.warns(UserWarning, match="rows of features that are not what was written"):
+        again = image_features(data, size=64)
+    np.testing.assert_allclose(again, first, rtol=2e-2, atol=2e-2)

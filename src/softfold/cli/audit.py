@@ -7,34 +7,32 @@ from typing import Annotated
 
 import typer
 
-from softfold.cli import options as o
+from softfold.cli.options import Json, RunFolder
 
 
 def audit(
-    run: o.RunFolder,
+    run: RunFolder,
     n: Annotated[int | None, typer.Option("-n", help="items to draw in all (100 at first)")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="which random order (0)")] = None,
     width: Annotated[
         float, typer.Option("--width", help="aim at an interval this wide: 0.04 is 4 points")
     ] = 0.04,
-    json: o.Json = False,
+    json: Json = False,
 ) -> None:
     """Draw items to check at random, so that the rate of wrong labels is known."""
     from dataclasses import asdict
-    from pathlib import Path
 
     import numpy as np
 
     from softfold.decisions.audit import DRAWN, audit_state, draw, drawn
     from softfold.errors import count_of
-    from softfold.runs.reading import RunData
+    from softfold.runs.folder import Run
 
-    data = RunData(Path(run))
+    data = Run.open(run)
     items = data.train["item"].to_numpy(dtype=object)
     about = (items, data.vocab, data.codes("given"), np.nan_to_num(data.suspicion))
     audit_state(run, *about, width)  # a width that means nothing draws nothing
-    if n is not None or seed is not None or not drawn(run):
-        draw(run, items, DRAWN if n is None else n, seed)
+    if n is not None or not drawn(run):
+        draw(run, items, DRAWN if n is None else n)
     state = audit_state(run, *about, width)
     if json:
         print(json_module.dumps({**asdict(state), "left": state.left}, indent=1))

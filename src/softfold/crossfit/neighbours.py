@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from softfold.noise.evidence import FLOOR, unmix
-from softfold.noise.model import NoiseModel
+from softfold.noise.model import Explanation
+from softfold.noise.sample import FLOOR
 
 NEIGHBOURS = 10
 MOST_ITEMS = 100_000
@@ -69,29 +69,22 @@ def witness(given: np.ndarray, near: np.ndarray, transition: np.ndarray) -> np.n
 
 
 def joined(
-    given: np.ndarray, probabilities: np.ndarray, noise: NoiseModel, near: np.ndarray
+    given: np.ndarray, probabilities: np.ndarray, noise: Explanation, near: np.ndarray
 ) -> np.ndarray:
     """p(k | x) from a model's out-of-fold predictions and the neighbours: float32 (N, K).
 
-    given: int (N,); probabilities: (N, K); near: (N, m) from `nearest`.
+    given: int (N,); probabilities: (N, K) of the truth; noise: the explanation by class that they
+    belong to; near: (N, m) from `nearest`.
     """
-    logs = log_predictions(probabilities, noise)
-    said = witness(given, near, noise.transition)
-    return together(logs, said, *weights(given, logs, said, noise))
+    logs = np.log(np.maximum(np.asarray(probabilities, np.float32), FLOOR))
+    heard = witness(given, near, noise.transition)
+    return combined(logs, heard, *weights(given, logs, heard, noise))
 
 
-def log_predictions(probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
-    """log p(k | x) of a model's predictions (N, K), before the temperature: float32 (N, K)."""
-    p = np.maximum(np.asarray(probabilities, np.float32), FLOOR)
-    if noise.unmix:
-        p = np.maximum(unmix(p, noise.transition), FLOOR)
-    return np.log(p)
-
-
-def together(logs: np.ndarray, said: np.ndarray, a: float, b: float) -> np.ndarray:
-    """exp(a logs + b said), rows summing to 1: float32 (N, K)."""
+def combined(logs: np.ndarray, heard: np.ndarray, a: float, b: float) -> np.ndarray:
+    """exp(a logs + b heard), rows summing to 1: float32 (N, K)."""
     z = np.float32(a) * logs
-    z += np.float32(b) * said
+    z += np.float32(b) * heard
     z -= z.max(axis=1, keepdims=True)
     np.exp(z, out=z)
     z /= z.sum(axis=1, keepdims=True)
@@ -99,18 +92,18 @@ def together(logs: np.ndarray, said: np.ndarray, a: float, b: float) -> np.ndarr
 
 
 def weights(
-    given: np.ndarray, logs: np.ndarray, said: np.ndarray, noise: NoiseModel
+    given: np.ndarray, logs: np.ndarray, heard: np.ndarray, noise: Explanation
 ) -> tuple[float, float]:
     """The a and b of the likeliest given labels through T: a grid, then ever smaller steps from its
     best. (Far from the top the surface is flat, and searches by its slope end there.)
     """
     n, k = logs.shape
     rows = np.linspace(0, n - 1, min(n, FIT_CELLS // k)).astype(int)
-    model, around = logs[rows], said[rows]
+    model, around = logs[rows], heard[rows]
     through = np.maximum(noise.transition, 1e-12).T.astype(np.float32)[given[rows]]
 
     def level(point: tuple[float, float]) -> float:
-        p = together(model, around, *np.exp(point))
+        p = combined(model, around, *np.exp(point))
         return float(np.log(np.einsum("ij,ij->i", p, through)).mean())
 
     first = -np.log(noise.temperature)

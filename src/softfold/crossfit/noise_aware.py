@@ -1,4 +1,4 @@
-"""Cross-fits that know the noise: models trained through T, and T estimated from what they say.
+"""Cross-fits that know the noise: models trained through the T of the explanation that holds.
 
 Rows are predicted by models that did not see them in every round. What passes from one fold to
 another is T, its temperature and the strength of the penalty: some numbers that all items share;
@@ -20,34 +20,33 @@ from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit, draw_plan
 from softfold.data.folds import FoldPlan
 from softfold.data.table import LabelTable
-from softfold.noise.estimation import (
-    almost_none,
-    anchored,
-    estimate_from_evidence,
-    explain,
-    model_levels,
-    prepared,
-)
-from softfold.noise.evidence import FLOOR, Evidence, confident_joint, gather, plateau
-from softfold.noise.model import NoiseModel
+from softfold.noise.classwise import refined
+from softfold.noise.clean import clean
+from softfold.noise.estimation import described, estimate_noise, interval
+from softfold.noise.matrices import normalised_counts
+from softfold.noise.model import Explanation, NoiseModel, log2_floored
+from softfold.noise.no_class import no_class
+from softfold.noise.sample import FLOOR, Sample
+from softfold.noise.surest import SHRINK
+from softfold.noise.weighing import with_weights
 from softfold.trainers import Trainer, create_trainer
 
 MAX_ROUNDS = 4
-SAME_START = 0.1
-"""Starts for T whose rows differ by less (mean sum of absolute differences) are one."""
-
 LEAST_GAIN = 3e-4
 """A round that adds less log likelihood an item (in nats) changes nothing that matters."""
+
+EM_ITEMS = 50_000
+"""Items that T is fitted to in a round."""
 
 
 @dataclass(frozen=True)
 class NoiseAware:
     """What `noise_aware_cross_fit` made.
 
-    oof:    predictions of the true class, p(k | x), before `noise.temperature`
+    oof:    predictions of the true class, p(k | x), before the temperatures of `noise`
     noise:  the noise model that belongs to them
     plain:  out-of-fold predictions of the given labels, from the first cross-fit
-    rounds: one entry a cross-fit: start, log_likelihood (mean of log p(given | x)), rate
+    rounds: one entry a cross-fit: start, log_likelihood (mean of log p(given | x)), rate, kept
     """
 
     oof: OutOfFold
@@ -71,18 +70,20 @@ def noise_aware_cross_fit(
 ) -> NoiseAware:
     """Out-of-fold predictions of the truth, and the noise model, from given labels alone.
 
-    First a plain cross-fit. From it two transition matrices, by EM and by the confident joint;
-    models are trained through each (forward correction, Patrini et al. 2017), T and temperature
-    are estimated again by EM on their out-of-fold predictions, and the likelier goes on: rounds
-    follow as long as the out-of-fold likelihood of the given labels grows by more than its
-    standard error. Where even the surest predictions disagree with their labels and no round
-    explains that, models are trained through the T that these labels show. Last, where the trainer
-    has features, the labels of an item's nearest neighbours in other folds are heard beside the
-    model (`softfold.crossfit.neighbours`), if that too makes the given labels likelier by more
-    than its standard error. Where nothing of all that shows noise, the plain predictions stay and
-    `noise.clean` is set.
+    First a plain cross-fit, and the noise model of its predictions. Then what it believes decides:
 
-    A trainer that cannot train through T (`supports_noise`) is run once; the rounds then train
+    - Noise by class: folds are trained through T (forward correction, Patrini et al. 2017) and T
+      is estimated again by EM, in rounds, as long as the out-of-fold likelihood of the given labels
+      grows by more than its standard error.
+    - Else every fold is trained twice through T[k, l], the share of the label l among items
+      predicted as k: first by the plain predictions, then by what these gave. Where the labels are
+      right after all, that costs the final model nothing (docs/method.md).
+
+    Last, where the trainer has features, the labels of an item's nearest neighbours in other folds
+    are heard beside the model (`softfold.crossfit.neighbours`), if that makes the given labels
+    likelier. Where predictions tell nothing of the labels, they stay as they are.
+
+    A trainer that cannot train through T (`supports_noise`) is run once; what follows then trains
     softmax regressions on the logarithms of its out-of-fold predictions, in the same folds.
 
     Args are those of `cross_fit`. `out`: each cross-fit keeps its finished folds in a folder of
@@ -92,137 +93,156 @@ def noise_aware_cross_fit(
     trainer = create_trainer(trainer)
     plan = plan or draw_plan(table, n_folds, repeats=repeats, seed=seed)
 
-    def once(name: str, noise: np.ndarray | None = None) -> OutOfFold:
+    def fit(name: str, transition: np.ndarray | None = None) -> OutOfFold:
         folder = None if out is None else Path(out) / name
         return cross_fit(
             table,
             trainer,
             plan,
             seed=seed,
-            noise=noise,
+            noise=transition,
             out=folder,
             engine=engine,
             progress=progress,
         )
 
-    plain = once("plain")
+    plain = fit("plain")
+    noise = estimate_noise(table.given, plain.probabilities, seed=seed)
+    entry = {"start": "plain", "log_likelihood": noise.log_likelihood, "rate": noise.rate}
+    first = _Round(plain, noise.best, _levels(table.given, plain, noise.best), entry)
+    if noise.information <= 0:
+        return NoiseAware(plain, noise, plain, [entry | {"kept": True}])
     features = _features(trainer, table)
-    if not getattr(trainer, "supports_noise", False):
+    if not trainer.supports_noise:
         table = replace(table, data=_centred_logs(plain.probabilities))
         trainer = create_trainer("probe")
-    evidence = gather(table.given, plain.probabilities)
-    first = estimate_from_evidence(evidence, seed=seed)
-    none = _as_clean(evidence, first)
-    level = model_levels(evidence, none)
-    entry = {"start": "plain", "log_likelihood": first.log_likelihood, "rate": first.rate}
-    best = _Round(plain, first, model_levels(evidence, first), entry | {"kept": False})
-    rounds = [best.entry]
-    for name, start in _starts(evidence, first):
-        made = _round(once, f"round-1-{name}", table, start, seed)
-        rounds.append(made.entry)
-        if made.level.mean() > best.level.mean():
-            best = made
-    for number in range(2, max_rounds + 1):
-        made = _round(once, f"round-{number}", table, best.noise.transition, seed)
-        rounds.append(made.entry)
-        if not beats(made.level, best.level):
-            break
-        best = made
-    flat = plateau(evidence)
-    least = flat.least if flat else 0.0
-    unexplained = best.noise.rate < least
-    if unexplained:
-        best = _round(once, "plateau", table, anchored(flat), seed, fixed=True)
-        rounds.append(best.entry)
-    elif not beats(best.level, level):
-        return NoiseAware(plain, none, plain, rounds)
-    if features is not None:
-        made = _with_neighbours(best, table, features, seed, fixed=unexplained)
-        rounds.append(made.entry)
-        if made.noise.rate >= least and beats(made.level, best.level):
-            best = made
-    best.entry["kept"] = True
-    return NoiseAware(best.oof, best.noise, plain, rounds)
+    if noise.weight("by_class", "even") > noise.weight("surest"):
+        start = _heaviest(noise, "by_class", "even").transition
+        rounds = [first, *_rounds_by_class(fit, table, start, max_rounds)]
+        best = max(rounds, key=lambda r: r.level.mean())
+    else:
+        start = _heaviest(noise, "surest").transition
+        rounds = [first, *_rounds_surest(fit, table, start)]
+        best = rounds[-1]
+    if features is not None and best is not first:
+        near = _with_neighbours(best, table, features)
+        rounds.append(near)
+        best = near if _beats(near.level, best.level) else best
+    entries = [r.entry | {"kept": r is best} for r in rounds]
+    if best is first:
+        return NoiseAware(plain, noise, plain, entries)
+    return NoiseAware(best.oof, _combined(noise, best, table, plain, seed), plain, entries)
 
 
 @dataclass(frozen=True)
 class _Round:
-    """A cross-fit through T, the T estimated from it, and log p(given | x) of each item (N,)."""
+    """A cross-fit, the explanation that belongs to it, and log p(given | x) of each item (N,)."""
 
     oof: OutOfFold
-    noise: NoiseModel
+    explanation: Explanation
     level: np.ndarray
     entry: dict[str, Any]
 
 
-def _round(
-    once: Callable[..., OutOfFold],
-    name: str,
-    table: LabelTable,
-    start: np.ndarray,
-    seed: int,
-    fixed: bool = False,
-) -> _Round:
-    oof = once(name, start)
-    evidence = gather(table.given, oof.probabilities)
-    noise = estimate_from_evidence(evidence, seed=seed, start=start, fixed=fixed)
-    level = model_levels(evidence, noise)
-    entry = {"start": name, "log_likelihood": noise.log_likelihood, "rate": noise.rate}
-    return _Round(oof, noise, level, entry | {"kept": False})
+def _round(table: LabelTable, name: str, oof: OutOfFold, explanation: Explanation) -> _Round:
+    level = _levels(table.given, oof, explanation)
+    p, rows = oof.probabilities, np.arange(len(oof))
+    q, _ = explanation.read(table.given, log2_floored(p))
+    rate = float(1 - q[rows, table.given].mean(dtype=float))
+    entry = {"start": name, "log_likelihood": float(level.mean()), "rate": rate}
+    return _Round(oof, replace(explanation, rate=rate), level, entry)
+
+
+def _rounds_surest(
+    fit: Callable[..., OutOfFold], table: LabelTable, transition: np.ndarray
+) -> list[_Round]:
+    """Two rounds: through T of the likeliest classes, then of the likeliest classes that gave."""
+    known = Explanation("surest", transition, 1.0)
+    made = _round(table, "surest-1", fit("surest-1", transition), known)
+    counts = np.zeros_like(transition)
+    logs = log2_floored(made.oof.probabilities)
+    np.add.at(counts, (known.read(table.given, logs)[0].argmax(axis=1), table.given), 1.0)
+    transition = normalised_counts(counts, SHRINK)
+    known = Explanation("surest", transition, 1.0)
+    return [made, _round(table, "surest-2", fit("surest-2", transition), known)]
+
+
+def _rounds_by_class(
+    fit: Callable[..., OutOfFold], table: LabelTable, transition: np.ndarray, most: int
+) -> list[_Round]:
+    """Rounds of training through T and estimating T, until one adds nothing that shows."""
+    rounds: list[_Round] = []
+    for number in range(1, most + 1):
+        oof = fit(f"round-{number}", transition)
+        made = _round(table, f"round-{number}", oof, _refined(table.given, oof, transition))
+        rounds.append(made)
+        transition = made.explanation.transition
+        if number > 1 and not _beats(made.level, rounds[-2].level):
+            break
+    return rounds
+
+
+def _refined(given: np.ndarray, oof: OutOfFold, transition: np.ndarray) -> Explanation:
+    rows = np.linspace(0, len(oof) - 1, min(len(oof), EM_ITEMS)).astype(int)
+    return refined(Sample.of(given, oof.probabilities, rows), transition, 1.0)
+
+
+def _with_neighbours(best: _Round, table: LabelTable, features: np.ndarray) -> _Round:
+    """The best round, and beside the model what the labels of an item's neighbours say."""
+    near = neighbours.nearest(features, best.oof.fold[:, 0])
+    p = neighbours.joined(table.given, best.oof.probabilities, best.explanation, near)
+    oof = replace(best.oof, probabilities=p)
+    explanation = replace(best.explanation, temperature=1.0)
+    if explanation.name == "by_class":
+        explanation = _refined(table.given, oof, explanation.transition)
+    return _round(table, "neighbours", oof, explanation)
 
 
 def _features(trainer: Trainer, table: LabelTable) -> np.ndarray | None:
     """What neighbours are found by (N, D): the trainer's features, where it has any."""
-    if not hasattr(trainer, "fitted_features") or len(table) > neighbours.MOST_ITEMS:
+    if len(table) > neighbours.MOST_ITEMS:
         return None
     return trainer.fitted_features(table)
 
 
-def _with_neighbours(
-    best: _Round, table: LabelTable, features: np.ndarray, seed: int, fixed: bool
-) -> _Round:
-    """The best round, and beside the model what the labels of an item's neighbours say."""
-    near = neighbours.nearest(features, best.oof.fold[:, 0])
-    p = neighbours.joined(table.given, best.oof.probabilities, best.noise, near)
+def _combined(
+    noise: NoiseModel, best: _Round, table: LabelTable, plain: OutOfFold, seed: int
+) -> NoiseModel:
+    """The noise model of new predictions: their explanation, beside those that stay open.
 
-    def same(name: str, start: np.ndarray) -> OutOfFold:
-        return replace(best.oof, probabilities=p)
+    How much each is believed was decided on the plain predictions, which alone can say it.
+    """
+    rows = np.arange(len(table))
+    if len(rows) > EM_ITEMS:
+        rows = np.sort(np.random.default_rng(seed).choice(len(rows), EM_ITEMS, replace=False))
+    sample = Sample.of(table.given, best.oof.probabilities, rows)
+    open_ = [clean(sample), no_class(sample)]
+    weights = [noise.weight("surest", "by_class", "even")]
+    weights += [noise.weight(e.name) for e in open_]
+    rates = [best.explanation.rate, *(_heaviest(noise, e.name).rate for e in open_)]
+    made = with_weights([best.explanation, *open_], rates, np.log(np.maximum(weights, 1e-12)))
+    out = described(made, sample)
+    alive = [*noise.explanations, replace(best.explanation, weight=weights[0])]
+    first = Sample.of(table.given, plain.probabilities, rows)
+    return replace(out, rate_interval=interval(alive, first), information=noise.information)
 
-    return _round(same, "neighbours", table, best.noise.transition, seed, fixed)
+
+def _heaviest(noise: NoiseModel, *names: str) -> Explanation:
+    return max((e for e in noise.explanations if e.name in names), key=lambda e: e.weight)
 
 
-def _starts(evidence: Evidence, first: NoiseModel) -> list[tuple[str, np.ndarray]]:
-    """Transition matrices to begin with, those that are much the same only once."""
-    starts = [("em", first.transition)]
-    joint = prepared(confident_joint(evidence))
-    if np.abs(joint - first.transition).sum(axis=1).mean() >= SAME_START:
-        starts.append(("joint", joint))
-    return starts
+def _levels(given: np.ndarray, oof: OutOfFold, explanation: Explanation) -> np.ndarray:
+    """log p(given | x) of each item (N,) under an explanation."""
+    v = explanation.likeness(log2_floored(oof.probabilities))
+    v /= np.einsum("ij->i", v)[:, None]
+    seen = np.einsum("ij,ij->i", v, explanation.transition.T.astype(np.float32)[given])
+    return np.log(np.maximum(seen, 1e-30), dtype=float)
 
 
-def beats(ours: np.ndarray, theirs: np.ndarray) -> bool:
+def _beats(ours: np.ndarray, theirs: np.ndarray) -> bool:
     """Whether the mean of (N,) `ours` is above that of `theirs` by more than a standard error."""
     gain = ours - theirs
     return bool(gain.mean() > max(LEAST_GAIN, gain.std() / np.sqrt(len(gain))))
-
-
-def _as_clean(evidence: Evidence, first: NoiseModel) -> NoiseModel:
-    """The noise model of plain predictions whose given labels nothing shows wrong."""
-    transition, temperature = almost_none(evidence)
-    final = explain(evidence, transition, temperature)
-    rate = float(final.suspicion.mean())
-    return replace(
-        first,
-        transition=transition,
-        temperature=temperature,
-        rate=rate,
-        rate_interval=(0.0, max(rate, first.rate_interval[1])),
-        clean=True,
-        unmix=False,
-        joint=final.counts,
-        prior=final.counts.sum(axis=1) / final.counts.sum(),
-        log_likelihood=float(final.log_likelihood.mean()),
-    )
 
 
 def _centred_logs(probabilities: np.ndarray) -> np.ndarray:

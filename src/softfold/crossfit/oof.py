@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from softfold.align import KeyedMatrix
 from softfold.data.folds import FoldPlan
 from softfold.errors import InputError
 from softfold.files import pack_keys, read_tensors, unpack_keys, write_tensors
@@ -44,6 +45,16 @@ class OutOfFold:
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.probabilities, dtype=dtype)
+
+    def keyed(self) -> KeyedMatrix:
+        """The probabilities with their keys and class names, as `softfold.align` reads them."""
+        return KeyedMatrix(
+            self.probabilities,
+            self.item,
+            self.vocab,
+            "out-of-fold predictions",
+            "an out-of-fold prediction",
+        )
 
     def check(self, plan: FoldPlan) -> None:
         """Refuse predictions that the folds of `plan` did not make."""

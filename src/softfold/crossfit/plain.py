@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from softfold.align import align_targets
 from softfold.arrays import one_hot
 from softfold.crossfit.engines import get_engine
 from softfold.crossfit.engines.local import Task
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.store import FoldStore, fold_fingerprint
 from softfold.data.folds import FoldPlan, plan_folds
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.trainers import Trainer, create_trainer
+from softfold.trainers import TrainerLike, create_trainer
 
 
 def cross_fit(
     table: LabelTable,
-    trainer: str | Trainer = "probe",
+    trainer: TrainerLike = "probe",
     plan: FoldPlan | None = None,
     *,
     n_folds: int = 5,
     repeats: int = 1,
     seed: int = 0,
-    targets: np.ndarray | None = None,
+    targets: Any = None,
     noise: np.ndarray | None = None,
     out: str | Path | None = None,
     engine: str = "local",
@@ -36,11 +38,14 @@ def cross_fit(
 
     Args:
         table: label table; items of its hold-out are left out.
-        trainer: "probe", "finetune", "estimator" or a trainer object.
+        trainer: "probe", "finetune", "estimator", a trainer, a scikit-learn classifier, or a
+            function (see `softfold.trainers.create_trainer`).
         plan: which fold each item belongs to; drawn with `n_folds`, `repeats` and `seed` if None,
-            exact copies of an image in one fold.
+            exact copies of an item in one fold.
         seed: of initial weights and batch order, and of the plan where it is drawn here.
-        targets: (N, K) float32 to train on, one-hot given labels by default.
+        targets: what to train on, one-hot given labels by default: (N, K) in the order of the
+            table (its training items, or all items), or SoftLabels, an OutOfFold or a data frame,
+            matched by key and class name.
         noise: (K, K) transition matrix T[truth, given] to train through, for trainers that
             support it (forward correction, Patrini et al. 2017).
         out: folder; each finished fold is saved there before the next begins, and a second call
@@ -49,20 +54,19 @@ def cross_fit(
         progress: called with (finished folds, all folds).
 
     Raises:
-        InputError: a plan of other items, targets of another shape, a fold that cannot be trained.
+        InputError: a plan of other items, an item or a class without target, a fold that cannot
+            be trained.
     """
+    if targets is not None:
+        targets = align_targets(table, targets)
     table = table.train if table.valid.any() else table
     trainer = create_trainer(trainer)
     if plan is None:
         plan = draw_plan(table, n_folds, repeats=repeats, seed=seed)
     plan.check(table)
-    targets = one_hot(table.given, table.n_classes) if targets is None else np.asarray(targets)
-    if targets.shape != (len(table), table.n_classes):
-        raise InputError(
-            f"targets of shape {targets.shape} for {len(table):,} items and {table.n_classes} "
-            f"classes: want ({len(table)}, {table.n_classes})"
-        )
-    if noise is not None and not getattr(trainer, "supports_noise", False):
+    if targets is None:
+        targets = one_hot(table.given, table.n_classes)
+    if noise is not None and not trainer.supports_noise:
         raise InputError(f"the trainer {trainer.name!r} cannot train through a noise model")
     store = None
     if out is not None:
@@ -72,14 +76,8 @@ def cross_fit(
 
 
 def draw_plan(table: LabelTable, n_folds: int, *, repeats: int = 1, seed: int = 0) -> FoldPlan:
-    """A fold plan of a table's training items that keeps images with the same pixels together."""
-    table = table.train if table.valid.any() else table
-    copies = None
-    if isinstance(table.data, Images):
-        from softfold.vision.copies import exact_copies
-
-        copies = exact_copies(table.data)
-    return plan_folds(table, n_folds, repeats=repeats, seed=seed, groups=copies)
+    """A fold plan of a table's training items, exact copies in one fold."""
+    return plan_folds(table, n_folds, repeats=repeats, seed=seed)
 
 
 def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) -> OutOfFold:
@@ -119,7 +117,7 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
             for fold, (train, predict) in enumerate(plan.splits(repeat))
         ]
         known = [store.load(task) if store is not None else None for task in tasks]
-        if hasattr(trainer, "fit_folds") and any(k is None for k in known):
+        if trainer.solves_folds_together and any(k is None for k in known):
             known = [None] * len(tasks)  # folds solved together share a choice of strength
         for task, probabilities in zip(tasks, known, strict=True):
             if probabilities is None:
@@ -127,8 +125,7 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
             else:
                 take(task, probabilities)
     if left:
-        if hasattr(trainer, "prepare"):
-            trainer.prepare(table)
+        trainer.prepare(table)
         get_engine(engine).run(trainer, table, left, targets, noise, save)
     assert made.all(), "every row must be predicted once a repeat"
     return OutOfFold(item=table.item, probabilities=total, fold=plan.fold, vocab=table.vocab)

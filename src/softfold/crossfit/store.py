@@ -42,6 +42,7 @@ class FoldStore:
 def fold_fingerprint(table, trainer, plan, targets, noise, seed) -> str:
     """A hash of everything that the folds' predictions follow from."""
     digest = hashlib.sha256(f"{plan.fingerprint} {table.fingerprint} {seed}".encode())
+    digest.update(trainer.name.encode())
     digest.update(json.dumps(trainer.describe(), sort_keys=True, default=str).encode())
     digest.update(np.ascontiguousarray(targets, dtype=np.float32))
     if noise is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from softfold.data.delimited import csv_text
 from softfold.errors import InputError, count_of
 from softfold.files import write_parquet, write_text
 
@@ -164,7 +165,7 @@ def corrupt_file(
     elif "image" in frame and isinstance(frame["image"].iloc[0], bytes):
         raise InputError(f"--out {out}: images that came as bytes need a .parquet file")
     else:
-        write_text(out, frame.to_csv(index=False))
+        write_text(out, csv_text(frame))
     columns = [c for c in frame if str(c).startswith("noisy_labels_") and c != "noisy_labels_0"]
     scope = np.ones(len(table), dtype=bool) if holdout else ~table.valid
     wrong = ", ".join(

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from softfold.align import find, sort_names
 from softfold.data.corruption import corrupt
 from softfold.data.folds import draw_holdout
 from softfold.data.reading import KNOWN_DATASETS, read_table
-from softfold.data.table import Images, LabelTable, sort_names
+from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError, require
 
 FASHION_NAMES = [
@@ -117,10 +118,9 @@ def _cifar10n(name: str, noise: str | None, data: Path | None, seed: int) -> Lab
             raise InputError(f"{file}: want columns {', '.join(columns)}: {line}") from None
     train, test = frames
     vocab = sort_names(train["label"].astype(str))
-    position = pd.Index(vocab)
 
     def codes(column: pd.Series) -> np.ndarray:
-        return position.get_indexer(pd.Index(column.astype(str))).astype(np.int64)
+        return find(vocab, column.astype(str))
 
     keys = [f"train/{i:05d}" for i in range(len(train))]
     keys += [f"test/{i:05d}" for i in range(len(test))]
@@ -190,7 +190,7 @@ def _images_table(
 ) -> LabelTable:
     """A table of grey images (N, H, W) uint8; those after the first `n_train` are the hold-out."""
     vocab = sort_names(names)
-    truth = pd.Index(vocab).get_indexer(pd.Index(names))[labels].astype(np.int64)
+    truth = find(vocab, names)[labels]
     return LabelTable(
         item=np.array([f"{i:05d}" for i in range(len(pixels))], dtype=object),
         given=truth.copy(),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from softfold.data.grouping import merge_groups
+from softfold.data.grouping import copies_of, merge_groups
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of, require
 from softfold.files import write_parquet
@@ -24,12 +24,16 @@ class FoldPlan:
         fold: (N, R) int16, fold of each item in each of R repeats, 0 to n_folds - 1.
         n_folds: folds a repeat.
         seed: what the folds were drawn with.
+
+    `plan_folds` draws plans that keep exact copies of an item in its fold. A plan that came from
+    elsewhere is looked at once for copies that it divides, when it is first checked.
     """
 
     item: np.ndarray
     fold: np.ndarray
     n_folds: int
     seed: int
+    _copies_checked: bool = field(default=False, repr=False, compare=False)
 
     @property
     def repeats(self) -> int:
@@ -50,23 +54,38 @@ class FoldPlan:
         return digest.hexdigest()[:16]
 
     def check(self, table: LabelTable) -> None:
-        """Refuse a plan that is not of this table's items, in this order, or divides a group."""
+        """Refuse a plan that is not of this table's items, in this order, or divides a group.
+
+        Exact copies are a group (see `softfold.data.grouping.copies_of`).
+        """
         if len(self.item) != len(table) or not np.array_equal(self.item, table.item):
             raise InputError(
                 f"the fold plan has {len(self.item):,} items and is not of the "
                 f"{len(table):,} training items of {table.name}: draw it anew with plan_folds"
             )
-        if table.group is None:
-            return
-        _, first, group = np.unique(
-            merge_groups(table.group, n=len(table)), return_index=True, return_inverse=True
-        )
-        divided = (self.fold != self.fold[first][group]).any(axis=1)
-        if divided.any():
-            raise InputError(
-                f"the fold plan divides group {table.group[int(np.argmax(divided))]!r} of "
-                f"{table.name} between folds: draw it anew with plan_folds"
-            )
+        if table.group is not None:
+            divided = self._divided(merge_groups(table.group, n=len(table)))
+            if divided.any():
+                raise InputError(
+                    f"the fold plan divides group {table.group[int(np.argmax(divided))]!r} of "
+                    f"{table.name} between folds: draw it anew with plan_folds"
+                )
+        if not self._copies_checked:
+            copies = copies_of(table)
+            divided = self._divided(copies)
+            if divided.any():
+                row = int(np.argmax(divided))
+                raise InputError(
+                    f"the fold plan divides {count_of(int(divided.sum()), 'item')} of {table.name} "
+                    f"from an exact copy in another fold; the first is {table.item[row]}, a copy "
+                    f"of {table.item[copies[row]]}: draw it anew with plan_folds"
+                )
+            object.__setattr__(self, "_copies_checked", True)
+
+    def _divided(self, group: np.ndarray) -> np.ndarray:
+        """(N,) bool: items in another fold than the first of their group."""
+        _, first, number = np.unique(group, return_index=True, return_inverse=True)
+        return (self.fold != self.fold[first][number]).any(axis=1)
 
     def save(self, path: str | Path) -> None:
         """Write a Parquet file: item, and fold as a list with one number a repeat."""
@@ -96,15 +115,15 @@ def plan_folds(
     seed: int = 0,
     groups: np.ndarray | None = None,
 ) -> FoldPlan:
-    """Draw stratified folds that keep groups together; the same seed draws the same folds.
+    """Draw stratified folds that keep groups and exact copies together, the same for a seed.
 
     Args:
         table: the training items (hold-out items are left out).
         n_folds: folds, at least 2.
         repeats: how many times to draw.
         seed: of the draw.
-        groups: (N,) groups besides `table.group`, such as exact copies; items that either joins
-            share a fold.
+        groups: (N,) groups besides `table.group` and exact copies, such as near copies; items
+            that any of them joins share a fold.
 
     Raises:
         InputError: a class with fewer items than folds, or one that some fold's training lacks.
@@ -122,12 +141,13 @@ def plan_folds(
             f"items than the {n_folds} folds; the first is {table.vocab[small[0]]!r} with "
             f"{counts[small[0]]}: use fewer folds (--folds) or leave the class out"
         )
-    group = merge_groups(table.group, groups, n=len(table))
+    group = merge_groups(table.group, groups, copies_of(table), n=len(table))
     n_groups = len(np.unique(group))
     if n_groups < n_folds:
         raise InputError(
             f"{table.name}: {count_of(n_groups, 'group is', 'groups are')} too few for {n_folds} "
-            "folds, since a group stays in one fold: use fewer folds (--folds)"
+            "folds, since a group stays in one fold, and so do exact copies of an item: use fewer "
+            "folds (--folds)"
         )
     fold = np.empty((len(table), repeats), dtype=np.int16)
     for r in range(repeats):
@@ -137,11 +157,11 @@ def plan_folds(
             if (left == 0).any():
                 lost = table.vocab[int(np.argmax(left == 0))]
                 raise InputError(
-                    f"{table.name}: all items of class {lost!r} fall into fold {f} (its groups are "
-                    "too large to divide), so the model of that fold would never see the class: "
-                    "use smaller groups or leave the class out"
+                    f"{table.name}: all items of class {lost!r} fall into fold {f} (its groups, or "
+                    "those of exact copies, are too large to divide), so the model of that fold "
+                    "would never see the class: use smaller groups or leave the class out"
                 )
-    return FoldPlan(item=table.item, fold=fold, n_folds=n_folds, seed=seed)
+    return FoldPlan(table.item, fold, n_folds, seed, _copies_checked=True)
 
 
 def draw_holdout(
@@ -151,7 +171,7 @@ def draw_holdout(
     seed: int = 0,
     groups: np.ndarray | None = None,
 ) -> LabelTable:
-    """Mark a stratified part of a table as its hold-out; groups stay on one side."""
+    """Mark a stratified part of a table as its hold-out; groups and copies stay on one side."""
     if not 0 < fraction < 1:
         raise InputError(f"a hold-out of {fraction} of the items: want a fraction between 0 and 1")
     parts = max(2, round(1 / fraction))
@@ -162,7 +182,7 @@ def draw_holdout(
             f"{table.name}: class {table.vocab[first]!r} has {count_of(int(counts[first]), 'item')}"
             ", too few to draw a hold-out from: misspelt? Else give one (--valid or --holdout)"
         )
-    group = merge_groups(table.group, groups, n=len(table))
+    group = merge_groups(table.group, groups, copies_of(table), n=len(table))
     fold = _draw(table.given, group, parts, np.random.default_rng([seed, 7919]))
     return replace(table, valid=fold == 0)
 

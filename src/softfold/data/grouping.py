@@ -2,8 +2,73 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pandas as pd
+
+from softfold.data.table import Images, LabelTable, text_column
+from softfold.errors import MissingDependency
+
+
+def copies_of(table: LabelTable) -> np.ndarray:
+    """(N,) int64: the row of the first item that each item is an exact copy of, or its own.
+
+    Images are copies where their pixels are the same, whatever the files (without Pillow, where
+    the bytes are); texts where all characters are, but for blanks around them; rows of a table or
+    of a feature matrix where all values are. Labels do not count. Items of which only labels are
+    known are no copies. Files of images are read once, and what was found stays in the cache.
+
+    >>> data = pd.DataFrame({"x": [1, 2, 1], "y": ["a", "a", "a"]})
+    >>> item, given = np.array(["0", "1", "2"], object), np.zeros(3, np.int64)
+    >>> copies_of(LabelTable(item, given, vocab=("a",), valid=given > 0, data=data))
+    array([0, 1, 0])
+    """
+    data, n = table.data, len(table)
+    if data is None or n == 0:
+        return np.arange(n)
+    if isinstance(data, Images):
+        return _copies_of_images(data)
+    if isinstance(data, pd.DataFrame):
+        text = text_column(data)
+        if text is not None:
+            return first_rows(data[text].astype(str).str.strip())
+        return first_rows(_row_digests(data))
+    rows = np.ascontiguousarray(data) + 0  # -0.0 is 0.0
+    return first_rows([hashlib.blake2b(row, digest_size=16).digest() for row in rows])
+
+
+def first_rows(contents: object) -> np.ndarray:
+    """(n,) int64: for each of n contents the row where the same one comes first.
+
+    >>> first_rows(["a", "b", "a"])
+    array([0, 1, 0])
+    """
+    codes, kinds = pd.factorize(np.asarray(contents, dtype=object))
+    first = np.full(len(kinds), len(codes), dtype=np.int64)
+    np.minimum.at(first, codes, np.arange(len(codes)))
+    return first[codes]
+
+
+def _copies_of_images(images: Images) -> np.ndarray:
+    try:
+        from softfold.vision.copies import exact_copies
+
+        return exact_copies(images)
+    except MissingDependency:
+        return first_rows([hashlib.sha256(images[i]).digest() for i in range(len(images))])
+
+
+def _row_digests(frame: pd.DataFrame) -> np.ndarray:
+    """(N,) uint64 a row: numbers by value, all else by its text."""
+    made = {}
+    for i, column in enumerate(frame.columns):
+        values = frame[column]
+        numeric = pd.api.types.is_float_dtype(values) and values.dtype.kind == "f"
+        made[i] = values + 0.0 if numeric else values
+        if values.dtype == object:
+            made[i] = values.astype(str)
+    return pd.util.hash_pandas_object(pd.DataFrame(made), index=False).to_numpy()
 
 
 def groups_of_pairs(pairs: np.ndarray, n: int) -> np.ndarray:

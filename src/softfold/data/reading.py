@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.data.table import Data, Images, LabelTable, sort_names
+from softfold.align import find, sort_names
+from softfold.data.columns import (
+    holdout_rows,
+    label_names,
+    like_training,
+    missing_names,
+    names_of,
+    read_numbers,
+    truth_names,
+)
+from softfold.data.delimited import is_delimited, read_delimited
+from softfold.data.folders import scan_folder
+from softfold.data.lookalikes import LookAlikes, about_names
+from softfold.data.table import Data, Images, LabelTable
 from softfold.errors import InputError, count_of, require
 
 KNOWN_DATASETS = ("digits", "imagewoof", "imagenette", "cifar10n", "fashion-mnist")
@@ -19,11 +33,6 @@ KNOWN_DATASETS = ("digits", "imagewoof", "imagenette", "cifar10n", "fashion-mnis
 PATH_NAMES = ("path", "image_path", "filepath", "file", "filename", "file_name", "fname", "image")
 LABEL_NAMES = ("label", "given", "labels", "class", "target", "category")
 VALID_NAMES = ("is_valid", "valid", "split")
-TRAIN_WORDS = frozenset({"train", "training"})
-HOLDOUT_WORDS = frozenset({"valid", "validation", "val", "test", "holdout", "hold-out", "dev"})
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-)
 
 
 def read_table(
@@ -73,6 +82,8 @@ def read_table(
         raw["valid"] = np.zeros(len(raw["item"]), dtype=bool)
         raw = _join(raw, holdout, images, label, holdout_label, columns)
     table = _assemble(raw, name)
+    for line in about_names(table.vocab, np.bincount(table.given, minlength=table.n_classes)):
+        warnings.warn(f"{name}: {line}", LookAlikes, stacklevel=2)
     if check_files:
         check_images_exist(table)
     return table
@@ -93,24 +104,30 @@ def check_images_exist(table: LabelTable) -> None:
 
 
 def read_frame(labels: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, Path | None]:
-    """The rows, a name for messages, and the folder that relative paths start from."""
+    """The rows, a name for messages, and the folder that relative paths start from.
+
+    Cells of text files are text as written (see `softfold.data.delimited`).
+    """
     if isinstance(labels, pd.DataFrame):
+        _refuse_twice(labels, "the data frame")
         return labels, "the data frame", None
     file = Path(labels)
     if file.is_dir():
-        return _scan_folder(file), str(file), file
+        return scan_folder(file), str(file), file
     if not file.exists():
         known = ", ".join(KNOWN_DATASETS)
         raise InputError(f"{labels}: no such file, folder or known dataset ({known})")
+    if not file.is_file():
+        raise InputError(f"{file}: no regular file; a label table is a file or a folder")
     kind = file.suffix.lower()
+    if not is_delimited(file) and kind not in {".parquet", ".pq"}:
+        raise InputError(f"{file}: a label table is a .csv, .tsv or .parquet file or a folder")
     try:
-        if kind in {".parquet", ".pq"}:
+        if is_delimited(file):
+            frame = read_delimited(file)
+        else:
             require("pyarrow", extra="cli")
             frame = pd.read_parquet(file)
-        elif kind in {".csv", ".tsv", ".txt"}:
-            frame = pd.read_csv(file, sep="\t" if kind == ".tsv" else ",", low_memory=False)
-        else:
-            raise InputError(f"{file}: a label table is a .csv, .tsv or .parquet file or a folder")
     except InputError:
         raise
     except Exception as error:
@@ -118,28 +135,18 @@ def read_frame(labels: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, Pa
         raise InputError(f"{file}: cannot be read as {kind[1:]}: {reason}") from error
     if frame.empty:
         raise InputError(f"{file}: the table has no rows")
+    _refuse_twice(frame, file.name)
     return frame, file.name, file.parent
 
 
-def _scan_folder(folder: Path) -> pd.DataFrame:
-    """Paths, labels and split from `folder/class/...` or `folder/train/class/...`."""
-    tops = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    splits = [t for t in tops if t.lower() in TRAIN_WORDS | HOLDOUT_WORDS]
-    has_split = any(t.lower() in TRAIN_WORDS for t in splits)
-    rows = []
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() not in IMAGE_SUFFIXES or not file.is_file():
-            continue
-        parts = file.relative_to(folder).parts
-        if has_split:
-            if parts[0] in splits and len(parts) > 2:
-                rows.append(("/".join(parts), parts[1], parts[0].lower() in HOLDOUT_WORDS))
-        elif len(parts) > 1:
-            rows.append(("/".join(parts), parts[0], False))
-    if not rows:
-        raise InputError(f"{folder}: no images in class folders (want {folder}/CLASS/image.jpg)")
-    frame = pd.DataFrame(rows, columns=["path", "label", "is_valid"])
-    return frame if has_split else frame.drop(columns="is_valid")
+def _refuse_twice(frame: pd.DataFrame, name: str) -> None:
+    names = pd.Index(frame.columns).map(str)
+    if names.has_duplicates:
+        twice = names[names.duplicated()].unique()
+        raise InputError(
+            f"{name}: {count_of(len(twice), 'name is', 'names are')} that of several columns; the "
+            f"first is {twice[0]!r}: give each column its own name"
+        )
 
 
 def _find(
@@ -184,29 +191,31 @@ def _columns(
     if path_column is None and images is not None:
         have = ", ".join(str(c) for c in list(frame.columns)[:12])
         raise InputError(f"{name}: say which column holds the image paths (--path); it has: {have}")
-    given = _label_values(frame[label_column], name, label_column)
+    given = label_names(frame[label_column], name, label_column)
     out: dict[str, Any] = {
         "given": given,
-        "valid": None if valid_column is None else _split(frame[valid_column], name),
-        "truth": None if truth_column is None else _names(frame[truth_column]),
+        "valid": None if valid_column is None else holdout_rows(frame[valid_column], name),
+        "truth": None if truth_column is None else truth_names(frame[truth_column], name),
         "group": None,
     }
     if group_column is not None:
-        values = frame[group_column]
+        values = names_of(frame[group_column], name)
         alone = np.array([f"item {prefix}{i}" for i in range(len(frame))], dtype=object)
-        out["group"] = np.where(values.isna(), alone, values.astype(str).to_numpy(dtype=object))
+        out["group"] = np.where(pd.isna(values), alone, values)
     if path_column is None:
         used = {label_column, valid_column, truth_column, group_column}
         # labels of other noise rates, as `softfold corrupt` writes them, would give the truth away
         used |= {c for c in frame.columns if str(c).startswith("noisy_labels_")}
-        used |= _other_labels(frame.drop(columns=list(used - {None})), given, name)
-        data = frame.drop(columns=[c for c in frame.columns if c in used])
+        cells = frame.drop(columns=[c for c in frame.columns if c in used])
+        data = read_numbers(cells)
+        data = data.drop(columns=list(_other_labels(data, given, name)))
         if data.shape[1] == 0:
             raise InputError(f"{name}: it has neither a path column (--path) nor feature columns")
         out["item"] = np.array([f"{prefix}{i}" for i in range(len(frame))], dtype=object)
         out["data"] = data.reset_index(drop=True).rename(columns=str)
+        out["cells"] = cells.reset_index(drop=True).rename(columns=str)
         return out
-    missing = pd.isna(frame[path_column]).to_numpy()
+    missing = missing_names(frame[path_column])
     if missing.any():
         raise InputError(
             f"{name}: {missing.sum():,} of {count_of(len(frame), 'item')} have no {path_column!r}; "
@@ -239,7 +248,7 @@ def image_column(
         keys = np.array([f"{prefix}{i}" for i in range(len(values))], dtype=object)
         return keys, Images(encoded=[bytes(v) for v in values])
     keys = np.array([str(v) for v in values], dtype=object)
-    return keys, Images(keys if base is None else [str(base / k) for k in keys])
+    return keys, Images(keys if base is None else [os.path.join(base, k) for k in keys])
 
 
 def _other_labels(features: pd.DataFrame, given: np.ndarray, name: str) -> set[Any]:
@@ -281,54 +290,6 @@ def _drop_repeats(
     return np.flatnonzero(~repeated)
 
 
-def _names(values: pd.Series) -> np.ndarray:
-    """Class names as text; whole numbers without a decimal point; missing ones as None."""
-    missing = values.isna().to_numpy()
-    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
-        values = values.astype("Int64")
-    out = np.array([str(v) for v in values], dtype=object)
-    out[missing] = None
-    return out
-
-
-def _label_values(values: pd.Series, name: str, column: str) -> np.ndarray:
-    out = _names(values)
-    missing = np.array([v is None or not v.strip() for v in out])
-    if missing.any():
-        raise InputError(
-            f"{name}: {missing.sum():,} of {count_of(len(out), 'item')} have no label in "
-            f"{column!r}; the first is row {int(np.argmax(missing))}: fill them in or drop the rows"
-        )
-    if pd.api.types.is_float_dtype(values) and (values % 1 != 0).any():
-        first = int(np.argmax((values % 1 != 0).to_numpy()))
-        raise InputError(
-            f"{name}: column {column!r} holds numbers such as {values.iloc[first]} (row {first}), "
-            "not class labels"
-        )
-    return out
-
-
-def _split(values: pd.Series, name: str) -> np.ndarray:
-    """(N,) bool, True for the hold-out, from booleans, 0 and 1, or names of splits."""
-
-    def refuse(bad: Any, row: int) -> InputError:
-        return InputError(
-            f"{name}: column {values.name!r} has {bad!r} in row {row}, which names no split: use "
-            "True and False, 0 and 1, or train and valid (or test)"
-        )
-
-    words = values.astype(str).str.strip().str.lower().to_numpy(dtype=object)
-    yes = HOLDOUT_WORDS | {"true", "1", "1.0"}
-    no = TRAIN_WORDS | {"false", "0", "0.0"}
-    out = np.zeros(len(words), dtype=bool)
-    for i, word in enumerate(words):
-        if word in yes:
-            out[i] = True
-        elif word not in no:
-            raise refuse(values.iloc[i], i)
-    return out
-
-
 def _join(
     raw: dict[str, Any],
     holdout: str | Path | pd.DataFrame,
@@ -352,7 +313,8 @@ def _join(
         lacking = [c for c in raw["data"].columns if c not in other["data"].columns]
         if lacking:
             raise InputError(f"{name}: the hold-out lacks the feature column {lacking[0]!r}")
-        data = pd.concat([raw["data"], other["data"][raw["data"].columns]], ignore_index=True)
+        own = like_training(other["data"], other["cells"], raw["data"], name)
+        data = pd.concat([raw["data"], own], ignore_index=True)
     joined: dict[str, Any] = {"data": data}
     for field in ("item", "given", "valid"):
         joined[field] = np.concatenate([raw[field], other[field]])
@@ -383,7 +345,7 @@ def _assemble(raw: dict[str, Any], name: str) -> LabelTable:
         raise InputError(
             f"{name}: all training items have the label {vocab[0]!r}; two classes are the least"
         )
-    codes = pd.Index(vocab).get_indexer(pd.Index(given))
+    codes = find(vocab, given)
     if (codes < 0).any():
         unknown = given[codes < 0]
         raise InputError(
@@ -392,7 +354,7 @@ def _assemble(raw: dict[str, Any], name: str) -> LabelTable:
         )
     truth = None
     if raw["truth"] is not None:
-        truth = pd.Index(vocab).get_indexer(pd.Index(raw["truth"]))
+        truth = find(vocab, raw["truth"])
         unknown_truth = (truth < 0) & np.array([t is not None for t in raw["truth"]])
         if unknown_truth.any():
             row = int(np.argmax(unknown_truth))
@@ -400,10 +362,9 @@ def _assemble(raw: dict[str, Any], name: str) -> LabelTable:
                 f"{name}: {count_of(int(unknown_truth.sum()), 'item')} with a truth that no given "
                 f"label has; the first is {raw['truth'][row]!r} in row {row}"
             )
-        truth = truth.astype(np.int64)
     return LabelTable(
         item=raw["item"],
-        given=codes.astype(np.int64),
+        given=codes,
         vocab=vocab,
         valid=valid,
         truth=truth,

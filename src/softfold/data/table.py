@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.errors import InputError, count_of
+from softfold.align import match_rows
+from softfold.errors import InputError
 
 
 class Images(Sequence):
     """The encoded images of N items: files, or bytes that came in a column.
 
-    Indexing gives the encoded bytes of one image; nothing is decoded here.
+    Indexing gives the encoded bytes of one image; nothing is decoded here. `digests` (N,) tell
+    images by their pixels, once `softfold.vision.copies` has looked; parts keep theirs.
 
     >>> images = Images(encoded=[b"first", b"second"])
     >>> len(images), images[1], images.path(1)
@@ -39,6 +41,7 @@ class Images(Sequence):
             values = list(encoded)
             self._encoded = np.empty(len(values), dtype=object)
             self._encoded[:] = values
+        self.digests: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -53,7 +56,10 @@ class Images(Sequence):
         if self._encoded is not None:
             return self._encoded[i]
         assert self._paths is not None
-        return Path(self._paths[i]).read_bytes()
+        path = Path(self._paths[i])
+        if path.exists() and not path.is_file():  # a device would be read for ever
+            raise OSError(f"{path}: no regular file")
+        return path.read_bytes()
 
     def path(self, i: int) -> Path | None:
         """The file of image i, None where it came as bytes."""
@@ -74,6 +80,7 @@ class Images(Sequence):
         part = object.__new__(Images)
         part._paths = None if self._paths is None else self._paths[rows]
         part._encoded = None if self._encoded is None else self._encoded[rows]
+        part.digests = None if self.digests is None else self.digests[rows]
         return part
 
     @staticmethod
@@ -192,15 +199,7 @@ class LabelTable:
 
     def rows_of(self, item: Iterable[str]) -> np.ndarray:
         """(n,) int64 rows of the given keys; an unknown key is an error that names it."""
-        keys = np.asarray(list(item), dtype=object)
-        rows = pd.Index(self.item).get_indexer(pd.Index(keys))
-        if (rows < 0).any():
-            missing = keys[rows < 0]
-            raise InputError(
-                f"{self.name}: {count_of(len(missing), 'item')} of {len(keys):,} not in the table; "
-                f"the first is {missing[0]!r}"
-            )
-        return rows.astype(np.int64)
+        return match_rows(self.item, list(item), "not in the table", before=f"{self.name}: ")
 
 
 def text_column(data: Any) -> str | None:
@@ -212,16 +211,3 @@ def text_column(data: Any) -> str | None:
         return None
     sample = column.iloc[:200].astype(str)
     return str(data.columns[0]) if sample.str.contains(" ").mean() > 0.5 else None
-
-
-def sort_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Class names in a fixed order: whole numbers by value, all else by text.
-
-    >>> sort_names({"10", "9"}), sort_names({"b", "a"})
-    (('9', '10'), ('a', 'b'))
-    """
-    names = set(names)
-    key: Callable[[str], Any] = str
-    if all(n.lstrip("-").isdigit() for n in names):
-        key = int
-    return tuple(sorted(names, key=key))

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from softfold.align import find, match_rows
+from softfold.data.delimited import read_delimited
 from softfold.data.table import LabelTable
 from softfold.decisions.log import LOG, DecisionLog
 from softfold.decisions.opinions import replay
@@ -43,7 +45,7 @@ def read_decisions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{source}: no decisions there (softfold review RUN makes them)")
     if path.suffix.lower() == ".csv":
-        return _checked(pd.read_csv(path, dtype=str, keep_default_na=False), str(source))
+        return _checked(read_delimited(path), str(source))
     if path.suffix.lower() == ".parquet":
         return _checked(pd.read_parquet(path), str(source))
     log = DecisionLog(path, create=False)
@@ -107,15 +109,15 @@ def apply_decisions(table: LabelTable, decisions: str | Path | pd.DataFrame) -> 
 
 def _matched(table: LabelTable, frame: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """The decisions with the table's row and the class of each; unknown ones are refused."""
-    rows = pd.Index(table.item).get_indexer(pd.Index(frame["item"]))
-    if (rows < 0).any():
-        first = frame["item"].iloc[int(np.argmax(rows < 0))]
-        raise InputError(
-            f"decisions: {count_of(int((rows < 0).sum()), 'item')} of {len(rows):,} not in "
-            f"{table.name}; the first is {first!r}: were they made on another label table?"
-        )
+    rows = match_rows(
+        table.item,
+        frame["item"],
+        f"not in {table.name}",
+        before="decisions: ",
+        after=": were they made on another label table?",
+    )
     labels = frame["label"].where(frame["state"] == "confirmed", None)
-    codes = pd.Index(table.vocab).get_indexer(pd.Index(labels))
+    codes = find(table.vocab, labels)
     unknown = (codes < 0) & (frame["state"] == "confirmed").to_numpy()
     if unknown.any():
         first = frame["label"].iloc[int(np.argmax(unknown))]

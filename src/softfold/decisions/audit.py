@@ -6,7 +6,6 @@ decide about the most suspicious items says how good the suspicion is there, nev
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from softfold.decisions.applying import read_decisions
 from softfold.decisions.log import LOG, DecisionLog
 from softfold.decisions.opinions import replay
 from softfold.errors import InputError, count_of
+from softfold.noise.audit import audited_rate, wanted_checks
 
 Decisions = str | Path | pd.DataFrame
 
@@ -236,7 +236,7 @@ def summary(
     rate = low = high = more = None
     if len(rows) >= 2:
         rate, low, high = audited_rate(suspicion, rows, wrong)
-        more = wanted(suspicion, rows, wrong, width / 2)
+        more = wanted_checks(suspicion, rows, wrong, width / 2)
     return AuditState(
         drawn=len(states),
         items=len(suspicion),
@@ -253,42 +253,3 @@ def summary(
         width=width,
         more=more,
     )
-
-
-def audited_rate(
-    suspicion: np.ndarray, rows: np.ndarray, wrong: np.ndarray
-) -> tuple[float, float, float]:
-    """The rate of wrong labels with its 95% interval: a prediction-powered mean.
-
-    theta = lambda mean(s) + mean(b - lambda s), lambda = Cov(b, s) / Var(s); half width
-    2 sqrt(var(b - lambda s) / m + 1 / m^2) (Angelopoulos et al. 2023).
-
-    Args:
-        suspicion: s, float (N,) of all items.
-        rows: int (m,), the items checked.
-        wrong: b, bool (m,).
-    """
-    slope, variance, m = *_unexplained(suspicion, rows, wrong), len(rows)
-    rate = slope * float(suspicion.mean()) + float((wrong - slope * suspicion[rows]).mean())
-    half = 2 * math.sqrt(variance / m + 1 / m**2)
-    return min(1.0, max(0.0, rate)), max(0.0, rate - half), min(1.0, rate + half)
-
-
-def wanted(suspicion: np.ndarray, rows: np.ndarray, wrong: np.ndarray, half_width: float) -> int:
-    """How many more items to check for a rate to plus or minus `half_width`: the stopping rule.
-
-    Solves half_width = 2 sqrt(v / m + 1 / m^2) for m, where v is what the suspicion leaves
-    unexplained so far. Arguments as `audited_rate` has them.
-    """
-    _, variance = _unexplained(suspicion, rows, wrong)
-    m = 2 / (math.sqrt(variance**2 + half_width**2) - variance)
-    return max(0, min(math.ceil(m), len(suspicion)) - len(rows))
-
-
-def _unexplained(suspicion: np.ndarray, rows: np.ndarray, wrong: np.ndarray) -> tuple[float, float]:
-    """lambda, and the variance of b - lambda s among the checked items."""
-    s, b = suspicion[rows].astype(float), wrong.astype(float)
-    slope = 0.0
-    if len(rows) > 2 and s.var() > 1e-12:
-        slope = float(np.clip(np.cov(b, s)[0, 1] / s.var(ddof=1), 0.0, 1.0))
-    return slope, float((b - slope * s).var(ddof=min(1, len(rows) - 1)))

@@ -11,15 +11,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from softfold.align import find
 from softfold.arrays import one_hot, row_blocks
 from softfold.data.table import LabelTable
 from softfold.decisions.applying import read_decisions
-from softfold.noise.model import NoiseModel, posterior
+from softfold.noise.audit import reweighed
+from softfold.noise.model import (
+    LEAST_WEIGHT,
+    Explanation,
+    NoiseModel,
+    as_noise_model,
+    posterior,
+)
 from softfold.softening import SoftLabels
 
 Decisions = str | Path | pd.DataFrame
 
-ROUNDS = 10
+ROUNDS = 5
 """EM steps from the given noise model; each is one pass over the predictions."""
 
 SHRINKAGE = 30.0
@@ -42,10 +50,10 @@ def learn_noise(
 ) -> NoiseModel:
     """The noise model with what people decided as evidence.
 
-    For a confirmed item the truth is known: it counts in T[truth, label as first given] with
-    certainty; every other item counts by its posterior, as in EM (`softfold.noise`). So a class
-    pair that people found confused more often than the model thought raises the suspicion of all
-    its other items.
+    Explanations are weighed again by how likely they found what people found. In each, a confirmed
+    item counts in T[truth, label as first given] with certainty; every other item counts by its
+    posterior, as in EM. So a class pair that people found confused more often than the model
+    thought raises the suspicion of all its other items.
 
     Args:
         noise: the model estimated without the decisions.
@@ -68,13 +76,11 @@ def learn_noise(
     settled[rows] = True
     known = np.zeros((k, k))
     np.add.at(known, (truth, first), 1.0)
-    start, current = noise.transition, noise
-    for _ in range(ROUNDS):
-        open_counts = _expected(current, table.given, probabilities, ~settled)
-        counts = open_counts + known + SHRINKAGE * start
-        current = replace(current, transition=counts / counts.sum(axis=1, keepdims=True))
-    open_counts = _expected(current, table.given, probabilities, ~settled)
-    joint = open_counts + np.diag(np.bincount(truth, minlength=k)).astype(float)
+    explanations = reweighed(noise.explanations, first, probabilities[rows], truth)
+    learned = [_learned(e, known, table, probabilities, ~settled) for e in explanations]
+    current = replace(noise, explanations=tuple(learned))
+    joint = _expected(current, table.given, probabilities, ~settled)
+    joint += np.diag(np.bincount(truth, minlength=k)).astype(float)
     total = max(joint.sum(), 1e-30)
     rate = float(1 - np.trace(joint) / total)
     # What is settled is certain: the interval narrows with the share that is not.
@@ -82,12 +88,36 @@ def learn_noise(
     low, high = (share * (bound - noise.rate) for bound in noise.rate_interval)
     return replace(
         current,
+        transition=sum(e.weight * e.transition for e in learned),
         prior=joint.sum(axis=1) / total,
         rate=rate,
         rate_interval=(max(0.0, rate + low), min(1.0, rate + high)),
         joint=joint,
-        clean=False,
     )
+
+
+def _learned(
+    explanation: Explanation,
+    known: np.ndarray,
+    table: LabelTable,
+    probabilities: np.ndarray,
+    open_: np.ndarray,
+) -> Explanation:
+    """The explanation with its T drawn to what people found, by EM over the items left open."""
+    if explanation.weight < LEAST_WEIGHT or explanation.name in ("clean", "no_class"):
+        return explanation
+    start = explanation.transition
+    for _ in range(ROUNDS):
+        alone = as_noise_model(explanation.transition, len(known))
+        alone = replace(alone, explanations=(replace(explanation, weight=1.0),))
+        counts = _expected(alone, table.given, probabilities, open_) + known
+        explanation = replace(explanation, transition=_drawn(counts, start))
+    return explanation
+
+
+def _drawn(counts: np.ndarray, start: np.ndarray) -> np.ndarray:
+    counts = counts + SHRINKAGE * start
+    return counts / counts.sum(axis=1, keepdims=True)
 
 
 def _expected(
@@ -110,11 +140,9 @@ def _confirmed(
     """Rows of confirmed items, their classes, and the classes first given (-1 where unknown)."""
     frame = read_decisions(decisions)
     frame = frame[frame["state"] == "confirmed"]
-    names = pd.Index(list(vocab))
-    rows = pd.Index(np.asarray(item, dtype=object)).get_indexer(pd.Index(frame["item"]))
-    codes = names.get_indexer(pd.Index(frame["label"].astype(object)))
+    rows, codes = find(item, frame["item"]), find(vocab, frame["label"])
     first = np.full(len(frame), -1)
     if "given" in frame:
-        first = names.get_indexer(pd.Index(frame["given"].astype(object)))
+        first = find(vocab, frame["given"])
     use = (rows >= 0) & (codes >= 0)
     return rows[use], codes[use], first[use]

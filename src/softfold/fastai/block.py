@@ -14,11 +14,12 @@ from fastai.data.transforms import Category, CategoryMap
 from fastai.torch_core import TensorCategory
 from fasttransform import Transform
 
+from softfold.align.keys import RowIndex
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.fastai.delivery import TensorSoftTarget
 from softfold.fastai.loss import SoftCrossEntropy
-from softfold.fastai.matching import RowIndex, as_soft_labels
+from softfold.fastai.matching import as_soft_labels
 from softfold.softening import SoftLabels
 
 Labels = Mapping[Any, Any] | pd.Series | LabelTable | None

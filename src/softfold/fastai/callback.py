@@ -11,16 +11,12 @@ import torch
 from fastai.callback.core import Callback
 from fastai.data.load import DataLoader
 
+from softfold.align import match_columns, take_part
+from softfold.align.keys import RowIndex
 from softfold.errors import InputError
 from softfold.fastai.delivery import copy_loader, share_randomness, soft_dataset
 from softfold.fastai.loss import as_soft_loss
-from softfold.fastai.matching import (
-    Key,
-    RowIndex,
-    as_soft_labels,
-    item_keys,
-    match_columns,
-)
+from softfold.fastai.matching import Key, as_soft_labels, item_keys
 from softfold.softening import SoftLabels
 
 
@@ -115,8 +111,9 @@ class SoftLabelCallback(Callback):
         root = getattr(self.learn.dls, "path", ".") if self.root is None else self.root
         index = RowIndex(self.soft.item, root)
         rows = index.rows(item_keys(dataset, index, self.key))
-        columns = match_columns(self.soft, class_names(self.learn.dls))
-        targets = self.soft.targets if columns is None else self.soft.targets[:, columns]
+        names = class_names(self.learn.dls)
+        columns = match_columns(self.soft.vocab, names, "soft labels", "DataLoaders")
+        targets = take_part(self.soft.targets, None, columns)
         return soft_dataset(dataset, targets, rows, n_inp)
 
     def __reduce_ex__(self, protocol: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.align import align_targets
 from softfold.arrays import one_hot
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.evaluation import accuracy, paired_difference, roc_auc
 from softfold.files import read_tensors_of, write_parquet, write_tensors
 from softfold.softening import SoftLabels
-from softfold.trainers import Model, Trainer, create_trainer
+from softfold.trainers import Model, Trainer, TrainerLike, check_model, create_trainer
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ def comparison_table(metrics: dict[str, Any]) -> str:
 
 def compare(
     table: LabelTable,
-    soft: SoftLabels | Sequence[SoftLabels],
-    trainer: str | Trainer = "probe",
+    soft: Any,
+    trainer: TrainerLike = "probe",
     *,
     seeds: int = 3,
     seed: int = 0,
@@ -95,8 +96,10 @@ def compare(
 
     Args:
         table: label table with hold-out items, which no cross-fit and no soft label has touched.
-        soft: soft labels of the training items: one for all seeds, or one a seed (each from
-            folds of its own, which lets the interval cover the draw of the folds).
+        soft: soft labels of the training items: one for all seeds, or a list of one a seed (each
+            from folds of its own, which lets the interval cover the draw of the folds). Each is
+            SoftLabels, an OutOfFold or a data frame, matched by key and class name, or a matrix
+            in the order of the table (its training items, or all items).
         trainer: trains every model, with the same settings.
         seeds: how many seeds; `seed` is the first.
         out: folder; every finished model's predictions are kept there, and a second call goes on.
@@ -107,7 +110,9 @@ def compare(
     """
     if not table.valid.any():
         raise InputError(f"{table.name}: no hold-out to measure on (--valid, --holdout)")
-    softs = [soft] * seeds if isinstance(soft, SoftLabels) else list(soft)
+    several = isinstance(soft, list | tuple) or np.ndim(soft) == 3
+    softs = [_soft_labels_of(table, one) for one in (soft if several else [soft])]
+    softs *= 1 if several else seeds
     if len(softs) != seeds:
         raise InputError(
             f"{len(softs)} sets of soft labels for {seeds} seeds: want one, or one each"
@@ -134,6 +139,13 @@ def compare(
         strategy=softs[0].strategy,
         history=pd.concat(curves, ignore_index=True) if curves else None,
     )
+
+
+def _soft_labels_of(table: LabelTable, targets: Any) -> SoftLabels:
+    """Soft labels of a table's training items, whatever `compare` was given."""
+    train = table.train
+    strategy = targets.strategy if isinstance(targets, SoftLabels) else "targets"
+    return SoftLabels(train.item, align_targets(table, targets), train.vocab, strategy)
 
 
 def holdout_labels(table: LabelTable) -> tuple[np.ndarray, str]:
@@ -176,10 +188,10 @@ def fit_once(
         known = _finished(file, mark)
         if known is not None:
             return known
-    model = trainer.fit(train, targets, seed=seed, holdout=holdout)
+    model = check_model(trainer.fit(train, targets, seed=seed, holdout=holdout), trainer)
     made = Fit(
         holdout=np.asarray(model.predict(holdout), dtype=np.float32),
-        history=getattr(model, "history", None),
+        history=model.history,
         model=model,
     )
     if model_file is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.data.lookalikes import LookAlikes
 from softfold.data.reading import read_table
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
@@ -17,7 +19,7 @@ from softfold.job.steps import Job
 from softfold.progress import Progress
 from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
-from softfold.trainers import create_trainer, default_trainers, takes
+from softfold.trainers import Trainer, create_trainer, default_trainers, takes
 
 
 def open_job(
@@ -40,7 +42,11 @@ def open_job(
     _claim(run, settings, resume)
     progress = Progress(quiet=quiet)
     with progress.step("load", "reading the labels"):
-        table = settings.read_labels() if table is None else table
+        if table is None:
+            with warnings.catch_warnings():
+                if not quiet:  # the notes say it
+                    warnings.simplefilter("ignore", LookAlikes)
+                table = settings.read_labels()
         table, notes, groups = untangle(table, settings)
     job = _begin(run, settings, table, groups, progress, notes)
     job.plan(0)  # what folds cannot be drawn of is refused before anything is written
@@ -75,10 +81,10 @@ def _begin(
     name, oof_name, why = default_trainers(table, settings.trainer)
     oof_name = settings.oof_trainer or oof_name
     _check_options(settings, name, oof_name)
-    runtime_line = _set_up(settings, name, oof_name)
     asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "epochs", "device")}
     trainer = create_trainer(name, **asked)
     oof_trainer = trainer if oof_name == name else create_trainer(oof_name, **asked)
+    runtime_line = _set_up(settings, trainer, oof_trainer)
     progress.say(
         f"{table.name}: {int((~table.valid).sum()):,} training items, "
         f"{int(table.valid.sum()):,} in the hold-out, {table.n_classes} classes"
@@ -130,7 +136,7 @@ def finish(job: Job) -> Run:
     from softfold.report import write_report
 
     write_report(job.run.path)
-    return job.run
+    return Run(job.run.path)
 
 
 def _claim(run: Run, settings: Settings, resume: bool) -> None:
@@ -169,9 +175,9 @@ def _check_options(settings: Settings, trainer: str, oof_trainer: str) -> None:
             )
 
 
-def _set_up(settings: Settings, *trainers: str) -> str | None:
+def _set_up(settings: Settings, *trainers: Trainer) -> str | None:
     """The machine's settings for torch trainers, in one line."""
-    if set(trainers) <= {"estimator"}:
+    if not any(trainer.uses_torch for trainer in trainers):
         return None
     from softfold.machine import runtime
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from softfold.data.folds import draw_holdout
-from softfold.data.grouping import groups_of_pairs, merge_groups
+from softfold.data.grouping import copies_of, groups_of_pairs, merge_groups
+from softfold.data.lookalikes import about_names
 from softfold.data.table import Images, LabelTable
+from softfold.data.texts import near_texts
 from softfold.errors import count_of
 from softfold.runs.settings import Settings
 from softfold.trainers import create_trainer
@@ -21,24 +23,33 @@ def untangle(
         from softfold.decisions.applying import apply_decisions
 
         table = apply_decisions(table, settings.decisions)
-    copies = None
+    notes += about_names(
+        table.vocab, np.bincount(table.given[~table.valid], minlength=table.n_classes)
+    )
     if isinstance(table.data, Images):
         from softfold.vision.copies import check_images
 
-        copies = check_images(table)
-        if settings.group_near_copies:
-            pairs = _near_pairs(table, settings)
-            notes.append(
-                f"{count_of(len(pairs), 'pair of near copies', 'pairs of near copies')} by "
-                "features; near copies share a fold"
-            )
-            copies = merge_groups(copies, groups_of_pairs(pairs, len(table)), n=len(table))
-        repeated = len(copies) - len(np.unique(copies))
-        if repeated and not settings.group_near_copies:
-            notes.append(
-                f"{count_of(repeated, 'image is an exact copy', 'images are exact copies')} of "
-                "another; copies share a fold"
-            )
+        check_images(table)
+    copies = copies_of(table)
+    if settings.group_near_copies and table.kind in ("image", "text"):
+        pairs = near_pairs(table, settings)
+        notes.append(
+            f"{count_of(len(pairs), 'pair of near copies', 'pairs of near copies')} by "
+            f"{'features' if table.kind == 'image' else 'their words'}; near copies share a fold"
+        )
+        copies = merge_groups(copies, groups_of_pairs(pairs, len(table)), n=len(table))
+    repeated = len(copies) - len(np.unique(copies))
+    if repeated and not settings.group_near_copies:
+        what = {"image": "image", "text": "text", "table": "row"}.get(table.kind, "item")
+        notes.append(
+            f"{count_of(repeated, f'{what} is an exact copy', f'{what}s are exact copies')} of "
+            "another; copies share a fold"
+        )
+    if table.kind == "table" and 2 * repeated > len(table):
+        notes.append(
+            "most rows have all their values in common with others, and no row is predicted by a "
+            "model that saw such a row: add columns that tell the items apart, if there are any"
+        )
     if not table.valid.any():
         table = draw_holdout(table, groups=copies)
         notes.append(
@@ -59,17 +70,19 @@ def untangle(
                 f"in the hold-out and were left out of training; the first is {first}"
             )
             table = table.take(~shared)
-            copies = None if copies is None else copies[~shared]
+            copies = copies[~shared]
     if table.truth is None:
         notes.append(
             "the hold-out has no known truth: accuracies are against its given labels, and where "
             "those are wrong both are too low and their difference too small"
         )
-    return table, notes, None if copies is None else copies[~table.valid]
+    return table, notes, copies[~table.valid]
 
 
-def _near_pairs(table: LabelTable, settings: Settings) -> np.ndarray:
-    """(P, 2) rows of images whose features are close."""
+def near_pairs(table: LabelTable, settings: Settings) -> np.ndarray:
+    """(P, 2) rows of images whose features are close, or of texts that share most words."""
+    if table.kind == "text":
+        return near_texts(table.data.iloc[:, 0])[0]
     from softfold.vision.copies import near_copies
 
     asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "device")}

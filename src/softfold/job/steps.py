@@ -15,15 +15,16 @@ from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit
 from softfold.data.folds import FoldPlan, plan_folds
 from softfold.data.table import Images, LabelTable
+from softfold.data.texts import near_texts
 from softfold.errors import count_of
 from softfold.evaluation import accuracy, average_precision, log_loss
-from softfold.files import copy_file, write_parquet, write_tensors
+from softfold.files import copy_file, write_json, write_parquet, write_tensors
 from softfold.issues import rank_issues
 from softfold.job.comparing import Comparison, compare, fit_once
 from softfold.noise.estimation import estimate_noise
 from softfold.noise.model import NoiseModel
 from softfold.progress import Progress
-from softfold.runs.folder import Run, describe_items
+from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
 from softfold.softening import SoftLabels, soften
 from softfold.trainers import Trainer
@@ -75,7 +76,7 @@ class Job:
             "machine": f"{platform.system()} {platform.machine()}, Python "
             f"{platform.python_version()}",
         }
-        self.run.write_json("config.json", config)
+        write_json(self.run.path / "config.json", config)
 
     # -- steps -------------------------------------------------------------------------------
 
@@ -96,46 +97,51 @@ class Job:
                     train, decided = self.table.train, self.settings.decisions
                     noise = learn_noise(noise, train, oof.probabilities, decided)
                 advance(s + 1, seeds)
-                Run(self.work(s)).write_json("noise.json", noise.to_json())
+                write_json(self.work(s) / "noise.json", noise.to_json())
                 oof.save(oof_file)
         copy_file(self.work(0) / "oof.safetensors", self.run.path / "oof.safetensors")
-        self.run.write_json("vocab.json", list(self.table.vocab))
-        self.run.write_json("noise.json", self.noise(0).to_json())
+        write_json(self.run.path / "vocab.json", list(self.table.vocab))
+        write_json(self.run.path / "noise.json", self.noise(0).to_json())
         self.write_items()
 
     def _note_near_copies(self) -> None:
         """Name near copies that different folds or the hold-out could share; they stay there."""
-        table = self.table
-        if table.kind != "image" or not hasattr(self.oof_trainer, "features"):
-            return
+        table, by = self.table, "features"
         if len(table) > MOST_COMPARED or self.settings.group_near_copies:
             return
-        from softfold.vision.copies import near_copies
+        if table.kind == "text":
+            pairs, similarity = near_texts(table.data.iloc[:, 0])
+            by = "their words"
+        else:
+            features = self.oof_trainer.features(table) if table.kind == "image" else None
+            if features is None:
+                return
+            from softfold.vision.copies import near_copies
 
-        pairs, similarity = near_copies(self.oof_trainer.features(table))
+            pairs, similarity = near_copies(features)
         across = table.valid[pairs[:, 0]] != table.valid[pairs[:, 1]]
         if len(pairs):
             a, b = table.item[pairs[0]]
             line = (
                 f"{count_of(len(pairs), 'pair of near copies', 'pairs of near copies')} by "
-                f"features, {across.sum():,} of them between training and hold-out; the closest: "
+                f"{by}, {across.sum():,} of them between training and hold-out; the closest: "
                 f"{a} and {b} ({similarity[0]:.3f}); --group-near-copies keeps them together"
             )
             self.progress.say(line)
-            self.notes = [n for n in self.notes if " by features" not in n] + [line]
+            self.notes = [n for n in self.notes if f" by {by}" not in n] + [line]
             self.write_config()
 
     def keep_oof(self, s: int, oof: OutOfFold, noise: NoiseModel) -> None:
         """Put one seed's out-of-fold predictions and noise model on disk."""
         self.work(s).mkdir(parents=True, exist_ok=True)
-        Run(self.work(s)).write_json("noise.json", noise.to_json())
+        write_json(self.work(s) / "noise.json", noise.to_json())
         oof.save(self.work(s) / "oof.safetensors")
 
     def write_oof(self) -> None:
         """The first seed's predictions as the run's: oof, vocab, noise, items."""
         copy_file(self.work(0) / "oof.safetensors", self.run.path / "oof.safetensors")
-        self.run.write_json("vocab.json", list(self.table.vocab))
-        self.run.write_json("noise.json", self.noise(0).to_json())
+        write_json(self.run.path / "vocab.json", list(self.table.vocab))
+        write_json(self.run.path / "noise.json", self.noise(0).to_json())
         self.write_items()
 
     def _crossfit_once(self, s: int) -> tuple[OutOfFold, NoiseModel]:
@@ -219,16 +225,17 @@ class Job:
         return OutOfFold.load(self.work(s) / "oof.safetensors", self.plan(s))
 
     def noise(self, s: int) -> NoiseModel:
-        return NoiseModel.from_json(Run(self.work(s)).read_json("noise.json"))
+        return Run(self.work(s)).noise
 
     def _prepare(self, trainer: Trainer) -> None:
         """What all of a trainer's fits share; its seconds count as the cross-fit's."""
-        if hasattr(trainer, "prepare"):
-            with self.progress.step("crossfit", f"features ({trainer.name})") as advance:
-                trainer.prepare(self.table, progress=advance)
+        if trainer.prepares is None:
+            return
+        with self.progress.step("crossfit", f"{trainer.prepares} ({trainer.name})") as advance:
+            trainer.prepare(self.table, progress=advance)
 
     def _model_file(self) -> Path | None:
-        return None if self.trainer.name == "estimator" else self.run.path / "model.safetensors"
+        return self.run.path / "model.safetensors" if self.trainer.saves_models else None
 
     def write_items(self) -> None:
         """items.parquet: the label table, and what the first seed's cross-fit says of each item."""
@@ -292,7 +299,9 @@ class Job:
             )
             out["noise"]["rate_truth"] = float(wrong.mean())
             if 0 < wrong.sum() < len(wrong):
-                suspicion = self.run.items["suspicion"].to_numpy()[~self.table.valid][known]
+                suspicion = (
+                    Run(self.run.path).items["suspicion"].to_numpy()[~self.table.valid][known]
+                )
                 out["issues"] = {"average_precision": float(average_precision(suspicion, wrong))}
         return out
 
@@ -323,8 +332,27 @@ class Job:
         spent = {**known, **self.progress.seconds}
         spent["total"] = sum(v for k, v in spent.items() if k != "total")
         metrics["seconds"] = {k: round(v, 3) for k, v in spent.items()}
-        self.run.write_json("metrics.json", metrics)
+        write_json(self.run.path / "metrics.json", metrics)
         return metrics
+
+
+def describe_items(table: LabelTable) -> pd.DataFrame:
+    """The part of items.parquet that the label table gives."""
+    names = np.asarray(table.vocab, dtype=object)
+    frame = pd.DataFrame(
+        {
+            "item": table.item,
+            "given": names[table.given],
+            "split": np.where(table.valid, "valid", "train"),
+        }
+    )
+    if table.truth is not None:
+        frame["truth"] = np.where(table.truth >= 0, names[table.truth], None)
+    if table.group is not None:
+        frame["group"] = table.group
+    if isinstance(table.data, Images) and len(table) and table.data.path(0) is not None:
+        frame["file"] = [str(Path(table.data.path(i)).absolute()) for i in range(len(table))]
+    return frame
 
 
 def versions() -> dict[str, str]:

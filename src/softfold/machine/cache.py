@@ -2,9 +2,12 @@
 
 Every row is found by a key of its item's content, so that subsets, other orders and later runs
 share rows. A folder of the cache holds one kind of rows with one set of settings, as pairs of
-`ID.rows.npy` (n, ...) and `ID.keys.npy` (n, 16 bytes). Files are written under a temporary name;
-the keys are renamed into place last, so a crash leaves nothing that is read, and two runs at a
-time at worst do the same work twice. The least recently used files go when the cache is full.
+`ID.rows.npy` (n, ...) and `ID.keys.npy` (n, 20 bytes: a key, and the CRC-32 of row and key).
+Files are written under a temporary name; the keys are renamed into place last, so a crash leaves
+nothing that is read, and two runs at a time at worst do the same work twice. A process checks
+every file once before it uses it: rows that are not what was written count as missing, so that
+they are made again, and a warning says so. The least recently used files go when the cache is
+full.
 
 The folder is `SOFTFOLD_CACHE`, else the user's cache folder; `SOFTFOLD_CACHE_GB` bounds it (20).
 """
@@ -18,6 +21,8 @@ import os
 import sys
 import time
 import uuid
+import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +37,10 @@ KEY = np.dtype("S16")
 _DEFAULT_LIMIT_GB = 20.0
 _STALE_SECONDS = 24 * 3600
 _REOPEN_BYTES = 256 << 20
+_SUM_BYTES = 4
+_CHECK_BYTES = 16 << 20
+_checked: dict[tuple[str, int, int, int], tuple[np.ndarray, np.ndarray]] = {}
+"""Keys and soundness of the rows of files that this process looked at, by file."""
 
 
 def cache_dir() -> Path:
@@ -177,14 +186,16 @@ class RowStore:
         for key_file in sorted(self.folder.glob("*.keys.npy")) if len(keys) else ():
             rows_file = key_file.with_name(key_file.name.replace(".keys.", ".rows."))
             try:
-                stored = np.load(key_file)
                 header = np.load(rows_file, mmap_mode="r")
-            except (OSError, ValueError):
+                stored, sound = self._sound(key_file, rows_file, header)
+            except (OSError, ValueError, EOFError):
+                continue
+            if not len(stored):
                 continue
             order = np.argsort(stored)
             place = np.searchsorted(stored[order], wanted)
             place = order[np.minimum(place, len(order) - 1)]
-            here = (stored[place] == wanted) & (at_file < 0)
+            here = (stored[place] == wanted) & sound[place] & (at_file < 0)
             if here.any():
                 at_file[here] = len(paths)
                 at_row[here] = place[here]
@@ -196,6 +207,39 @@ class RowStore:
         if not paths:
             return None, np.ones(len(keys), bool)
         return Rows(paths, file, row, shape, dtype), file < 0
+
+    def _sound(
+        self, key_file: Path, rows_file: Path, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The keys of a pair of files, and which of its rows (n,) are what was written."""
+        found = rows_file.stat()
+        mark = (str(rows_file), found.st_size, found.st_ino, _size(key_file))
+        if mark not in _checked:
+            packed = np.load(key_file)
+            if packed.shape != (len(rows), KEY.itemsize + _SUM_BYTES) or packed.dtype != np.uint8:
+                raise ValueError("the two files of a pair do not belong together")
+            keys = np.ascontiguousarray(packed[:, : KEY.itemsize]).view(KEY).reshape(-1)
+            sums = np.ascontiguousarray(packed[:, KEY.itemsize :]).view("<u4").reshape(-1)
+            sound = np.empty(len(rows), bool)
+            step = max(1, _CHECK_BYTES // max(1, rows[:1].nbytes))
+            with rows_file.open(
+                "rb"
+            ) as stream:  # a map's pages would count as this process's memory
+                stream.seek(getattr(rows, "offset", 0))
+                for start in range(0, len(rows), step):
+                    part = slice(start, min(start + step, len(rows)))
+                    content = np.frombuffer(stream.read(rows[part].nbytes), rows.dtype)
+                    block = content.reshape(rows[part].shape)
+                    sound[part] = _sums(packed[part, : KEY.itemsize], block) == sums[part]
+            if not sound.all():
+                count = len(rows) - int(sound.sum())
+                warnings.warn(
+                    f"the cache held {count:,} of {len(rows):,} rows of {self.folder.parent.name} "
+                    "that are not what was written; they are made again",
+                    stacklevel=3,
+                )
+            _checked[mark] = keys, sound
+        return _checked[mark]
 
     @contextmanager
     def writer(
@@ -220,8 +264,10 @@ class RowStore:
                 np.lib.format.write_array_header_1_0(stream, header)
                 writer = RowWriter(stream, shape, np.dtype(dtype))
                 yield writer
-            if writer.n != n:
-                raise RuntimeError(f"{writer.n:,} of {n:,} rows were written")
+                if writer.n != n:
+                    raise RuntimeError(f"{writer.n:,} of {n:,} rows were written")
+                stream.flush()
+                os.fsync(stream.fileno())
             os.replace(temporary, self.folder / f"{name}.rows.npy")
             key_file = self.folder / f"{name}.keys.npy"
             write_bytes(key_file, npy_bytes(np.concatenate(writer.keys)))
@@ -244,8 +290,19 @@ class RowWriter:
         values = np.ascontiguousarray(rows, self.dtype)
         assert values.shape == (len(keys), *self.shape)
         self.stream.write(values.data)
-        self.keys.append(np.asarray(keys, KEY))
+        packed = np.array(keys, KEY).view(np.uint8).reshape(-1, KEY.itemsize)
+        sums = _sums(packed, values).view(np.uint8).reshape(-1, _SUM_BYTES)
+        self.keys.append(np.concatenate([packed, sums], axis=1))
         self.n += len(keys)
+
+
+def _sums(keys: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """CRC-32 of each row (n, ...) with its dtype, shape and key uint8 (n, 16): uint32 (n,)."""
+    rows = np.ascontiguousarray(rows)
+    kind = zlib.crc32(repr((rows.dtype.str, rows.shape[1:])).encode())
+    content = rows.view(np.uint8).reshape(len(rows), -1) if rows.size else [b""] * len(rows)
+    found = (zlib.crc32(row, zlib.crc32(key, kind)) for key, row in zip(keys, content, strict=True))
+    return np.fromiter(found, dtype="<u4", count=len(rows))
 
 
 def _folders() -> list[Path]:
@@ -254,7 +311,7 @@ def _folders() -> list[Path]:
 
 
 def _n_rows(key_file: Path) -> int:
-    return max(0, (_size(key_file) - 128) // KEY.itemsize)
+    return max(0, (_size(key_file) - 128) // (KEY.itemsize + _SUM_BYTES))
 
 
 def _size(file: Path) -> int:

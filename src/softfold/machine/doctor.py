@@ -18,7 +18,11 @@ from softfold.errors import require
 from softfold.machine import runtime
 from softfold.machine.cache import cache_info
 
-_SIZE, _BATCH = 128, 16
+_SIZE = 128
+"""Side of the images that are measured with."""
+
+_BATCH = 16
+"""Images in a measured step."""
 
 
 def diagnose(device: str | None = None, backbone: str = "efficientnet_lite0") -> str:

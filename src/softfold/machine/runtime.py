@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+# numbers of glibc's mallopt(3) settings, from its malloc.h
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_MAX = -4
+_M_ARENA_MAX = -8
+
 _GAIN = 1.1
 """How much faster bfloat16 must be before it is taken."""
 

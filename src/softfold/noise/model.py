@@ -1,82 +1,183 @@
-"""A noise model: how given labels come from true classes, and what follows for an item."""
+"""A noise model: the explanations of how given labels came about, weighed, and what follows."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from softfold.errors import InputError
-from softfold.noise.evidence import FLOOR, unmix
+from softfold.noise.matrices import unmix
+from softfold.noise.sample import FLOOR
 
 SAFE_TEMPERATURE = 0.5
 """From here on FLOOR**(1 / temperature) times the least of T is a normal float32."""
 
+LEAST_WEIGHT = 0.01
+"""An explanation with less changes no soft label that matters, and is not computed."""
+
+LEAST_SHARE = np.float32(1e-12)
+HEAT = 2.0
+"""How fast the chance to be of no class grows with the heat of an item, in log-odds."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One way in which given labels may have come about.
+
+    Attributes:
+        name: "clean", "surest", "by_class", "even" or "no_class" (docs/method.md).
+        transition: float64 (K, K), T[truth, given], rows sum to 1.
+        temperature: p(k | x) is proportional to prediction**(1 / temperature).
+        unmix: predictions are of the given label: taken back through T they are p(k | x).
+        offset: of "no_class" alone: log-odds of an item of heat 0 to be of no class.
+        weight: how much it is believed, 0..1; those of a noise model sum to 1.
+        rate: share of given labels that are wrong by it, 0..1.
+    """
+
+    name: str
+    transition: np.ndarray
+    temperature: float
+    unmix: bool = False
+    offset: float | None = None
+    weight: float = 1.0
+    rate: float = float("nan")
+
+    def likeness(self, logs: np.ndarray) -> np.ndarray:
+        """p(k | x) up to a factor a row: float32 (n, K), from log2 of predictions (n, K)."""
+        if self.unmix:
+            logs = np.log2(np.maximum(unmix(np.exp2(logs), self.transition), FLOOR))
+        z = logs * np.float32(1 / self.temperature)
+        if self.temperature < SAFE_TEMPERATURE:
+            z -= z.max(axis=1, keepdims=True)
+        return np.exp2(z, out=z)
+
+    def read(self, labels: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What it says of items: q(k) float32 (n, K), and log-odds that the given label is wrong.
+
+        labels: int (n,); logs: log2 of predictions, float32 (n, K), at least log2 of FLOOR.
+        """
+        rows = np.arange(len(labels))
+        q = self.likeness(logs)
+        if self.offset is not None:
+            return self._read_no_class(labels, q)
+        q *= np.maximum(self.transition.T, LEAST_SHARE).astype(np.float32)[labels]
+        own = q[rows, labels]
+        q[rows, labels] = 0
+        # The sum over the others keeps its digits where 1 - q(given) would lose them.
+        others = np.einsum("ij->i", q)
+        q[rows, labels] = own
+        q /= np.maximum(own + others, np.float32(1e-30))[:, None]
+        tiny = np.float32(1e-37)
+        return q, np.log(np.maximum(others, tiny)) - np.log(np.maximum(own, tiny))
+
+    def _read_no_class(self, labels: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """An item of no class has no label to be sure of: its share is spread evenly."""
+        odds = np.float32(self.offset) + np.float32(HEAT) * heat(labels, q)
+        wrong = 1 / (1 + np.exp(-odds))
+        q = np.repeat((wrong / q.shape[1])[:, None], q.shape[1], axis=1)
+        q[np.arange(len(labels)), labels] += 1 - wrong
+        return q, odds
+
+
+def heat(labels: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """How unlike its given label, and unlike any class, the model finds an item: float32 (n,).
+
+    log(1 - s_y + entropy of s) - log s_y, with s proportional to the square root of predictions q
+    (n, K), which lets small ones speak.
+    """
+    s = np.sqrt(q)
+    s /= np.einsum("ij->i", s)[:, None]
+    own = np.maximum(s[np.arange(len(labels)), labels], LEAST_SHARE)
+    s *= np.log(np.maximum(s, LEAST_SHARE))
+    entropy = -np.einsum("ij->i", s)
+    return np.log(np.maximum(1 - own + entropy, LEAST_SHARE)) - np.log(own)
+
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """How given labels come from true classes.
+    """How given labels come from true classes: several explanations, weighed.
 
-    transition:     float64 (K, K), T[truth, given], rows sum to 1
-    prior:          float64 (K,), share of each true class
-    rate:           share of given labels that are wrong, 0..1
-    rate_interval:  its 95% interval by bootstrap over items; the predictions are taken as they
-                    are, so it knows nothing of their bias
-    temperature:    p(k | x) is proportional to prediction**(1 / temperature)
-    unmix:          predictions are of the given label: unmixed through T first, they are p(k | x)
-    clean:          nothing shows noise: T explains the given labels no better than (almost) none
-    joint:          float64 (K, K), expected items by truth and given label
-    log_likelihood: mean over items of log p(given | x)
+    Attributes:
+        explanations: what may have happened, likeliest first; weights sum to 1.
+        rate: share of given labels that are wrong, 0..1; nan where predictions tell nothing.
+        rate_interval: the rates that the data leave open, with 95% confidence.
+        information: share of the entropy of given labels that predictions explain.
+        transition: float64 (K, K), T[truth, given], rows sum to 1.
+        prior: float64 (K,), share of each true class.
+        joint: float64 (K, K), expected items by truth and given label.
+        log_likelihood: mean over items of log p(given | x), in nats.
+        audited: items checked at random that the rate rests on; 0: it is an estimate.
     """
 
-    transition: np.ndarray
-    prior: np.ndarray
+    explanations: tuple[Explanation, ...]
     rate: float
     rate_interval: tuple[float, float]
-    temperature: float
-    clean: bool
+    transition: np.ndarray
+    prior: np.ndarray
     joint: np.ndarray
-    log_likelihood: float
-    unmix: bool = False
+    log_likelihood: float = float("nan")
+    information: float = float("nan")
+    audited: int = 0
 
-    @cached_property
-    def columns(self) -> np.ndarray:
-        """float32 (K, K), row y: T[:, y]."""
-        return np.ascontiguousarray(np.maximum(self.transition, 1e-12).T, np.float32)
+    @property
+    def best(self) -> Explanation:
+        """The explanation that is believed most."""
+        return max(self.explanations, key=lambda e: e.weight)
+
+    @property
+    def clean(self) -> bool:
+        """Whether "all given labels are right" is believed more than any other explanation."""
+        return self.best.name == "clean"
+
+    @property
+    def temperature(self) -> float:
+        """That of the explanation that is believed most."""
+        return self.best.temperature
+
+    def weight(self, *names: str) -> float:
+        """How much the explanations of these names are believed together."""
+        return float(sum(e.weight for e in self.explanations if e.name in names))
+
+    @property
+    def counted(self) -> tuple[Explanation, ...]:
+        """The explanations that soft labels are made of."""
+        return tuple(e for e in self.explanations if e.weight >= LEAST_WEIGHT)
 
     def to_json(self) -> dict[str, Any]:
-        """All fields as JSON holds them."""
-        return {
+        """All fields as JSON holds them; a rate that is not known is absent."""
+        fields = asdict(self) | {
             "transition": np.round(self.transition, 7).tolist(),
             "prior": np.round(self.prior, 7).tolist(),
-            "rate": self.rate,
+            "joint": np.round(self.joint, 3).tolist(),
             "rate_interval": list(self.rate_interval),
+            "explanations": [
+                asdict(e) | {"transition": np.round(e.transition, 7).tolist()}
+                for e in self.explanations
+            ],
             "temperature": self.temperature,
             "clean": self.clean,
-            "joint": np.round(self.joint, 3).tolist(),
-            "log_likelihood": self.log_likelihood,
-            "unmix": self.unmix,
         }
+        return {k: v for k, v in fields.items() if v == v}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any] | str) -> NoiseModel:
         """What `to_json` gave, as a dict or as text."""
         if isinstance(fields, str):
             fields = json.loads(fields)
-        return cls(
-            transition=np.asarray(fields["transition"], float),
-            prior=np.asarray(fields["prior"], float),
-            rate=float(fields["rate"]),
-            rate_interval=(float(fields["rate_interval"][0]), float(fields["rate_interval"][1])),
-            temperature=float(fields["temperature"]),
-            clean=bool(fields["clean"]),
-            joint=np.asarray(fields["joint"], float),
-            log_likelihood=float(fields["log_likelihood"]),
-            unmix=bool(fields.get("unmix", False)),
+        made = dict(fields)
+        for derived in ("temperature", "clean"):
+            made.pop(derived, None)
+        for name in ("transition", "prior", "joint"):
+            made[name] = np.asarray(made[name], float)
+        made["explanations"] = tuple(
+            Explanation(**(e | {"transition": np.asarray(e["transition"], float)}))
+            for e in made["explanations"]
         )
+        low, high = made["rate_interval"]
+        return cls(**({"rate": float("nan")} | made | {"rate_interval": (low, high)}))
 
 
 def as_noise_model(transition: np.ndarray, n_classes: int, prior: Any = None) -> NoiseModel:
@@ -96,26 +197,25 @@ def as_noise_model(transition: np.ndarray, n_classes: int, prior: Any = None) ->
     prior = np.full(n_classes, 1 / n_classes) if prior is None else np.asarray(prior, float)
     joint = prior[:, None] * transition
     rate = float(1 - np.trace(joint))
-    return NoiseModel(transition, prior, rate, (rate, rate), 1.0, False, joint, float("nan"))
+    known = Explanation("by_class", transition, 1.0, rate=rate)
+    return NoiseModel((known,), rate, (rate, rate), transition, prior, joint)
+
+
+def log2_floored(probabilities: np.ndarray) -> np.ndarray:
+    """log2 of predictions as float32, at least that of FLOOR."""
+    # np.clip is thrice as fast as np.maximum.
+    logs = np.clip(np.asarray(probabilities, np.float32), FLOOR, np.inf)
+    return np.log2(logs, out=logs)
 
 
 def posterior(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
-    """q(k) proportional to p(k | x) T[k, given]: float32 (n, K), for a block of rows."""
-    q = weigh(labels, probabilities, noise)
-    q /= np.maximum(np.einsum("ij->i", q), np.float32(1e-30))[:, None]
-    return q
-
-
-def weigh(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
-    """`posterior` up to a factor of each row."""
-    # np.clip is thrice as fast as np.maximum.
-    q = np.clip(np.asarray(probabilities, np.float32), FLOOR, np.inf)
-    if noise.unmix:
-        q = np.maximum(unmix(q, noise.transition), FLOOR)
-    np.log2(q, out=q)
-    q *= np.float32(1 / noise.temperature)
-    if noise.temperature < SAFE_TEMPERATURE:
-        q -= q.max(axis=1, keepdims=True)
-    np.exp2(q, out=q)
-    q *= noise.columns[labels]
-    return q
+    """q(k | x, given), the mean over explanations: float32 (n, K), for a block of rows."""
+    logs = log2_floored(probabilities)
+    total, out = 0.0, None
+    for explanation in noise.counted:
+        q, _ = explanation.read(labels, logs)
+        q *= np.float32(explanation.weight)
+        out = q if out is None else np.add(out, q, out=out)
+        total += explanation.weight
+    out /= np.float32(total)
+    return out

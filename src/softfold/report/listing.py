@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from softfold.arrays import check_probabilities
+from softfold.align import align_predictions
+from softfold.data.columns import read_numbers
+from softfold.data.delimited import csv_text, read_delimited
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of
 from softfold.files import write_parquet, write_text
 from softfold.issues import rank_issues
-from softfold.noise.estimation import estimate_noise
+from softfold.noise.estimation import estimate_checked
 from softfold.noise.model import NoiseModel
 from softfold.report.measures import almost, expected_wrong, percent
-from softfold.runs.reading import RunData
+from softfold.runs.folder import Run
 
 COLUMNS = ["item", "given", "suggested", "suspicion", "p_given", "p_suggested", "evidence"]
 
@@ -70,7 +72,7 @@ class Listing:
         if out.suffix.lower() == ".parquet":
             write_parquet(out, self.frame)
         elif out.suffix.lower() == ".csv":
-            write_text(out, self.frame.to_csv(index=False))
+            write_text(out, csv_text(self.frame))
         else:
             raise InputError(f"--out {out}: the name must end in .csv or .parquet")
         return out
@@ -115,16 +117,17 @@ def run_issues(run_dir: str | Path) -> Listing:
     Raises:
         InputError: no run folder, or its cross-fit has not been made.
     """
-    run = RunData(Path(run_dir))
+    run = Run.open(run_dir)
     wrong = expected_wrong(run)
     if not len(run.ranking) or wrong is None:
         raise InputError(f"{run_dir}: its items have no suspicion yet (softfold crossfit first)")
     order = run.ranking
     frame = run.train.iloc[order][["item", "given", "suggested", "suspicion"]]
     frame = frame.reset_index(drop=True)
-    p = run.probabilities
+    noise = run.get("noise")
+    transition = None if noise is None else noise.transition
     given, suggested = run.codes("given")[order], run.codes("suggested")[order]
-    _add_evidence(frame, p, order, given, suggested, run.transition)
+    _add_evidence(frame, run.get("probabilities"), order, given, suggested, transition)
     interval = None if wrong.low is None or wrong.high is None else (wrong.low, wrong.high)
     return Listing(frame[COLUMNS], len(run.train), wrong.count, interval)
 
@@ -134,25 +137,22 @@ def predicted_issues(table: LabelTable, predictions: str | Path | np.ndarray) ->
 
     Args:
         table: the label table; all its items are looked at.
-        predictions: probabilities (N, K), an array or a file. A NumPy file (.npy) has the rows
-            in the order of the table and the columns in that of its sorted class names. In a
-            Parquet or CSV file the columns are found by class name where they have them, and the
-            rows by key where there is a column `item` or `path`.
+        predictions: probabilities (N, K), an array or a file. An array or a NumPy file (.npy)
+            has the rows in the order of the table and the columns in that of its class names. In
+            a Parquet or CSV file the columns are found by class name where they have them, and
+            the rows by key where there is a column `item` or `path`.
 
     Raises:
         InputError: rows or columns that do not fit the table.
     """
-    if isinstance(predictions, np.ndarray):
-        p = check_probabilities(predictions, "predictions")
-    else:
-        p = check_probabilities(_read_predictions(Path(predictions), table), str(predictions))
-    if p.shape != (len(table), table.n_classes):
-        raise InputError(
-            f"predictions of shape {p.shape} do not fit {table.name} with {len(table):,} items "
-            f"and {table.n_classes:,} classes"
-        )
-    noise: NoiseModel = estimate_noise(table.given, p)
-    ranked = rank_issues(table.given, p, noise=noise)
+    if isinstance(predictions, str | Path):
+        predictions = _read_predictions(Path(predictions), table)
+    # All its items, and none for training: nothing is made here that a hold-out would measure.
+    whole = replace(table, valid=np.zeros(len(table), dtype=bool))
+    both = align_predictions(whole, predictions)
+    p = both.probabilities
+    noise: NoiseModel = estimate_checked(both.labels, p)
+    ranked = rank_issues(both.labels, p, noise=noise)
     order = ranked["index"].to_numpy()
     names = np.asarray(table.vocab, dtype=object)
     given, suggested = ranked["given"].to_numpy(), ranked["suggested"].to_numpy()
@@ -198,7 +198,7 @@ def _add_evidence(
     frame["evidence"] = words
 
 
-def _read_predictions(path: Path, table: LabelTable) -> np.ndarray:
+def _read_predictions(path: Path, table: LabelTable) -> np.ndarray | pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     suffix = path.suffix.lower()
@@ -209,29 +209,21 @@ def _read_predictions(path: Path, table: LabelTable) -> np.ndarray:
             raise InputError(f"{path}: not a NumPy array of numbers ({error})") from None
     if suffix not in (".csv", ".parquet"):
         raise InputError(f"{path}: predictions are read from .npy, .parquet and .csv files")
-    exact = {"float_precision": "round_trip"}
-    frame = pd.read_csv(path, **exact) if suffix == ".csv" else pd.read_parquet(path)
+    cells = read_delimited(path) if suffix == ".csv" else pd.read_parquet(path)
+    frame = read_numbers(cells)
     key = next((c for c in ("item", "path") if c in frame.columns), None)
     if key is not None:
-        rows = pd.Index(frame[key].astype(str)).get_indexer(pd.Index(table.item))
-        if (rows < 0).any():
-            first = table.item[int(np.argmax(rows < 0))]
-            raise InputError(
-                f"{path}: {count_of(int((rows < 0).sum()), 'item')} of {table.name} without "
-                f"predictions; the first is {first!r}"
-            )
-        frame = frame.iloc[rows]
-    names = {str(column): column for column in frame.columns}
-    if all(name in names for name in table.vocab):
-        numbers = frame[[names[name] for name in table.vocab]]
-        return np.ascontiguousarray(numbers.to_numpy(np.float64))
+        frame = frame.set_index(cells[key].astype(str)).drop(columns=key)
+    numbers = frame.rename(columns=str)
+    if set(table.vocab) <= set(numbers.columns):
+        return numbers[list(table.vocab)]
     numbers = frame.select_dtypes("number")
     if numbers.shape[1] != table.n_classes:
         raise InputError(
             f"{path}: it has {numbers.shape[1]:,} columns of numbers, {table.name} has "
             f"{table.n_classes:,} classes; name the columns by class"
         )
-    return np.ascontiguousarray(numbers.to_numpy(np.float64))
+    return numbers.set_axis(list(table.vocab), axis=1)
 
 
 def _fit(text: str, width: int) -> str:

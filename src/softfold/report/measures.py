@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from softfold.runs.reading import RunData
+from softfold.runs.folder import Run
 
 SAMPLE = 200_000
 """Items that a curve over all items looks at, drawn evenly where there are more."""
@@ -56,9 +56,9 @@ def points(fraction: float) -> str:
     return text.replace("-", "−")
 
 
-def verdict(run: RunData) -> Verdict:
+def verdict(run: Run) -> Verdict:
     """What the run found, in one sentence, also when it is not in our favour."""
-    metrics = run.metrics
+    metrics = run.get("metrics", {})
     difference = metrics.get("difference") or {}
     if {"mean", "low", "high"} <= difference.keys() and "baseline" in metrics and "soft" in metrics:
         before = float(np.mean(metrics["baseline"]["accuracy"]))
@@ -98,34 +98,29 @@ class ExpectedWrong:
     high: float | None = None
 
 
-def expected_wrong(run: RunData) -> ExpectedWrong | None:
+def expected_wrong(run: Run) -> ExpectedWrong | None:
     """From the noise model's rate; without one, the sum of all suspicions."""
     n = len(run.train)
-    rate = run.noise.get("rate", (run.metrics.get("noise") or {}).get("rate_estimate"))
-    if rate is not None:
-        low, high = run.noise.get("rate_interval") or (None, None)
-        return ExpectedWrong(
-            n * float(rate),
-            None if low is None else n * float(low),
-            None if high is None else n * float(high),
-        )
+    noise = run.get("noise")
+    if noise is not None:
+        low, high = noise.rate_interval
+        return ExpectedWrong(n * noise.rate, n * low, n * high)
     if len(run.ranking):
         return ExpectedWrong(float(np.nansum(run.suspicion)))
     return None
 
 
-def worst_pairs(run: RunData, top: int = 10) -> pd.DataFrame:
+def worst_pairs(run: Run, top: int = 10) -> pd.DataFrame:
     """The class pairs where most labels are expected to be wrong.
 
     Columns truth, given (class names), share (T[truth, given]) and items (expected number,
     N * prior[truth] * T[truth, given]); most items first.
     """
-    matrix = run.transition
-    if matrix is None:
+    noise = run.get("noise")
+    if noise is None:
         return pd.DataFrame(columns=["truth", "given", "share", "items"])
-    k = len(matrix)
-    prior = np.asarray(run.noise.get("prior") or np.full(k, 1 / k), dtype=np.float64)
-    items = len(run.train) * prior[:, None] * matrix
+    matrix = noise.transition
+    items = len(run.train) * noise.prior[:, None] * matrix
     np.fill_diagonal(items, -1)
     order = np.argsort(-items, axis=None, kind="stable")[:top]
     rows, columns = np.unravel_index(order, items.shape)
@@ -142,26 +137,28 @@ def worst_pairs(run: RunData, top: int = 10) -> pd.DataFrame:
     )
 
 
-def evenly_spread(pairs: pd.DataFrame, run: RunData) -> bool:
+def evenly_spread(pairs: pd.DataFrame, run: Run) -> bool:
     """Whether the worst class pair is hardly worse than any other."""
-    matrix = run.transition
-    if matrix is None or len(pairs) == 0:
+    noise = run.get("noise")
+    if noise is None or len(pairs) == 0:
         return False
+    matrix = noise.transition
     errors = matrix[~np.eye(len(matrix), dtype=bool)]
     return bool(matrix.size > 4 and pairs["share"].max() < 2 * np.median(errors))
 
 
-def calibration(run: RunData, bins: int = 10) -> pd.DataFrame | None:
+def calibration(run: Run, bins: int = 10) -> pd.DataFrame | None:
     """How often a prediction of a given confidence is right, out of fold.
 
     Columns confidence, accuracy, items; bins of equal width, empty ones left out. Right means
     equal to the truth where it is known for the items, else equal to the given label (`against`
     in the frame's attrs says which).
     """
-    if run.probabilities is None or not len(run.train):
+    predictions = run.get("probabilities")
+    if predictions is None or not len(run.train):
         return None
     rows = _sample(len(run.train))
-    p = np.asarray(run.probabilities[rows])
+    p = np.asarray(predictions[rows])
     truth = run.codes("truth")[rows]
     known = bool((truth >= 0).all())
     right = p.argmax(axis=1) == (truth if known else run.codes("given")[rows])
@@ -186,7 +183,7 @@ class SuspicionCurve:
     total_expected: float
 
 
-def suspicion_curve(run: RunData, length: int = 200) -> SuspicionCurve | None:
+def suspicion_curve(run: Run, length: int = 200) -> SuspicionCurve | None:
     """Expected (sum of suspicions) and, where the truth is known, measured wrong labels found."""
     order = run.ranking
     if not len(order):
@@ -203,15 +200,16 @@ def suspicion_curve(run: RunData, length: int = 200) -> SuspicionCurve | None:
     return SuspicionCurve(at, expected[at - 1], measured, total)
 
 
-def soft_examples(run: RunData, top: int = 6) -> np.ndarray:
+def soft_examples(run: Run, top: int = 6) -> np.ndarray:
     """Rows of training items whose soft labels show what softening does.
 
     A third each: labels moved to another class, labels left in doubt, labels kept.
     """
-    if run.targets is None or not len(run.train):
+    targets = run.get("targets")
+    if targets is None or not len(run.train):
         return np.array([], dtype=int)
     rows = _sample(len(run.train), 20_000)
-    q = np.asarray(run.targets[rows], dtype=np.float64)
+    q = np.asarray(targets[rows], dtype=np.float64)
     given = run.codes("given")[rows]
     on_given = q[np.arange(len(rows)), given]
     doubt = -np.sum(q * np.log(np.maximum(q, 1e-12)), axis=1)

@@ -13,8 +13,8 @@ from softfold.report import charts, measures, theme
 from softfold.report.measures import percent, points
 from softfold.report.parts import el, raw, void
 from softfold.report.sections import SECTIONS
+from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
-from softfold.runs.reading import RunData
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """No script and nothing from elsewhere, whatever a label or file name holds."""
@@ -33,13 +33,13 @@ def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
     Raises:
         InputError: `run_dir` is no run folder, or its files belong to different runs.
     """
-    run = RunData(Path(run_dir))
+    run = Run.open(run_dir)
     target = Path(out) if out is not None else run.path / "report.html"
     write_text(target, render(run))
     return target
 
 
-def render(run: RunData) -> str:
+def render(run: Run) -> str:
     """The report of a run as HTML."""
     looks = Looks.of(run)
     sections = [s for s in (make(run, looks) for make in SECTIONS) if s is not None]
@@ -90,9 +90,10 @@ def render(run: RunData) -> str:
     return "<!doctype html>\n" + to_xml(el("html", head, body, lang="en"), indent=False)
 
 
-def figures(run: RunData) -> FT:
+def figures(run: Run) -> FT:
     """The few numbers that one takes away."""
-    data, cards = run.metrics.get("data") or {}, []
+    metrics, cards = run.get("metrics", {}), []
+    data = metrics.get("data", {})
 
     def card(name: str, value: str, small: str = "") -> None:
         cards.append(
@@ -105,19 +106,19 @@ def figures(run: RunData) -> FT:
         share = percent(wrong.count / max(1, len(run.train)))
         interval = "" if wrong.low is None else f", interval {wrong.low:,.0f} to {wrong.high:,.0f}"
         card("labels expected to be wrong", f"{wrong.count:,.0f}", share + interval)
-    difference = run.metrics.get("difference") or {}
+    difference = metrics.get("difference", {})
     if "mean" in difference:
         card(
             "accuracy, soft against given labels",
             points(difference["mean"]),
             f"points, 95%: {points(difference['low'])} to {points(difference['high'])}",
         )
-    oof = run.metrics.get("oof") or {}
+    oof = metrics.get("oof", {})
     if "accuracy_truth" in oof:
         card("out-of-fold accuracy", percent(oof["accuracy_truth"]), "against the truth")
     elif "accuracy_given" in oof:
         card("out-of-fold accuracy", percent(oof["accuracy_given"]), "against the given labels")
-    total = (run.metrics.get("seconds") or {}).get("total")
+    total = metrics.get("seconds", {}).get("total")
     if total is not None:
         card(
             "time",
@@ -127,11 +128,11 @@ def figures(run: RunData) -> FT:
     return el("dl", *cards, cls="figures")
 
 
-def _colophon(run: RunData) -> str:
+def _colophon(run: Run) -> str:
     from softfold import __version__
 
     made = datetime.fromtimestamp((run.path / "items.parquet").stat().st_mtime)
-    version = (run.config.get("versions") or {}).get("softfold", __version__)
+    version = run.config.get("versions", {}).get("softfold", __version__)
     return (
         f"Made by softfold {version}; items of {made:%Y-%m-%d %H:%M}. Suspicions are estimates: "
         "the last word about a label belongs to a person."

@@ -8,8 +8,8 @@ import numpy as np
 from fastcore.xml import FT, Safe, ft
 
 from softfold.report.measures import almost, percent
+from softfold.runs.folder import Run
 from softfold.runs.looks import Looks, data_uri
-from softfold.runs.reading import RunData
 
 PICTURE = 160
 """Pixels of the longer side of a picture in the report."""
@@ -91,7 +91,7 @@ def look(looks: Looks, row: int, alt: str) -> FT:
     return el("div", picture, cls="frame")
 
 
-def suspicious_item(run: RunData, looks: Looks, row: int) -> FT:
+def suspicious_item(run: Run, looks: Looks, row: int) -> FT:
     """A card: the item, its given label against the suggested one, and the suspicion."""
     record = run.train.iloc[row]
     given, suggested = str(record["given"]), str(record.get("suggested", ""))
@@ -119,10 +119,11 @@ def suspicious_item(run: RunData, looks: Looks, row: int) -> FT:
     )
 
 
-def _probability(run: RunData, row: int, name: str) -> float | None:
-    if run.probabilities is None or name not in run.vocab:
+def _probability(run: Run, row: int, name: str) -> float | None:
+    probabilities = run.get("probabilities")
+    if probabilities is None or name not in run.vocab:
         return None
-    return float(run.probabilities[row, run.vocab.index(name)])
+    return float(probabilities[row, run.vocab.index(name)])
 
 
 def _fact(word: str, name: str, share: float | None, bar_kind: str, kind: str) -> FT:
@@ -132,15 +133,15 @@ def _fact(word: str, name: str, share: float | None, bar_kind: str, kind: str) -
     return el("div", *parts, cls="fact")
 
 
-def soft_example(run: RunData, looks: Looks, row: int, classes: int = 4) -> FT:
+def soft_example(run: Run, looks: Looks, row: int, classes: int = 4) -> FT:
     """A card: the soft label of one item beside the out-of-fold prediction and the given label."""
-    assert run.targets is not None
     record = run.train.iloc[row]
     target = np.asarray(run.targets[row], dtype=np.float64)
     shown = target.copy()
     p = None
-    if run.probabilities is not None:
-        p = np.asarray(run.probabilities[row], dtype=np.float64)
+    probabilities = run.get("probabilities")
+    if probabilities is not None:
+        p = np.asarray(probabilities[row], dtype=np.float64)
         shown = np.maximum(target, p)
     given = int(run.codes("given")[row])
     shown[given] = 2

@@ -13,8 +13,8 @@ from softfold.errors import count_of
 from softfold.report import charts, measures
 from softfold.report.measures import percent, points
 from softfold.report.parts import chart, el, soft_example, suspicious_item, table
+from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
-from softfold.runs.reading import RunData
 
 GALLERY = 50
 """Most items that the gallery of suspicious items shows, whatever the size of the run."""
@@ -26,8 +26,8 @@ Section = tuple[str, str, list[Any]]
 """Key (for links), title, contents."""
 
 
-def comparison(run: RunData, looks: Looks) -> Section | None:
-    metrics = run.metrics
+def comparison(run: Run, looks: Looks) -> Section | None:
+    metrics = run.get("metrics", {})
     difference = metrics.get("difference") or {}
     baseline = (metrics.get("baseline") or {}).get("accuracy")
     soft = (metrics.get("soft") or {}).get("accuracy")
@@ -121,10 +121,11 @@ def _signed(value: float) -> str:
     return f"{value:+.4f}".replace("-", "−")
 
 
-def noise(run: RunData, looks: Looks) -> Section | None:
-    matrix = run.transition
-    if matrix is None:
+def noise(run: Run, looks: Looks) -> Section | None:
+    model = run.get("noise")
+    if model is None:
         return None
+    matrix = model.transition
     wrong = measures.expected_wrong(run)
     pairs = measures.worst_pairs(run)
     even = measures.evenly_spread(pairs, run)
@@ -136,7 +137,7 @@ def noise(run: RunData, looks: Looks) -> Section | None:
         if wrong.low is not None and wrong.high is not None:
             words += f" (95% interval {percent(wrong.low / n)} to {percent(wrong.high / n)})"
         words += "."
-        known = (run.metrics.get("noise") or {}).get("rate_truth")
+        known = run.get("metrics", {}).get("noise", {}).get("rate_truth")
         if known is not None:
             words += f" By the truth it is {percent(float(known))}."
     shown = np.arange(len(matrix))
@@ -184,7 +185,7 @@ def noise(run: RunData, looks: Looks) -> Section | None:
     return "noise", "What is wrong with the labels", parts
 
 
-def suspicious(run: RunData, looks: Looks) -> Section | None:
+def suspicious(run: Run, looks: Looks) -> Section | None:
     order = run.ranking[:GALLERY]
     if not len(order):
         return None
@@ -230,16 +231,16 @@ def suspicious(run: RunData, looks: Looks) -> Section | None:
     return "suspicious", "Most suspicious labels", parts
 
 
-def _measured_precision(run: RunData) -> Any:
+def _measured_precision(run: Run) -> Any:
     sentence = precision_sentence(run.path)
     return el("p", sentence) if sentence else None
 
 
-def softened(run: RunData, looks: Looks) -> Section | None:
+def softened(run: Run, looks: Looks) -> Section | None:
     rows = measures.soft_examples(run)
     if not len(rows):
         return None
-    strategy = (run.metrics.get("soft") or {}).get("strategy") or run.config.get("strategy")
+    strategy = run.get("metrics", {}).get("soft", {}).get("strategy")
     words = "Labels that were moved, left in doubt, and kept; the class given is in amber."
     if isinstance(strategy, str):
         words += f" Strategy: {strategy}."
@@ -251,7 +252,7 @@ def softened(run: RunData, looks: Looks) -> Section | None:
     )
 
 
-def curves(run: RunData, looks: Looks) -> Section | None:
+def curves(run: Run, looks: Looks) -> Section | None:
     parts = []
     bins = measures.calibration(run)
     if bins is not None and len(bins):
@@ -290,9 +291,13 @@ def curves(run: RunData, looks: Looks) -> Section | None:
     return "curves", "How far to trust it", [el("div", *parts, cls="two")]
 
 
-def learning(run: RunData, looks: Looks) -> Section | None:
-    history = run.history
-    if history is None or not {"model", "seed", "epoch"} <= set(history.columns):
+def learning(run: Run, looks: Looks) -> Section | None:
+    history = run.get("history")
+    if (
+        history is None
+        or not len(history)
+        or not {"model", "seed", "epoch"} <= set(history.columns)
+    ):
         return None
     known = history[history["model"].isin(["baseline", "soft"])]
     parts = []
@@ -317,9 +322,11 @@ def learning(run: RunData, looks: Looks) -> Section | None:
     return "learning", "Learning curves", [el("p", words), el("div", *parts, cls="two")]
 
 
-def time(run: RunData, looks: Looks) -> Section | None:
+def time(run: Run, looks: Looks) -> Section | None:
     spent = {
-        k: v for k, v in (run.metrics.get("seconds") or {}).items() if isinstance(v, (int, float))
+        k: v
+        for k, v in run.get("metrics", {}).get("seconds", {}).items()
+        if isinstance(v, (int, float))
     }
     if not [k for k in spent if k != "total"]:
         return None
@@ -335,8 +342,8 @@ def time(run: RunData, looks: Looks) -> Section | None:
     )
 
 
-def settings(run: RunData, looks: Looks) -> Section | None:
-    config = dict(run.config)
+def settings(run: Run, looks: Looks) -> Section | None:
+    config = run.config
     versions = config.pop("versions", None) or {}
     parts: list[Any] = []
     flat = _flat(config.pop("settings", {})) + _flat(config)

@@ -184,9 +184,10 @@ def _routes(desk: Desk, reviewer: str) -> FastHTML:
 
     @app.get("/export.csv")
     def export() -> Response:
+        from softfold.data.delimited import csv_text
         from softfold.review.export import corrected
 
-        text = corrected(desk.run).to_csv(index=False)
+        text = csv_text(corrected(desk.run))
         place = {"Content-Disposition": 'attachment; filename="corrected-labels.csv"'}
         return Response(text, media_type="text/csv; charset=utf-8", headers=place)
 

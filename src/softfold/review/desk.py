@@ -19,8 +19,8 @@ from softfold.decisions.log import ACTIONS, LOG, Decision, DecisionLog
 from softfold.decisions.opinions import Opinions, agreement
 from softfold.errors import InputError
 from softfold.review.similar import groups_of
+from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
-from softfold.runs.reading import RunData
 
 STATES = ("open", "confirmed", "none_of_these", "excluded", "unsure", "conflict")
 SETTLED = tuple(STATES.index(state) for state in ("confirmed", "none_of_these", "excluded"))
@@ -48,7 +48,7 @@ class Desk:
     """One run under review. All methods may be called from several threads."""
 
     def __init__(self, run_dir: str | Path) -> None:
-        self.run = RunData(Path(run_dir))
+        self.run = Run.open(run_dir)
         if not len(self.run.ranking):
             raise InputError(
                 f"{run_dir}: its items have no suspicion yet (softfold crossfit first)"
@@ -343,7 +343,7 @@ class Desk:
 
     def describe(self, row: int) -> dict[str, Any]:
         """What an item is and what the models say about it."""
-        p = self.run.probabilities
+        p = self.run.get("probabilities")
         top: list[list[float]] = []
         p_given = p_suggested = None
         if p is not None:

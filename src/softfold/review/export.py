@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.align import find
+from softfold.data.delimited import csv_text
 from softfold.decisions.applying import LEFT_OUT, read_decisions
 from softfold.decisions.log import LOG
 from softfold.errors import InputError
 from softfold.files import write_parquet, write_text
+from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
-from softfold.runs.reading import RunData
 
 FORMATS = ("csv", "parquet", "decisions", "cleanlab", "fiftyone", "labelstudio")
 
@@ -34,7 +36,7 @@ def export_labels(run_dir: str | Path, out: str | Path, format: str | None = Non
     Raises:
         InputError: no run folder, or an unknown format.
     """
-    run, out = RunData(Path(run_dir)), Path(out)
+    run, out = Run.open(run_dir), Path(out)
     if format is None:
         format = out.suffix.lower().lstrip(".")
     writers = {
@@ -52,7 +54,7 @@ def export_labels(run_dir: str | Path, out: str | Path, format: str | None = Non
     return out
 
 
-def corrected(run: RunData) -> pd.DataFrame:
+def corrected(run: Run) -> pd.DataFrame:
     """The run's label table with what people decided, one row an item that stays in.
 
     Items that are excluded or of none of the classes are not in it; `--format decisions` has them.
@@ -69,7 +71,7 @@ def corrected(run: RunData) -> pd.DataFrame:
     return every[keep].reset_index(drop=True)
 
 
-def _with_states(run: RunData) -> pd.DataFrame:
+def _with_states(run: Run) -> pd.DataFrame:
     items = run.items
     n = len(items)
     frame = pd.DataFrame({"path": items["item"], "label": items["given"]})
@@ -83,7 +85,7 @@ def _with_states(run: RunData) -> pd.DataFrame:
     frame["reviewers"] = ""
     if (run.path / LOG).is_file():
         decided = read_decisions(run.path)
-        rows = pd.Index(frame["path"]).get_indexer(pd.Index(decided["item"]))
+        rows = find(frame["path"], decided["item"])
         decided, rows = decided[rows >= 0], rows[rows >= 0]
         confirmed = (decided["state"] == "confirmed").to_numpy()
         for column, part, values in (
@@ -98,10 +100,10 @@ def _with_states(run: RunData) -> pd.DataFrame:
 
 
 def _write_csv(frame: pd.DataFrame, out: Path) -> None:
-    write_text(out, frame.to_csv(index=False))
+    write_text(out, csv_text(frame))
 
 
-def _decisions(run: RunData, out: Path) -> None:
+def _decisions(run: Run, out: Path) -> None:
     """What was decided, one row a decided item, in the columns of `read_decisions`; `--decisions`
     takes it.
     """
@@ -114,24 +116,23 @@ def _decisions(run: RunData, out: Path) -> None:
         _write_csv(frame, out)
 
 
-def _cleanlab(run: RunData, out: Path) -> None:
+def _cleanlab(run: Run, out: Path) -> None:
     """What `cleanlab.filter.find_label_issues(labels, pred_probs)` takes, and a frame in the
     columns that `CleanLearning.get_label_issues()` gives.
     """
     out.mkdir(parents=True, exist_ok=True)
     frame = _with_states(run).iloc[run.train_rows].reset_index(drop=True)
     keep = ~frame["state"].isin(LEFT_OUT).to_numpy()
-    vocab = pd.Index(run.vocab)
-    labels = vocab.get_indexer(pd.Index(frame["label"]))
-    np.save(out / "labels.npy", labels[keep].astype(np.int64))
-    if run.probabilities is not None:
-        np.save(out / "pred_probs.npy", np.asarray(run.probabilities)[keep])
+    np.save(out / "labels.npy", find(run.vocab, frame["label"])[keep])
+    probabilities = run.get("probabilities")
+    if probabilities is not None:
+        np.save(out / "pred_probs.npy", np.asarray(probabilities)[keep])
     issues = pd.DataFrame(
         {
             "item": frame["path"],
             "is_label_issue": run.suspicion > 0.5,
             "label_quality": 1 - run.suspicion,
-            "given_label": vocab.get_indexer(pd.Index(frame["given"])),
+            "given_label": find(run.vocab, frame["given"]),
             "predicted_label": run.codes("predicted"),
         }
     )
@@ -139,7 +140,7 @@ def _cleanlab(run: RunData, out: Path) -> None:
     write_text(out / "class_names.json", json.dumps(list(run.vocab), ensure_ascii=False))
 
 
-def _fiftyone(run: RunData, out: Path) -> None:
+def _fiftyone(run: Run, out: Path) -> None:
     """A dataset of type `fiftyone.types.FiftyOneImageClassificationDataset`: labels.json, with
     data.json naming the image files (`data_path="data.json"`).
     """
@@ -147,7 +148,7 @@ def _fiftyone(run: RunData, out: Path) -> None:
         raise InputError("fiftyone reads image files; the items of this run are none")
     out.mkdir(parents=True, exist_ok=True)
     frame = _with_states(run)
-    codes = pd.Index(run.vocab).get_indexer(pd.Index(frame["label"]))
+    codes = find(run.vocab, frame["label"])
     labels, paths = {}, {}
     for row in np.flatnonzero(~frame["state"].isin(LEFT_OUT).to_numpy()):
         key = f"{row:08d}"
@@ -164,7 +165,7 @@ def _fiftyone(run: RunData, out: Path) -> None:
     write_text(out / "data.json", json.dumps(paths, ensure_ascii=False))
 
 
-def _label_studio(run: RunData, out: Path) -> None:
+def _label_studio(run: Run, out: Path) -> None:
     """Tasks to import: the model's suggestion as a prediction, decisions as annotations.
 
     A labelling set-up that shows them: Choices with name "label" on an Image or Text with name

@@ -10,8 +10,8 @@ from softfold.data.table import Images
 from softfold.errors import InputError
 from softfold.files import memory_map
 from softfold.machine.cache import RowStore, cache_dir
+from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
-from softfold.runs.reading import RunData
 from softfold.vision.decoding import image_keys
 
 MOST_GROUPED = 20_000
@@ -24,7 +24,7 @@ CLOSE_FEATURES, CLOSE_PROBABILITIES = 0.25, 0.9
 """Least cosine similarity to the first item of a group."""
 
 
-def groups_of(run: RunData, looks: Looks, given: np.ndarray, suggested: np.ndarray) -> np.ndarray:
+def groups_of(run: Run, looks: Looks, given: np.ndarray, suggested: np.ndarray) -> np.ndarray:
     """(N,) group numbers. Items of a group share given label and suggestion and look alike.
 
     Likeness is the cosine of features, less their mean: those that the run's own probe left in
@@ -44,20 +44,20 @@ def groups_of(run: RunData, looks: Looks, given: np.ndarray, suggested: np.ndarr
     return groups
 
 
-def _vectors(run: RunData, looks: Looks, rows: np.ndarray) -> tuple[np.ndarray, float]:
+def _vectors(run: Run, looks: Looks, rows: np.ndarray) -> tuple[np.ndarray, float]:
     """Unit vectors (n, D) that say how items look, and how close counts as similar."""
     features = _features(run, looks, rows)
     if features is not None:
         vectors, close = features - features.mean(axis=0), CLOSE_FEATURES
-    elif run.probabilities is not None:
-        vectors = np.sqrt(np.asarray(run.probabilities[rows], dtype=np.float32))
+    elif (probabilities := run.get("probabilities")) is not None:
+        vectors = np.sqrt(np.asarray(probabilities[rows], dtype=np.float32))
         close = CLOSE_PROBABILITIES
     else:
         vectors, close = np.ones((len(rows), 1), np.float32), 0.0
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), close
 
 
-def _features(run: RunData, looks: Looks, rows: np.ndarray) -> np.ndarray | None:
+def _features(run: Run, looks: Looks, rows: np.ndarray) -> np.ndarray | None:
     """Features float32 (n, D) of training items where they are known already, else None."""
     file = run.path / "features.safetensors"
     if file.is_file():

@@ -1,4 +1,9 @@
-"""The run folder: everything that a job read, made and measured."""
+"""The run folder, read: everything that a job read, made and measured.
+
+A run may be young: `softfold crossfit` alone leaves no soft labels and nothing measured. One rule
+says what happens then. Asking for what is not there raises one line that names the command that
+makes it. Who can do without asks with `get`.
+"""
 
 from __future__ import annotations
 
@@ -10,144 +15,228 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.align import find
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError, require
-from softfold.files import read_tensors, write_json
+from softfold.files import memory_map, read_tensors
 from softfold.noise.model import NoiseModel
 from softfold.runs.settings import Settings
 from softfold.softening import SoftLabels
 
+FILES = {
+    "config": "config.json",
+    "items": "items.parquet",
+    "oof": "oof.safetensors",
+    "probabilities": "oof.safetensors",
+    "soft_labels": "soft_labels.safetensors",
+    "targets": "soft_labels.safetensors",
+    "vocab": "vocab.json",
+    "noise": "noise.json",
+    "history": "history.parquet",
+    "metrics": "metrics.json",
+    "decisions": "decisions.parquet",
+}
+"""Which file each part of a run is in. Two names of one file are two ways to read it."""
+
+_MAKERS = {
+    "items.parquet": "softfold crossfit",
+    "vocab.json": "softfold crossfit",
+    "noise.json": "softfold crossfit",
+    "oof.safetensors": "softfold crossfit",
+    "soft_labels.safetensors": "softfold soften",
+    "holdout.safetensors": "softfold compare",
+    "history.parquet": "softfold compare",
+    "model.safetensors": "softfold train",
+    "report.html": "softfold report",
+    "decisions.parquet": "softfold run --decisions",
+}
+
 
 class Run:
-    """A run folder, read lazily; what is not there raises one clear line."""
+    """A run folder, read when asked.
+
+    Rows of `train` are the rows of `probabilities`, `targets`, `oof` and `soft_labels`. Arrays and
+    frames are kept after the first reading: do not change them. JSON is read anew each time.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """An existing run folder."""
+        """An existing run folder.
+
+        Raises:
+            InputError: there is no such folder, or it has no config.json.
+        """
         run = cls(path)
         if not run.path.is_dir():
             raise InputError(f"{path}: no such run folder")
-        if not (run.path / "config.json").exists():
-            raise InputError(f"{path}: no run folder (it has no config.json)")
+        if not run.has("config.json"):
+            raise InputError(f"{path}: not a run folder (it has no config.json)")
         return run
 
     def has(self, name: str) -> bool:
-        return (self.path / name).exists()
+        """Whether the folder has a file of that name."""
+        return (self.path / name).is_file()
 
     def file(self, name: str) -> Path:
         """The path of a file that must be there."""
-        path = self.path / name
-        if not path.exists():
-            raise InputError(f"{self.path}: the run has no {name} yet ({_maker(name)} makes it)")
-        return path
+        if not self.has(name):
+            maker = _MAKERS.get(name, "softfold run")
+            raise InputError(f"{self.path}: the run has no {name} yet ({maker} makes it)")
+        return self.path / name
 
-    def read_json(self, name: str) -> Any:
+    def get(self, part: str, default: Any = None) -> Any:
+        """A part of the run (a name in `FILES`), or `default` where its file is not there."""
+        return getattr(self, part) if self.has(FILES[part]) else default
+
+    # -- JSON ---------------------------------------------------------------------------------
+
+    def _json(self, name: str) -> Any:
         return json.loads(self.file(name).read_text(encoding="utf-8"))
-
-    def write_json(self, name: str, value: Any) -> None:
-        write_json(self.path / name, value)
 
     @property
     def config(self) -> dict[str, Any]:
-        return self.read_json("config.json")
+        """All that is needed to run it again, with versions and seeds."""
+        return self._json("config.json")
 
     @property
     def settings(self) -> Settings:
+        """The settings of its job."""
         return Settings.from_json(self.config["settings"])
 
     @property
-    def metrics(self) -> dict[str, Any]:
-        return self.read_json("metrics.json")
+    def name(self) -> str:
+        """What to call its data: the name of the label table, or of the folder."""
+        return str(self.config.get("name") or self.path.resolve().name)
 
     @property
+    def metrics(self) -> dict[str, Any]:
+        """What was measured."""
+        return self._json("metrics.json")
+
+    @cached_property
     def vocab(self) -> tuple[str, ...]:
-        return tuple(self.read_json("vocab.json"))
+        """The K class names, in column order."""
+        return tuple(str(name) for name in self._json("vocab.json"))
+
+    @cached_property
+    def noise(self) -> NoiseModel:
+        """The noise model of the first seed."""
+        return NoiseModel.from_json(self._json("noise.json"))
+
+    # -- frames -------------------------------------------------------------------------------
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        require("pyarrow", extra="cli")
+        return pd.read_parquet(self.file(name))
 
     @cached_property
     def items(self) -> pd.DataFrame:
         """One row an item: item, given, split, fold, predicted, ..., class names as text."""
-        require("pyarrow", extra="cli")
-        return pd.read_parquet(self.file("items.parquet"))
+        return self._frame("items.parquet")
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """Learning curves: model, seed, epoch, train_loss, valid_loss, accuracy."""
+        return self._frame("history.parquet")
+
+    @cached_property
+    def decisions(self) -> pd.DataFrame:
+        """What people had decided before the run began, one row an item: item, state, label, ..."""
+        return self._frame("decisions.parquet")
+
+    @cached_property
+    def train_rows(self) -> np.ndarray:
+        """(N,) rows of `items` that are training items."""
+        return np.flatnonzero((self.items["split"] == "train").to_numpy())
+
+    @cached_property
+    def train(self) -> pd.DataFrame:
+        """The training items, in the order of the out-of-fold predictions."""
+        return self.items.iloc[self.train_rows].reset_index(drop=True)
+
+    def codes(self, column: str) -> np.ndarray:
+        """(N,) positions in the vocabulary of a column of `train`, -1 where unknown."""
+        if column not in self.train:
+            return np.full(len(self.train), -1)
+        return find(self.vocab, self.train[column])
+
+    @cached_property
+    def suspicion(self) -> np.ndarray:
+        """(N,) float64 suspicion of the training items, 0 to 1."""
+        return self.train["suspicion"].to_numpy(np.float64)
+
+    @cached_property
+    def ranking(self) -> np.ndarray:
+        """(N,) rows of `train`, most suspicious first."""
+        return np.argsort(-self.suspicion, kind="stable")
+
+    # -- arrays -------------------------------------------------------------------------------
 
     @property
     def oof(self) -> OutOfFold:
+        """Out-of-fold predictions of the first seed, with their item keys and folds."""
         return OutOfFold.load(self.file("oof.safetensors"))
 
     @property
     def soft_labels(self) -> SoftLabels:
+        """Soft labels of the first seed, with their item keys."""
         return SoftLabels.load(self.file("soft_labels.safetensors"))
 
-    @property
-    def noise(self) -> NoiseModel:
-        return NoiseModel.from_json(self.read_json("noise.json"))
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """(N, K) float32 out-of-fold predictions as a memory map."""
+        return self._matrix("oof.safetensors", "probabilities")
 
-    @property
-    def history(self) -> pd.DataFrame:
-        """Learning curves: model, seed, epoch, train_loss, valid_loss, accuracy."""
-        return pd.read_parquet(self.file("history.parquet"))
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """(N, K) float32 soft labels as a memory map."""
+        return self._matrix("soft_labels.safetensors", "targets")
+
+    def _matrix(self, file: str, name: str) -> np.ndarray:
+        matrix = memory_map(self.file(file), name)
+        if matrix.shape != (len(self.train), len(self.vocab)):
+            raise InputError(
+                f"{self.path / file}: {name} has shape {matrix.shape}, the run has "
+                f"{len(self.train):,} training items and {len(self.vocab):,} classes: the files "
+                "are of different runs"
+            )
+        return matrix
 
     def holdout_predictions(self) -> dict[str, np.ndarray]:
         """`baseline` and `soft`, each (S, M, K) float32 on the hold-out's items."""
         return read_tensors(self.file("holdout.safetensors"))[0]
 
+    # -- the items themselves -----------------------------------------------------------------
+
     def table(self) -> LabelTable:
         """The label table of the run, rows in the order of items.parquet, with its data."""
         items, vocab = self.items, self.vocab
-        position = pd.Index(vocab)
-        data: Any
-        if "file" in items:
-            data = Images(items["file"])
-        elif self.has("data.parquet"):
-            data = pd.read_parquet(self.path / "data.parquet")
-            if self.config["kind"] == "image":
-                data = Images(encoded=data["image"])
-        elif self.has("data.safetensors"):
-            data = read_tensors(self.path / "data.safetensors")[0]["features"]
-        else:
-            source = self.settings.read_labels()
-            data = source.take(source.rows_of(items["item"])).data
         truth = None
         if "truth" in items:
-            truth = position.get_indexer(pd.Index(items["truth"])).astype(np.int64)
+            truth = find(vocab, items["truth"])
         return LabelTable(
             item=items["item"].to_numpy(dtype=object),
-            given=position.get_indexer(pd.Index(items["given"])).astype(np.int64),
+            given=find(vocab, items["given"]),
             vocab=vocab,
             valid=(items["split"] == "valid").to_numpy(),
             truth=truth,
             group=items["group"].to_numpy(dtype=object) if "group" in items else None,
-            data=data,
-            name=self.config.get("name", self.path.name),
+            data=self._data(),
+            name=self.name,
         )
 
-
-def describe_items(table: LabelTable) -> pd.DataFrame:
-    """The part of items.parquet that the label table gives."""
-    names = np.asarray(table.vocab, dtype=object)
-    frame = pd.DataFrame(
-        {
-            "item": table.item,
-            "given": names[table.given],
-            "split": np.where(table.valid, "valid", "train"),
-        }
-    )
-    if table.truth is not None:
-        frame["truth"] = np.where(table.truth >= 0, names[table.truth], None)
-    if table.group is not None:
-        frame["group"] = table.group
-    if isinstance(table.data, Images) and len(table) and table.data.path(0) is not None:
-        frame["file"] = [str(Path(table.data.path(i)).absolute()) for i in range(len(table))]
-    return frame
-
-
-def _maker(name: str) -> str:
-    return {
-        "oof.safetensors": "softfold crossfit",
-        "soft_labels.safetensors": "softfold soften",
-        "model.safetensors": "softfold train",
-        "report.html": "softfold report",
-    }.get(name, "softfold run")
+    def _data(self) -> Any:
+        """The items' data: what the run keeps, else what its settings name."""
+        if "file" in self.items:
+            return Images(self.items["file"])
+        if self.has("data.parquet"):
+            data = self._frame("data.parquet")
+            return Images(encoded=data["image"]) if self.config["kind"] == "image" else data
+        if self.has("data.safetensors"):
+            return read_tensors(self.path / "data.safetensors")[0]["features"]
+        source = self.settings.read_labels()
+        return source.take(source.rows_of(self.items["item"])).data

@@ -10,10 +10,8 @@ from typing import Any
 import pandas as pd
 
 from softfold.data.table import Images, LabelTable, text_column
-from softfold.runs.reading import RunData
-
-MAX_PIXELS = 1 << 26
-"""Larger images are not decoded: an image file of a few kilobytes can hold gigapixels."""
+from softfold.runs.folder import Run
+from softfold.vision.decoding import open_image
 
 MAX_TEXT = 600
 MAX_COLUMNS = 12
@@ -22,19 +20,16 @@ MAX_COLUMNS = 12
 def thumbnail(encoded: bytes, size: int) -> bytes | None:
     """The image as WebP whose longer side is `size` pixels; None where it does not decode.
 
+    What is shown is what a network is trained on: see `softfold.vision.decoding.open_image`.
     Tiny images (digits are 8 x 8) are enlarged without smoothing, so that pixels stay pixels.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            picture = Image.open(io.BytesIO(encoded))
-            if picture.width * picture.height > MAX_PIXELS:
-                return None
-            picture.draft("RGB", (size, size))
-            picture = ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            picture = open_image(encoded, size)
+    except OSError:
         return None
     scale = size / max(picture.size)
     shape = tuple(max(1, round(side * scale)) for side in picture.size)
@@ -74,20 +69,12 @@ class Looks:
             self.kind = "labels"
 
     @classmethod
-    def of(cls, run: RunData) -> Looks:
+    def of(cls, run: Run) -> Looks:
         """Find the items of a run where its config says they are."""
-        from softfold.runs.folder import Run
-
         try:
-            table = Run(run.path).table()
+            table = run.table()
         except (OSError, ValueError, KeyError, TypeError) as error:
             return cls(None, f"The items themselves could not be opened: {error}")
-        if len(table) != len(run.items):
-            return cls(
-                None,
-                f"The label table has {len(table):,} items now and had {len(run.items):,} "
-                "when the run was made, so no item is shown.",
-            )
         return cls(table)
 
     def picture(self, row: int, size: int) -> bytes | None:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.data.reading import IMAGE_SUFFIXES, PATH_NAMES, image_column, read_frame
+from softfold.data.delimited import is_delimited
+from softfold.data.folders import image_files
+from softfold.data.reading import PATH_NAMES, image_column, read_frame
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
 from softfold.runs.folder import Run
@@ -37,13 +39,13 @@ def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
     if isinstance(items, LabelTable):
         return items
     if isinstance(items, (str, Path)) and Path(items).is_dir():
-        files = sorted(p for p in Path(items).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        files = image_files(Path(items))
         if not files:
             raise InputError(f"{items}: no images in this folder")
         keys, data = [str(p.relative_to(items)) for p in files], Images(files)
     elif isinstance(items, np.ndarray) and items.ndim == 2:
         keys, data = range(len(items)), items
-    elif isinstance(items, pd.DataFrame) or str(items).lower().endswith((".csv", ".parquet")):
+    elif isinstance(items, pd.DataFrame) or _is_table(items):
         frame, _, base = read_frame(items)
         if kind == "image":
             column = next((c for c in PATH_NAMES if c in frame.columns), None)
@@ -67,6 +69,12 @@ def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
     )
 
 
+def _is_table(items: Any) -> bool:
+    if not isinstance(items, (str, Path)):
+        return False
+    return is_delimited(items) or Path(items).suffix.lower() in {".parquet", ".pq"}
+
+
 def load(run: str | Path) -> Predictor:
     """The soft model of a run, to predict new items with.
 
@@ -80,9 +88,9 @@ def load(run: str | Path) -> Predictor:
     if folder.has("model.safetensors"):
         model = load_model(folder.path / "model.safetensors", config)
         return Predictor(model, folder.vocab, config["kind"])
-    if config["trainer"] != "estimator":
+    trainer = create_trainer(config["trainer"], **config["trainer_settings"])
+    if trainer.saves_models:
         raise InputError(f"{run}: the run keeps no model (softfold train {run} makes one)")
     train, soft = folder.table().train, folder.soft_labels
-    trainer = create_trainer(config["trainer"], **config["trainer_settings"])
     model = trainer.fit(train, soft.aligned(train.item, train.vocab), seed=folder.settings.seed)
     return Predictor(model, folder.vocab, config["kind"])

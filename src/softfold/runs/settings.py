@@ -1,94 +1,240 @@
-"""The settings of a job: what the command line takes, what config.json keeps."""
+"""The settings of a job, in one place: name, type, default, check, help, and who takes it.
+
+The command line, `--help`, config.json and docs/settings.md come out of the fields of `Settings`.
+A new setting is one field here. This module loads neither NumPy nor pandas, for the sake of
+`--help`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from softfold.crossfit.engines import ENGINES
-from softfold.data.reading import read_table
-from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.softening import STRATEGIES
+
+if TYPE_CHECKING:
+    from softfold.data.table import LabelTable
+
+Check = Callable[[Any], str | None]
+"""What is wrong with a value, None where nothing is."""
+
+
+def at_least(least: int) -> Check:
+    """A check of whole numbers."""
+    return lambda value: None if value >= least else f"at least {least} is needed"
+
+
+def _fraction(value: float) -> str | None:
+    return None if 0 <= value <= 1 else "want a number between 0 and 1"
+
+
+def _existing_file(value: str) -> str | None:
+    return None if Path(value).is_file() else "no such file"
+
+
+def _one_of(names: Callable[[], Iterable[str]]) -> Check:
+    """A check of names; the function that gives them imports what holds them."""
+
+    def check(value: str) -> str | None:
+        known = list(names())
+        return None if value in known else f"there are {', '.join(known)}"
+
+    return check
+
+
+def _strategies() -> list[str]:
+    from softfold.softening import STRATEGIES
+
+    return ["auto", *STRATEGIES]
+
+
+def _trainers() -> list[str]:
+    from softfold.trainers import TRAINERS
+
+    return list(TRAINERS)
+
+
+def _engines() -> list[str]:
+    from softfold.crossfit.engines import ENGINES
+
+    return list(ENGINES)
+
+
+READING = "run crossfit issues corrupt"
+"""The commands that read a label table."""
+
+CROSS_FITTING = "run crossfit issues"
+"""The commands that make out-of-fold predictions."""
+
+REOPENING = ("soften", "train", "compare")
+"""The commands that go on with a run; a setting that is not given stays as the run has it."""
+
+
+def setting(
+    default: Any,
+    help: str,
+    commands: str,
+    *,
+    check: Check | None = None,
+    flags: str | None = None,
+    is_path: bool = False,
+    positional: bool = False,
+) -> Any:
+    """A field of `Settings`.
+
+    Args:
+        default: its value where nobody gives one.
+        help: one line, as `--help` shows it.
+        commands: the commands that take it, by name, with blanks between.
+        check: what is wrong with a value.
+        flags: its option where that is not `--name`.
+        is_path: it names a file or folder; config.json keeps it absolute.
+        positional: it is the command's argument, not an option.
+    """
+    about = {
+        "help": help,
+        "commands": tuple(commands.split()),
+        "check": check,
+        "flags": flags,
+        "is_path": is_path,
+        "positional": positional,
+    }
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
 class Settings:
     """Everything a job needs to be run again. Defaults work; None means "choose for me".
 
-    The names are those of the command line (`--given-weight` is `given_weight`).
+    The names are those of the command line: `--given-weight` is `given_weight`.
+
+    Raises:
+        InputError: a value of another type, or one that its check refuses.
     """
 
-    labels: str | None = None
-    images: str | None = None
-    path: str | None = None
-    label: str | None = None
-    valid: str | None = None
-    truth: str | None = None
-    group: str | None = None
-    holdout: str | None = None
-    holdout_label: str | None = None
-    noise: str | None = None
-    data: str | None = None
-    trainer: str | None = None
-    oof_trainer: str | None = None
-    arch: str | None = None
-    weights: str | None = None
-    size: int | None = None
-    epochs: int | None = None
-    folds: int = 5
-    repeats: int = 1
-    strategy: str = "auto"
-    given_weight: float = 0.7
-    hard: bool = False
-    threshold: float | None = None
-    seeds: int = 3
-    seed: int = 0
-    device: str | None = None
-    engine: str = "local"
-    decisions: str | None = None
-    group_near_copies: bool = False
+    labels: str | None = setting(
+        None,
+        "CSV or Parquet file, folder of class folders, or a known dataset (digits, imagewoof, ...)",
+        "run crossfit corrupt",
+        is_path=True,
+        positional=True,
+    )
+    images: str | None = setting(None, "folder the paths start from", READING, is_path=True)
+    path: str | None = setting(None, "column of image paths or encoded images", READING)
+    label: str | None = setting(None, "column of given labels", READING)
+    valid: str | None = setting(None, "column that marks the hold-out (is_valid)", READING)
+    truth: str | None = setting(None, "column of right labels, to measure with only", READING)
+    group: str | None = setting(None, "column of groups that share a fold", CROSS_FITTING)
+    holdout: str | None = setting(
+        None, "table of the hold-out's items", "run crossfit", is_path=True
+    )
+    holdout_label: str | None = setting(None, "its label column", "run crossfit")
+    noise: str | None = setting(
+        None, "which noisy labels of a known dataset (5, aggre, ...)", CROSS_FITTING
+    )
+    data: str | None = setting(None, "local copy of a known dataset", READING, is_path=True)
+    decisions: str | None = setting(
+        None, "decisions of a review, to train with", "run crossfit", is_path=True
+    )
+    group_near_copies: bool = setting(
+        False,
+        "near copies by features share a fold too",
+        "run crossfit",
+        flags="--group-near-copies",
+    )
+    recipe: str | None = setting(None, "a whole protocol: post", "run")
+    trainer: str | None = setting(
+        None,
+        "trains the final models: finetune, probe or estimator (finetune with a GPU, else probe)",
+        "run train compare",
+        check=_one_of(_trainers),
+    )
+    oof_trainer: str | None = setting(
+        None,
+        "makes the out-of-fold predictions (probe for images)",
+        CROSS_FITTING,
+        check=_one_of(_trainers),
+    )
+    arch: str | None = setting(
+        None,
+        "backbone, by torchvision's or timm's name",
+        "run crossfit issues train compare",
+    )
+    weights: str | None = setting(
+        None,
+        "file with the backbone's weights",
+        "run crossfit issues train compare",
+        check=_existing_file,
+        is_path=True,
+    )
+    size: int | None = setting(
+        None, "image size in pixels", "run crossfit issues train compare", check=at_least(8)
+    )
+    epochs: int | None = setting(
+        None,
+        "epochs of fine-tuning: 10 is fine_tune(10)",
+        "run crossfit train compare",
+        check=at_least(0),
+    )
+    folds: int = setting(5, "folds of the cross-fit", CROSS_FITTING, check=at_least(2))
+    repeats: int = setting(1, "cross-fits to average", "run crossfit", check=at_least(1))
+    strategy: str = setting(
+        "auto",
+        "how soft labels are made: auto, posterior, blend, gate, given",
+        "run crossfit soften",
+        check=_one_of(_strategies),
+    )
+    given_weight: float = setting(
+        0.7, "weight of the given label in a blend", "run soften", check=_fraction
+    )
+    hard: bool = setting(
+        False,
+        "blend with the predicted class, not probabilities",
+        "run soften",
+        flags="--hard/--probabilities",
+    )
+    threshold: float | None = setting(
+        None, "confidence from which gate blends", "run soften", check=_fraction
+    )
+    seeds: int = setting(3, "how many seeds to measure with", "run compare", check=at_least(1))
+    seed: int = setting(0, "the first seed", "run crossfit issues corrupt", check=at_least(0))
+    device: str | None = setting(
+        None, "cpu, cuda, cuda:1 or mps", "run crossfit issues train compare"
+    )
+    engine: str = setting("local", "where the folds run", "run crossfit", check=_one_of(_engines))
 
     def __post_init__(self) -> None:
-        for name, least in (("folds", 2), ("repeats", 1), ("seeds", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                option = name.replace("_", "-")
-                raise InputError(f"--{option} {getattr(self, name)}: at least {least} is needed")
-        for name, least in (("epochs", 0), ("size", 8)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"--{name} {value}: at least {least} is needed")
-        for name in ("given_weight", "threshold"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise InputError(
-                    f"--{name.replace('_', '-')} {value}: want a number between 0 and 1"
-                )
-        if self.strategy != "auto" and self.strategy not in STRATEGIES:
-            raise InputError(f"--strategy {self.strategy}: there are auto, {', '.join(STRATEGIES)}")
+        for about in settings_table():
+            value = getattr(self, about.name)
+            if value is None and about.optional:
+                continue
+            value = about.checked(value)
+            object.__setattr__(self, about.name, value)
         if self.threshold is not None and self.strategy != "gate":
             raise InputError(f"--threshold goes with --strategy gate, not {self.strategy}")
-        if self.engine not in ENGINES:
-            raise InputError(f"--engine {self.engine}: there are {', '.join(ENGINES)}")
-        if self.weights is not None and not Path(self.weights).is_file():
-            raise InputError(f"--weights {self.weights}: no such file")
 
     def to_json(self) -> dict[str, Any]:
+        """The settings as config.json keeps them."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Settings:
+        """What `to_json` gave; names that are no settings (any more) are left out."""
         known = {f.name for f in fields(cls)}
         return cls(**{k: v for k, v in values.items() if k in known})
 
     def absolute(self) -> Settings:
         """The same settings with paths that hold from any working folder."""
         values = asdict(self)
-        for name in ("labels", "images", "holdout", "data", "weights", "decisions"):
-            value = values[name]
-            if value is not None and Path(value).exists():
-                values[name] = str(Path(value).resolve())
+        for about in settings_table():
+            value = values[about.name]
+            if about.is_path and value is not None and Path(value).exists():
+                values[about.name] = str(Path(value).resolve())
         return Settings(**values)
 
     @property
@@ -99,8 +245,13 @@ class Settings:
         return self.labels in DATASETS or Path(str(self.labels)).exists()
 
     def read_labels(self) -> LabelTable:
-        """The label table that the settings name."""
+        """The label table that the settings name.
+
+        Raises:
+            InputError: no such table, or options that do not go with it.
+        """
         from softfold.data.datasets import DATASETS, load_dataset
+        from softfold.data.reading import read_table
 
         if self.labels is None:
             raise InputError("say which labels: a CSV or Parquet file, a folder or a known dataset")
@@ -122,3 +273,58 @@ class Settings:
             holdout=self.holdout,
             holdout_label=self.holdout_label,
         )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of `Settings`: what the command line, the checks and the docs know about it."""
+
+    name: str
+    type: type
+    optional: bool
+    default: Any
+    help: str
+    commands: tuple[str, ...]
+    check: Check | None
+    flags: str | None
+    is_path: bool
+    positional: bool
+
+    @property
+    def option(self) -> str:
+        """Its name on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    def checked(self, value: Any) -> Any:
+        """The value in the setting's type.
+
+        Raises:
+            InputError: it is of another type, or refused by the check.
+        """
+        wanted = {int: "a whole number", float: "a number", bool: "True or False"}.get(self.type)
+        kind = {int: Integral, float: Real, bool: bool}.get(self.type, object)
+        if not isinstance(value, kind) or (isinstance(value, bool) and self.type in (int, float)):
+            raise InputError(f"{self.option} {value!r}: want {wanted}")
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        wrong = None if self.check is None else self.check(value)
+        if wrong is not None:
+            raise InputError(f"{self.option} {value}: {wrong}")
+        return value if wanted is None else self.type(value)
+
+
+@cache
+def settings_table() -> tuple[Setting, ...]:
+    """All settings of a job, in the order of `Settings`."""
+    types = get_type_hints(Settings, {"LabelTable": Any})
+    out = []
+    for each in fields(Settings):
+        arguments = get_args(types[each.name])
+        kind = next((a for a in arguments if a is not type(None)), types[each.name])
+        out.append(Setting(each.name, kind, bool(arguments), each.default, **each.metadata))
+    return tuple(out)
+
+
+def taken_by(command: str) -> tuple[Setting, ...]:
+    """The settings that a command of the command line takes."""
+    return tuple(each for each in settings_table() if command in each.commands)

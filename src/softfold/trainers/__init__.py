@@ -1,16 +1,15 @@
 """Trainers: what turns items and targets into a model that predicts.
 
-A trainer has a `name`, `fit(table, targets, *, seed, holdout=None, noise=None)` that returns a
-model, and `describe()`. It may have `prepare(table)` (what all fits share, such as features) and
-`fit_folds(table, folds, targets, *, seed, noise=None)` (all folds solved together). A model has
-`predict(table)`, `history` and `save(path)`. A new trainer is one file and one line here.
+`protocol` says what a trainer and a model are. A new trainer is one file and one line here.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,31 @@ import pandas as pd
 
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.trainers.function import FunctionTrainer
+from softfold.trainers.protocol import (
+    BaseModel,
+    BaseTrainer,
+    Model,
+    Trainer,
+    check_model,
+    check_trainer,
+)
+
+__all__ = [
+    "TRAINERS",
+    "BaseModel",
+    "BaseTrainer",
+    "FunctionTrainer",
+    "Model",
+    "Trainer",
+    "TrainerLike",
+    "check_model",
+    "create_trainer",
+    "default_trainers",
+    "load_model",
+    "predict_frame",
+    "takes",
+]
 
 TRAINERS = {
     "finetune": "softfold.trainers.finetune:FineTune",
@@ -25,21 +49,47 @@ TRAINERS = {
     "estimator": "softfold.trainers.estimator:Estimator",
 }
 
-Trainer = Any
-Model = Any
+TrainerLike = str | Trainer | Any
+"""A trainer, or what `create_trainer` makes one of: a name, a classifier, a function."""
 
 
-def create_trainer(name: str | Trainer, **settings: Any) -> Trainer:
-    """The trainer of that name with the settings it knows; a trainer object comes back as it is.
+def create_trainer(trainer: TrainerLike, **settings: Any) -> Trainer:
+    """A trainer from its name, or from an object.
 
-    Settings that are None keep the trainer's defaults. Usual ones: arch, weights, size, epochs,
-    batch_size, device.
+    Args:
+        trainer: one of
+            - a name in `TRAINERS`;
+            - a `Trainer`, which comes back as it is;
+            - a scikit-learn classifier or Pipeline, or another object with `fit` and
+              `predict_proba`, which becomes an `Estimator`;
+            - a function `(table, targets) -> predict`, which becomes a `FunctionTrainer`.
+        settings: of a trainer given by name. Those it does not know are left out, and those that
+            are None keep its defaults. Usual ones: arch, weights, size, epochs, batch_size, device.
+
+    Raises:
+        InputError: no such name, or an object that is none of these.
     """
-    if not isinstance(name, str):
-        return name
-    factory = _factory(name)
-    known = inspect.signature(factory).parameters
-    return factory(**{k: v for k, v in settings.items() if v is not None and k in known})
+    if isinstance(trainer, str):
+        factory = _factory(trainer)
+        known = inspect.signature(factory).parameters
+        return factory(**{k: v for k, v in settings.items() if v is not None and k in known})
+    if isinstance(trainer, (Trainer, type)):
+        return check_trainer(trainer)
+    if inspect.isroutine(trainer) or isinstance(trainer, partial) or _is_called(trainer):
+        return FunctionTrainer(trainer)
+    if callable(getattr(trainer, "fit", None)):
+        from softfold.trainers.estimator import trainer_of
+
+        wrapped = trainer_of(trainer)
+        if wrapped is not None:
+            return wrapped
+    return check_trainer(trainer)
+
+
+def _is_called(candidate: Any) -> bool:
+    """Whether it is an object with `__call__` that is no estimator and no network of torch."""
+    odd = hasattr(candidate, "fit") or hasattr(candidate, "state_dict")
+    return callable(candidate) and not odd
 
 
 def takes(name: str, setting: str) -> bool:
@@ -80,8 +130,12 @@ def default_trainers(table: LabelTable, trainer: str | None = None) -> tuple[str
     return "probe", "probe", "there is no GPU; --trainer finetune fine-tunes all the same"
 
 
-def load_model(path: Any, meta: Mapping[str, Any]) -> Model:
-    """The model that a trainer's `Model.save` wrote."""
+def load_model(path: str | Path, meta: Mapping[str, Any]) -> Model:
+    """The model that a trainer's `Model.save` wrote. meta: a run's config, with its `trainer`."""
+    if meta["trainer"] not in TRAINERS:
+        raise InputError(
+            f"{path}: made by a trainer of your own, {meta['trainer']!r}; read it with your code"
+        )
     module = TRAINERS[meta["trainer"]].split(":")[0]
     return import_module(module).load(path)
 

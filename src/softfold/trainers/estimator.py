@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
@@ -11,15 +12,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.data.table import Images, LabelTable, text_column
+from softfold.data.columns import read_numbers
+from softfold.data.table import LabelTable, text_column
 from softfold.errors import InputError, count_of, require
 from softfold.files import write_json
+from softfold.trainers.encoding import (
+    column_numbers,
+    columns_by_kind,
+    default_classifier,
+    encoder,
+    estimator_data,
+)
+from softfold.trainers.protocol import BaseModel, BaseTrainer
 
-LEAST_WEIGHT = 0.01
+_LEAST_WEIGHT = 0.01
 """A class with less of an item's soft label than this gets no copy of the item."""
 
 
-class Estimator:
+class Estimator(BaseTrainer):
     """A scikit-learn classifier that learns from soft labels.
 
     Soft labels reach the classifier as weighted copies: an item is repeated for every class with
@@ -29,8 +39,9 @@ class Estimator:
     One-hot targets are passed as they are, without weights.
 
     Args:
-        estimator: a classifier with `predict_proba`, cloned for every fit; a Pipeline sees the
-            data as they are, as does any other classifier unless it would meet text columns.
+        estimator: a classifier with `fit` and `predict_proba`, copied for every fit; a Pipeline
+            sees the data as they are, as does any other classifier unless it would meet text
+            columns.
         arch: the same by dotted name, such as "sklearn.ensemble.RandomForestClassifier"; it gets
             missing values filled, numbers scaled and categories one-hot encoded.
         params: keyword arguments for `arch`.
@@ -73,8 +84,11 @@ class Estimator:
         """Settings that make the same trainer again where the estimator was given by name."""
         if self.estimator is None:
             return {"arch": self.arch, "params": self.params}
-        params = {k: _plain(v) for k, v in self.estimator.get_params(deep=True).items()}
-        return {"arch": _dotted(self.estimator), "params": params}
+        params = _params(self.estimator).items()
+        return {
+            "arch": _dotted(self.estimator),
+            "params": {k: _plain(v) for k, v in params},
+        }
 
     def fit(
         self,
@@ -86,7 +100,7 @@ class Estimator:
         noise: np.ndarray | None = None,
     ) -> EstimatorModel:
         """Fit to `targets` float (n, K), one-hot or soft; row i belongs to `table.item[i]`."""
-        data = _data(table)
+        data = estimator_data(table)
         targets = np.asarray(targets, dtype=np.float64)
         if targets.shape != (len(table), table.n_classes):
             raise InputError(
@@ -123,23 +137,22 @@ class Estimator:
         return EstimatorModel(classifier, classes, table.vocab, self.describe(), data)
 
     def _build(self, data: pd.DataFrame | np.ndarray) -> Any:
-        from sklearn.base import clone
         from sklearn.pipeline import Pipeline, make_pipeline
 
         if self.estimator is not None:
-            classifier = clone(self.estimator)
+            classifier = _unfitted(self.estimator)
             plain = isinstance(data, np.ndarray) or not (
-                _columns_by_kind(data)[1] or text_column(data)
+                columns_by_kind(data)[1] or text_column(data)
             )
             if plain or isinstance(classifier, Pipeline):
                 return classifier
-            return make_pipeline(_encode(data), classifier)
+            return make_pipeline(encoder(data), classifier)
         if self.arch is not None:
-            return make_pipeline(_encode(data), _by_name(self.arch, self.params))
-        return _default(data)
+            return make_pipeline(encoder(data), _by_name(self.arch, self.params))
+        return default_classifier(data)
 
 
-class EstimatorModel:
+class EstimatorModel(BaseModel):
     """A fitted classifier whose predictions have a column for every class of the vocabulary."""
 
     history: pd.DataFrame | None = None
@@ -156,13 +169,13 @@ class EstimatorModel:
         self.settings = settings
         if isinstance(seen, pd.DataFrame):
             self._columns: list[str] | None = list(seen.columns)
-            self._numeric = set(_columns_by_kind(seen)[0])
+            self._numeric = set(columns_by_kind(seen)[0])
         else:
             self._columns, self._width = None, seen.shape[1]
 
     def predict(self, table: LabelTable) -> np.ndarray:
         """(n, K) float32 probabilities, columns in the order of the vocabulary."""
-        data = self._like_training(_data(table), table.name)
+        data = self._like_training(estimator_data(table), table.name)
         out = np.zeros((len(table), len(self.vocab)), dtype=np.float32)
         if len(table):
             with _threads_for(data):
@@ -192,9 +205,30 @@ class EstimatorModel:
                 f"{lacking[0]!r}"
             )
         data = data[self._columns].copy()
+        read = read_numbers(data)  # new items out of a text file are text
         for column in self._numeric:
-            data[column] = _numbers(data[column], name)
+            data[column] = column_numbers(read[column], name)
         return data
+
+
+def trainer_of(classifier: Any) -> Estimator | None:
+    """A trainer of a scikit-learn classifier or Pipeline; None where the object is neither.
+
+    A scikit-learn classifier that gives classes and no probabilities is calibrated by a
+    cross-validation of its own (`CalibratedClassifierCV`).
+    """
+    if isinstance(classifier, type) or not callable(getattr(classifier, "fit", None)):
+        return None
+    if hasattr(classifier, "predict_proba"):
+        return Estimator(classifier)
+    if not (hasattr(classifier, "get_params") and hasattr(classifier, "predict")):
+        return None
+    from sklearn.base import is_classifier
+    from sklearn.calibration import CalibratedClassifierCV
+
+    if is_classifier(classifier):
+        return Estimator(CalibratedClassifierCV(classifier))
+    return Estimator(classifier)  # says what it lacks
 
 
 def weighted_copies(
@@ -202,7 +236,7 @@ def weighted_copies(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Rows, labels and weights that stand for soft targets (n, K).
 
-    Every item is there once for each class with at least `LEAST_WEIGHT` of its target, and at
+    Every item is there once for each class with at least `_LEAST_WEIGHT` of its target, and at
     least for its most probable one; its weights sum to 1. Weights are None where every item is
     there once.
 
@@ -211,7 +245,7 @@ def weighted_copies(
     >>> weighted_copies(np.array([[1.0, 0.0], [0.0, 1.0]]))
     (array([0, 1]), array([0, 1]), None)
     """
-    kept = targets >= LEAST_WEIGHT
+    kept = targets >= _LEAST_WEIGHT
     kept[np.arange(len(targets)), targets.argmax(axis=1)] = True
     rows, labels = np.nonzero(kept)
     if len(rows) == len(targets):
@@ -239,136 +273,6 @@ def _draw(targets: np.ndarray, seed: int) -> np.ndarray:
     edges = np.cumsum(targets, axis=1)
     draw = np.random.default_rng(seed).random(len(targets)) * edges[:, -1]
     return (edges <= draw[:, None]).sum(axis=1).clip(0, targets.shape[1] - 1)
-
-
-def _data(table: LabelTable) -> pd.DataFrame | np.ndarray:
-    if table.data is None:
-        raise InputError(f"{table.name}: the estimator needs features; the table has labels only")
-    if isinstance(table.data, Images):
-        raise InputError(
-            f"{table.name}: the estimator takes tables, feature matrices and texts; for images "
-            "use --trainer probe or finetune"
-        )
-    if isinstance(table.data, np.ndarray) and table.data.ndim != 2:
-        raise InputError(f"{table.name}: features have shape {table.data.shape}; want (N, D)")
-    if isinstance(table.data, pd.DataFrame):
-        data = table.data
-        for column in data.columns:
-            if pd.api.types.is_datetime64_any_dtype(data[column]):
-                data = data.assign(**{column: _numbers(data[column], table.name)})
-        return data.rename(columns=str)
-    return table.data
-
-
-def _numbers(values: pd.Series, name: str) -> pd.Series:
-    """A column as float64: dates in days, missing values as NaN."""
-    if pd.api.types.is_datetime64_any_dtype(values):
-        days = (values - pd.Timestamp(0, tz=values.dt.tz)) / pd.Timedelta(days=1)
-        return days.astype(float)
-    try:
-        return pd.to_numeric(values).astype(float)
-    except (ValueError, TypeError):
-        bad = pd.to_numeric(values, errors="coerce").isna() & values.notna()
-        first = values[bad].iloc[0] if bad.any() else values.iloc[0]
-        raise InputError(
-            f"{name}: column {values.name!r} held numbers in training, and now {first!r}"
-        ) from None
-
-
-def _columns_by_kind(data: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Names of numeric columns (booleans too) and of columns of categories; empty ones left out."""
-    filled = [c for c in data.columns if data[c].notna().any()]
-    numbers = [c for c in filled if pd.api.types.is_numeric_dtype(data[c])]
-    return numbers, [c for c in filled if c not in numbers]
-
-
-def _default(data: pd.DataFrame | np.ndarray) -> Any:
-    from sklearn.compose import make_column_transformer
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OrdinalEncoder
-
-    if isinstance(data, np.ndarray) or text_column(data):
-        # wrong labels want more shrinkage than scikit-learn's default of 1; rows of TF-IDF have
-        # unit length, and with more than that only the large classes would be predicted
-        strength = 1.0 if text_column(data) else 0.1
-        return make_pipeline(_encode(data), LogisticRegression(C=strength, max_iter=1000))
-    numbers, categories = _columns_by_kind(data)
-    encode = make_column_transformer(
-        (_as_float(), numbers),
-        (
-            make_pipeline(
-                _as_text(),
-                # 255 bins are the most that histogram gradient boosting has for a category
-                OrdinalEncoder(
-                    handle_unknown="use_encoded_value",
-                    unknown_value=np.nan,
-                    max_categories=250,
-                ),
-            ),
-            categories,
-        ),
-    )
-    which = [False] * len(numbers) + [True] * len(categories)
-    # no early stopping: its own split would put copies of one item on both sides
-    boosting = HistGradientBoostingClassifier(categorical_features=which, early_stopping=False)
-    return make_pipeline(encode, boosting)
-
-
-def _encode(data: pd.DataFrame | np.ndarray) -> Any:
-    """What turns the data into a matrix of scaled numbers without gaps."""
-    from sklearn.compose import make_column_transformer
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    fill = SimpleImputer(strategy="median", keep_empty_features=True)
-    if isinstance(data, np.ndarray):
-        return make_pipeline(fill, StandardScaler())
-    text = text_column(data)
-    if text is not None:
-        words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
-        return make_column_transformer((make_pipeline(_as_words(), words), [text]))
-    numbers, categories = _columns_by_kind(data)
-    one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=100)
-    return make_column_transformer(
-        (make_pipeline(_as_float(), fill, StandardScaler()), numbers),
-        (make_pipeline(_as_text(), one_hot), categories),
-        sparse_threshold=0,
-    )
-
-
-def _float_values(columns: pd.DataFrame) -> np.ndarray:
-    return columns.astype(float).to_numpy()
-
-
-def _text_values(columns: pd.DataFrame) -> np.ndarray:
-    filled = columns.astype(object).where(columns.notna(), "missing")
-    return filled.astype(str).to_numpy(dtype=object)
-
-
-def _words(columns: pd.DataFrame) -> np.ndarray:
-    return columns.iloc[:, 0].fillna("").astype(str).to_numpy(dtype=object)
-
-
-def _as_float() -> Any:
-    from sklearn.preprocessing import FunctionTransformer
-
-    return FunctionTransformer(_float_values)
-
-
-def _as_text() -> Any:
-    from sklearn.preprocessing import FunctionTransformer
-
-    return FunctionTransformer(_text_values)
-
-
-def _as_words() -> Any:
-    from sklearn.preprocessing import FunctionTransformer
-
-    return FunctionTransformer(_words)
 
 
 def _dotted(estimator: Any) -> str:
@@ -402,6 +306,22 @@ def _by_name(arch: str, params: dict[str, Any]) -> Any:
     return classifier
 
 
+def _params(estimator: Any) -> dict[str, Any]:
+    """The estimator's settings; a class that is not derived from scikit-learn's may tell none."""
+    if hasattr(estimator, "get_params"):
+        return estimator.get_params(deep=True)
+    return {k: v for k, v in sorted(vars(estimator).items()) if not k.startswith("_")}
+
+
+def _unfitted(estimator: Any) -> Any:
+    """A copy to fit, so that the user's object stays as it is."""
+    if not hasattr(estimator, "get_params"):
+        return copy.deepcopy(estimator)
+    from sklearn.base import clone
+
+    return clone(estimator)
+
+
 def _check_classifier(estimator: Any, name: str) -> None:
     if not (hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")):
         raise InputError(
@@ -430,10 +350,11 @@ def _weight_parameter(classifier: Any) -> str | None:
 def _set_random_state(classifier: Any, seed: int) -> None:
     unset = [
         key
-        for key, value in classifier.get_params(deep=True).items()
+        for key, value in _params(classifier).items()
         if value is None and (key == "random_state" or key.endswith("__random_state"))
     ]
-    classifier.set_params(**dict.fromkeys(unset, seed % 2**32))
+    if unset and hasattr(classifier, "set_params"):
+        classifier.set_params(**dict.fromkeys(unset, seed % 2**32))
 
 
 def _plain(value: Any) -> Any:

@@ -14,14 +14,21 @@ from softfold.vision.decoding import Advance, decode, image_keys, in_threads
 if TYPE_CHECKING:
     from softfold.data.table import Images, LabelTable
 
-_SCAN = {"version": 1}
+_SCAN = {"version": 2}
 
 
 def scan(images: Images, *, progress: Advance | None = None) -> np.ndarray:
     """Digest of the decoded pixels of each image: (N,) of 16 bytes, all zero where none decodes.
 
-    Equal digests are exact copies, whatever the files' formats. Kept in the cache.
+    Equal digests are exact copies, whatever the files' formats. Kept in the cache, and with the
+    images.
     """
+    if images.digests is None:
+        images.digests = _scan(images, progress)
+    return images.digests
+
+
+def _scan(images: Images, progress: Advance | None) -> np.ndarray:
     require("PIL", extra="fastai")
     keys = image_keys(images)
     store = RowStore("scans", _SCAN)

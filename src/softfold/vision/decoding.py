@@ -1,7 +1,8 @@
 """Encoded images to uint8 arrays, in parallel and once for all later runs.
 
-What an image item looks like to a network: oriented by its EXIF tag, RGB, shorter side resized so
-that a centre crop gives a square. Decoded squares are kept in the cache
+What an image item looks like, to a network and to a person alike: oriented by its EXIF tag, RGB,
+transparent pixels on white, more than 8 bits shrunk to 8. For a network the shorter side is
+resized so that a centre crop gives a square. Decoded squares are kept in the cache
 (see `softfold.machine.cache`).
 """
 
@@ -31,6 +32,10 @@ Fit = Literal["crop", "squish"]
 Advance = Callable[[int, int], None]
 
 
+MAX_PIXELS = 1 << 26
+"""Larger images are not decoded: an image file of a few kilobytes can hold gigapixels. A JPEG is
+read at a fraction of its size where it is larger."""
+
 _ORIENTATION = 0x0112
 
 
@@ -46,7 +51,7 @@ def decode(encoded: bytes, size: int | None = None, fit: Fit = "crop") -> np.nda
     Raises:
         OSError: bytes that are not an image, or end too early.
     """
-    image = _open(encoded, size)
+    image = open_image(encoded, size)
     if size is None:
         return np.asarray(image)
     from PIL.Image import Resampling
@@ -62,39 +67,72 @@ def decode(encoded: bytes, size: int | None = None, fit: Fit = "crop") -> np.nda
     return np.asarray(image)
 
 
-def _open(encoded: bytes, size: int | None) -> Image:
-    """Decoded, oriented, RGB; JPEGs at a fraction of their size where that is still >= 2 * size."""
+def open_image(encoded: bytes, size: int | None = None) -> Image:
+    """Decoded, oriented, RGB; JPEGs at a fraction of their size where that is still >= 2 * size.
+
+    Grey levels of more than 8 bits: integers of 16 bits are divided by 257. Floats and integers
+    of 32 bits do not say what white is, so the image's largest value does: up to 1 for floats in
+    0 to 1, up to 255 and up to 65535 for levels of 8 and of 16 bits; with values outside of all
+    these, from the least value to the largest. What is not a number is black.
+
+    Raises:
+        OSError: bytes that are not an image, end too early, or hold more than `MAX_PIXELS`.
+    """
     from PIL import Image, ImageOps
 
     try:
         image = Image.open(io.BytesIO(encoded))
         if size is not None:
             image.draft("RGB", (2 * size, 2 * size))
+        elif image.width * image.height > MAX_PIXELS:
+            image.draft("RGB", (image.width // 4, image.height // 4))
+        if image.width * image.height > MAX_PIXELS:
+            raise OSError(
+                f"{image.width:,} x {image.height:,} pixels, more than {MAX_PIXELS:,} are not read"
+            )
+        # a PNG of 16 bits is "I" or "I;16", as the version of Pillow has it
+        short = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
         if image.getexif().get(_ORIENTATION, 1) != 1:
             image = ImageOps.exif_transpose(image)
-        return _to_rgb(image)
+        return _to_rgb(image, short)
     except (OSError, MemoryError):
         raise
     except Exception as error:  # broken files raise SyntaxError, struct.error, ValueError, ...
         raise OSError(f"{type(error).__name__}: {error}") from None
 
 
-def _to_rgb(image: Image) -> Image:
-    """Any mode to RGB: 16 bits to 8, transparent pixels on white."""
+def _to_rgb(image: Image, short: bool = False) -> Image:
+    """Any mode to RGB: 8 bits a channel, transparent pixels on white; `short` has 16 bits."""
     from PIL import Image
 
     if image.mode == "RGB":
         image.load()
         return image
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image).astype(np.float64)
-        values *= 255 / 65535 if image.mode.startswith("I;16") or values.max() > 255 else 1
-        return Image.fromarray(values.clip(0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(_levels(np.asarray(image), short)).convert("RGB")
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(white, layer).convert("RGB")
     return image.convert("RGB")
+
+
+def _levels(values: np.ndarray, short: bool) -> np.ndarray:
+    """Grey levels uint8 (height, width) out of 16 bits (`short`), 32 bits or floats."""
+    if short:
+        return (values.clip(0, 65535).astype(np.uint32) // 257).astype(np.uint8)
+    floats = values.dtype.kind == "f"
+    levels = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    least, most = float(levels.min()), float(levels.max())
+    if least < 0 or most > 65535:
+        levels -= np.float32(least)
+        scale = 255 / max(most - least, 1e-30)
+    elif floats and most <= 1:
+        scale = 255.0
+    else:
+        scale = 1.0 if most <= 255 else 1 / 257
+    levels *= np.float32(scale)
+    return np.round(levels, out=levels).clip(0, 255).astype(np.uint8)
 
 
 def decode_batches(
@@ -176,7 +214,7 @@ def decoded(
         InputError: a file that is missing or does not decode.
     """
     keys = image_keys(images)
-    store = RowStore("images", {"size": size, "fit": fit, "version": 1})
+    store = RowStore("images", {"size": size, "fit": fit, "version": 2})
     rows, missing = store.find(keys)
     if rows is None or missing.any():
         _, first = np.unique(keys[missing], return_index=True)

@@ -120,7 +120,7 @@ def _of_kind(
         "backbone": settings["name"],
         "weights": weights_identity(settings["name"], settings["weights"]),
         "size": size,
-        "version": 1,
+        "version": 2,
     }
     stores = {name: RowStore(name, about) for name in ("features", "stages")}
     keys = image_keys(images)

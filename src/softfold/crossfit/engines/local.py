@@ -31,16 +31,12 @@ def run(
     done: Callable[[Task, np.ndarray], None],
 ) -> None:
     """Train and predict every task; `done` takes each one's (n, K) float32 predictions."""
-    extra = {} if noise is None else {"noise": noise}
-    if hasattr(trainer, "fit_folds"):
-        for repeat in sorted({t.repeat for t in tasks}):
-            together = [t for t in tasks if t.repeat == repeat]
-            folds = [(t.train, t.predict) for t in together]
-            seed = together[0].seed
-            made = trainer.fit_folds(table, folds, targets, seed=seed, **extra)
-            for task, probabilities in zip(together, made, strict=True):
-                done(task, probabilities)
-        return
-    for task in tasks:
-        model = trainer.fit(table.take(task.train), targets[task.train], seed=task.seed, **extra)
-        done(task, model.predict(table.take(task.predict)))
+    groups = [[task] for task in tasks]
+    if trainer.solves_folds_together:
+        repeats = sorted({t.repeat for t in tasks})
+        groups = [[t for t in tasks if t.repeat == repeat] for repeat in repeats]
+    for group in groups:
+        folds = [(t.train, t.predict) for t in group]
+        made = trainer.fit_folds(table, folds, targets, seed=group[0].seed, noise=noise)
+        for task, probabilities in zip(group, made, strict=True):
+            done(task, probabilities)

@@ -26,6 +26,7 @@ from softfold.noise.estimation import estimate_noise
 from softfold.runs.settings import Settings
 from softfold.softening import SoftLabels, soften
 from softfold.trainers.finetune import FineTune
+from softfold.trainers.protocol import BaseTrainer, Model
 
 SETTINGS: dict[str, Any] = {
     "trainer": "finetune",
@@ -235,7 +236,7 @@ def _one_seed(job: Job, s: int) -> dict[str, Any]:
     return out
 
 
-class _FoldTrainer:
+class _FoldTrainer(BaseTrainer):
     """The trainer of the folds; follows the last one on its fold and keeps its model."""
 
     name = "finetune"
@@ -247,10 +248,18 @@ class _FoldTrainer:
     def describe(self) -> dict[str, Any]:
         return self.trainer.describe()
 
-    def fit(self, table: LabelTable, targets: np.ndarray, *, seed: int) -> Any:
+    def fit(
+        self,
+        table: LabelTable,
+        targets: np.ndarray,
+        *,
+        seed: int,
+        holdout: LabelTable | None = None,
+        noise: np.ndarray | None = None,
+    ) -> Model:
         last = np.array_equal(table.item, self.items)
-        holdout = self.fold if last else None
-        model = self.trainer.fit(table, targets, seed=seed, holdout=holdout)
+        watched = self.fold if last else None
+        model = self.trainer.fit(table, targets, seed=seed, holdout=watched)
         if last:
             self.model = model
         return model

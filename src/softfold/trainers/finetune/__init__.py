@@ -1,6 +1,6 @@
 """Fine-tuning with fastai."""
 
 from softfold.trainers.finetune.model import load
-from softfold.trainers.finetune.trainer import FineTune, Recipe
+from softfold.trainers.finetune.trainer import FineTune, TrainingSettings
 
-__all__ = ["FineTune", "Recipe", "load"]
+__all__ = ["FineTune", "TrainingSettings", "load"]

@@ -26,7 +26,7 @@ from softfold.trainers.finetune.images import RandomCrop
 from softfold.vision.batchnorm_folding import for_inference
 from softfold.vision.decoding import decoded, image_keys
 
-SMALLEST = 16
+_SMALLEST = 16
 """The cached maps are the first whose side is at most the image's divided by this."""
 
 
@@ -86,7 +86,7 @@ def _run_chain(
         if not isinstance(batch, Tensor):
             return None
         square = batch.ndim == 4 and batch.shape[-1] == batch.shape[-2]
-        if not cut and square and 1 < batch.shape[-1] <= size / SMALLEST:
+        if not cut and square and 1 < batch.shape[-1] <= size / _SMALLEST:
             cut, shape = i + 1, tuple(batch.shape[1:])
     return (batch, cut, shape) if 0 < cut < len(chain) else None
 
@@ -158,7 +158,7 @@ class MapMaker:
             "size": self.size,
             "shape": list(self.shape),
             "view": view,
-            "version": 1,
+            "version": 2,
         }
         if view:
             settings |= {

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.align import match_columns, take_part
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError, require
 from softfold.files import replacing
+from softfold.trainers.protocol import BaseModel
 
 SMALL_CNN = "small_cnn"
 """The net that is trained from scratch."""
@@ -24,7 +26,7 @@ SMALL_CNN_SCALE = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 Scale = tuple[Sequence[float], Sequence[float]]
 
 
-class ImageModel:
+class ImageModel(BaseModel):
     """A fine-tuned network for images.
 
     Attributes:
@@ -90,7 +92,7 @@ class ImageModel:
             save_file(tensors, str(part), metadata={"softfold": json.dumps(meta)})
 
 
-class LearnerModel:
+class LearnerModel(BaseModel):
     """The model of a Learner that the user built.
 
     Attributes:
@@ -104,10 +106,7 @@ class LearnerModel:
 
         self.learn, self.vocab, self.history = learn, tuple(vocab), history
         own = class_names(learn.dls)
-        if set(own) != set(self.vocab):
-            odd = min(set(own) ^ set(self.vocab))
-            raise InputError(f"the Learner's classes differ from the label table's: {odd!r}")
-        self._columns = [own.index(name) for name in self.vocab]
+        self._columns = match_columns(own, self.vocab, "Learner's DataLoaders")
 
     def predict(self, table: LabelTable) -> np.ndarray:
         """Probabilities float32 (n, K), columns in the order of `vocab`."""
@@ -122,7 +121,7 @@ class LearnerModel:
             act = None if hasattr(self.learn.loss_func, "activation") else Softmax(dim=-1)
             loader = self.learn.dls.test_dl(frame)
             probabilities = self.learn.get_preds(dl=loader, act=act)[0]
-        return probabilities.float().cpu().numpy()[:, self._columns]
+        return take_part(probabilities.float().cpu().numpy(), None, self._columns)
 
     def save(self, path: str | Path) -> None:
         """Write the network's tensors as safetensors; `learn.export` writes the whole Learner."""

@@ -34,12 +34,11 @@ from softfold.trainers.finetune.model import (
     threads_for,
     validated,
 )
-
-Advance = Callable[[int, int], None]
+from softfold.trainers.protocol import BaseTrainer, Progress
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingSettings:
     """What a family of networks needs; chosen on a part of Imagewoof's training
     images with its 1% labels, never on its validation images.
 
@@ -62,8 +61,8 @@ class Recipe:
     views: int = 4
 
 
-CONVOLUTIONAL = Recipe()
-FROM_SCRATCH = Recipe(
+_CONVOLUTIONAL = TrainingSettings()
+_FROM_SCRATCH = TrainingSettings(
     size=16,
     margin=1.0,
     epochs=9,
@@ -76,14 +75,15 @@ FROM_SCRATCH = Recipe(
 )
 
 
-class FineTune:
+class FineTune(BaseTrainer):
     """Fine-tune a pretrained network, or train the user's own Learner.
 
     Args:
         arch: a backbone's name (see `softfold.vision.backbones`), or `small_cnn`, trained from
             scratch.
         weights: file of the backbone's weights.
-        size, epochs, batch_size, min_scale, flip, views: see `Recipe`; the family's own where None.
+        size, epochs, batch_size, min_scale, flip, views: see `TrainingSettings`; those of the
+            network's family where None.
         device: torch device; the best there is where None.
         dls: a DataBlock, or a function of a frame that gives DataLoaders. The frame has the
             columns `item`, `label`, `is_valid`, for images `path`, for tables their own columns.
@@ -97,6 +97,8 @@ class FineTune:
 
     name = "finetune"
     supports_noise = True
+    saves_models = True
+    uses_torch = True
 
     def __init__(
         self,
@@ -112,7 +114,7 @@ class FineTune:
         dls: Any = None,
         learner: Callable[[Any], Any] | None = None,
         fit: Callable[[Any], None] | None = None,
-        progress: Advance | None = None,
+        progress: Progress | None = None,
     ) -> None:
         if (dls is None) != (learner is None):
             raise InputError("finetune: give both dls= and learner=, or neither")
@@ -124,11 +126,11 @@ class FineTune:
             "flip": flip,
             "views": views,
         }
-        family = FROM_SCRATCH if arch == SMALL_CNN else CONVOLUTIONAL
-        self.recipe = Recipe(
+        family = _FROM_SCRATCH if arch == SMALL_CNN else _CONVOLUTIONAL
+        self.settings = TrainingSettings(
             **{**asdict(family), **{k: v for k, v in asked.items() if v is not None}}
         )
-        if self.recipe.epochs < 0 or self.recipe.size < 8:
+        if self.settings.epochs < 0 or self.settings.size < 8:
             raise InputError(f"finetune: epochs {epochs} and size {size}: want >= 0 and >= 8")
         self.arch, self.device, self.progress = arch, device, progress
         self.weights = None if weights is None else str(weights)
@@ -139,7 +141,7 @@ class FineTune:
         if self.learner is not None:
             own = (self.dls, self.learner, self.fit_with)
             return {"learner": [getattr(f, "__name__", str(type(f).__name__)) for f in own]}
-        return {"arch": self.arch, "weights": self.weights, **asdict(self.recipe)}
+        return {"arch": self.arch, "weights": self.weights, **asdict(self.settings)}
 
     def fit(
         self,
@@ -197,18 +199,18 @@ class FineTune:
         trained, loaders = self._trained_part(net, scale, weights, table, holdout, device)
         learn = self._image_learner(trained, loaders, noise, device, folder)
         callbacks = [SoftLabelCallback(soft), *self._callbacks()]
-        r = self.recipe
+        s = self.settings
         with learn.no_bar(), learn.no_logging(), learn.added_cbs(callbacks):
             if self.arch == SMALL_CNN:
-                learn.fit_one_cycle(1 + r.epochs, r.head_lr)
+                learn.fit_one_cycle(1 + s.epochs, s.head_lr)
                 curve = curve_of(learn)
             else:
                 curve = validated(learn)
-                if r.epochs:
-                    learn.fit_one_cycle(r.epochs, [r.body_lr, r.head_lr], pct_start=0.3, div=5.0)
+                if s.epochs:
+                    learn.fit_one_cycle(s.epochs, [s.body_lr, s.head_lr], pct_start=0.3, div=5.0)
                     curve = pd.concat([curve, curve_of(learn, start=1)], ignore_index=True)
         return ImageModel(
-            net.to("cpu").eval(), self.arch, table.vocab, r.size, scale, curve, device
+            net.to("cpu").eval(), self.arch, table.vocab, s.size, scale, curve, device
         )
 
     def _network(
@@ -222,7 +224,7 @@ class FineTune:
 
         if self.arch == SMALL_CNN:
             return build_network(SMALL_CNN, table.n_classes, 0), SMALL_CNN_SCALE, "random"
-        backbone = create_backbone(self.arch, weights=self.weights, size=self.recipe.size)
+        backbone = create_backbone(self.arch, weights=self.weights, size=self.settings.size)
         head = nn.Linear(backbone.n_features, table.n_classes)
         self._solve_head(head, table, targets, seed, noise)
         identity = weights_identity(self.arch, self.weights)
@@ -234,7 +236,7 @@ class FineTune:
 
         from softfold.trainers.probe import Probe
 
-        probe = Probe(self.arch, self.weights, self.recipe.size, device=self.device, stages=False)
+        probe = Probe(self.arch, self.weights, self.settings.size, device=self.device, stages=False)
         model = probe.fit(table, targets, seed=seed, noise=noise)
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(model.weight).T)
@@ -250,36 +252,36 @@ class FineTune:
         from softfold.trainers.finetune.nets import BodyAndHead
         from softfold.vision.decoding import decoded
 
-        r = self.recipe
-        large = max(r.size, round(r.size * r.margin))
-        crop = RandomCrop(r.size, r.min_scale, r.flip)
-        split = split_body(net.body, r.size) if r.views else None
+        s = self.settings
+        large = max(s.size, round(s.size * s.margin))
+        crop = RandomCrop(s.size, s.min_scale, s.flip)
+        split = split_body(net.body, s.size) if s.views else None
         known = None if holdout is None or not len(holdout) else known_labels(holdout)
         of_train = (table.given, table.item, table.vocab)
         if split is not None:
             maker = MapMaker(
-                self.arch, weights, split.first, split.shape, scale, r.size, large, crop, device
+                self.arch, weights, split.first, split.shape, scale, s.size, large, crop, device
             )
-            train = MapRows([maker.view(table.data, v) for v in range(r.views)], *of_train)
+            train = MapRows([maker.view(table.data, v) for v in range(s.views)], *of_train)
             valid, trained = train.new_empty(), BodyAndHead(split.last, net.head)
             if known is not None:
                 valid = MapRows([maker.view(holdout.data, 0)], known, holdout.item, table.vocab)
             tfms: tuple[list, list] = ([], [])
             if device != "cpu":
-                trained.dtype = precision(net, r.size, name=self.arch, training=True)
+                trained.dtype = precision(net, s.size, name=self.arch, training=True)
         else:
             train = ImageRows(decoded(table.data, large), *of_train)
             valid, trained = train.new_empty(), net
             if known is not None:
-                pixels = decoded(holdout.data, r.size)
+                pixels = decoded(holdout.data, s.size)
                 valid = ImageRows(pixels, known, holdout.item, table.vocab)
             tfms = ([ToFloat(*scale), crop], [ToFloat(*scale)])
             if self.arch != SMALL_CNN:
-                net.dtype = precision(net, r.size, name=self.arch, training=True)
+                net.dtype = precision(net, s.size, name=self.arch, training=True)
         trained.to(device, memory_format=torch.channels_last)
-        batch = min(r.batch_size, len(train))
+        batch = min(s.batch_size, len(train))
         loader = BatchDL(train, bs=batch, shuffle=True, drop_last=True, after_batch=tfms[0])
-        return trained, [loader, BatchDL(valid, bs=2 * r.batch_size, after_batch=tfms[1])]
+        return trained, [loader, BatchDL(valid, bs=2 * s.batch_size, after_batch=tfms[1])]
 
     def _image_learner(self, net, loaders, noise, device, folder) -> Any:
         import torch
@@ -297,7 +299,7 @@ class FineTune:
             loss_func=SoftCrossEntropy() if noise is None else ForwardCrossEntropy(noise),
             opt_func=Adam,
             splitter=parameter_groups,
-            wd=self.recipe.weight_decay,
+            wd=self.settings.weight_decay,
             metrics=[accuracy, RocAuc()],
             train_bn=self.arch == SMALL_CNN,
         )
@@ -336,7 +338,7 @@ class FineTune:
             callbacks.append(ReportProgress(self.progress))
         with learn.no_bar(), learn.no_logging(), learn.added_cbs(callbacks):
             if self.fit_with is None:
-                learn.fine_tune(self.recipe.epochs)
+                learn.fine_tune(self.settings.epochs)
             else:
                 self.fit_with(learn)
         return LearnerModel(learn, table.vocab, curve_of(learn))

@@ -13,13 +13,17 @@ from softfold.trainers.probe.fold_solver import FoldSolver
 from softfold.trainers.probe.softmax_regression import Design
 
 INNER_FOLDS = 5
+"""Inner folds that choose the strength of one model."""
 
 
-LARGE, LARGE_FOLDS = 5000, 3
+_LARGE = 5000
 """With so many items, fewer inner folds choose the strength as well, in half the time."""
 
+_LARGE_FOLDS = 3
+"""Inner folds of large data."""
 
-STAGE_ITEMS = 4000
+
+_STAGE_ITEMS = 4000
 """Of how many items it is decided whether stages are used."""
 
 
@@ -31,11 +35,11 @@ def stages_help(pooled: np.ndarray, stages: np.ndarray, table: LabelTable) -> bo
     if not stages.shape[1]:
         return False
     rng = np.random.default_rng(0)
-    rows = np.sort(rng.permutation(len(table))[:STAGE_ITEMS])
+    rows = np.sort(rng.permutation(len(table))[:_STAGE_ITEMS])
     given = np.asarray(table.given)[rows]
     targets = np.eye(len(table.vocab), dtype=np.float32)[given]
-    part = inner_folds(given, None if table.group is None else table.group[rows], 0, LARGE_FOLDS)
-    folds = [(np.flatnonzero(part != f), np.flatnonzero(part == f)) for f in range(LARGE_FOLDS)]
+    part = inner_folds(given, None if table.group is None else table.group[rows], 0, _LARGE_FOLDS)
+    folds = [(np.flatnonzero(part != f), np.flatnonzero(part == f)) for f in range(_LARGE_FOLDS)]
     losses = [
         FoldSolver(Design.of(*parts), targets, folds).plain().loss
         for parts in ([pooled[rows]], [pooled[rows], stages[rows]])
@@ -73,7 +77,7 @@ def inner_folds(
 ) -> np.ndarray:
     """Inner fold of each row, by label; rows of one group stay together."""
     rng = np.random.default_rng(seed)
-    n_folds = n_folds or (INNER_FOLDS if len(labels) < LARGE else LARGE_FOLDS)
+    n_folds = n_folds or (INNER_FOLDS if len(labels) < _LARGE else _LARGE_FOLDS)
     if group is not None:
         names, index = np.unique(group.astype(str), return_inverse=True)
         return (rng.permutation(len(names)) % n_folds)[index]

@@ -14,16 +14,25 @@ import numpy as np
 import torch
 
 from softfold.trainers.probe.softmax_regression import Design, Targets, solve
+from softfold.trainers.protocol import Fold
 
-STRENGTHS = (1e-5, 1e3)
+_STRENGTHS = (1e-5, 1e3)
 """Between which strengths are searched."""
 
-FIRST_STRENGTH = 1.0
-SEARCH_TOLERANCE, TOLERANCE = 1e-2, 3e-3
-TEMPERATURES = (0.05, 5.0)
-TEMPERATURE_ROWS = 50_000
-Fold = tuple[np.ndarray, np.ndarray]
-"""Rows to train on, rows to predict."""
+_FIRST_STRENGTH = 1.0
+"""Where the search for a strength begins."""
+
+_SEARCH_TOLERANCE = 1e-2
+"""Of the solver while strengths are compared: coarse, since most of them are thrown away."""
+
+_TOLERANCE = 3e-3
+"""Of the solver for the strength that was chosen."""
+
+_TEMPERATURES = (0.05, 5.0)
+"""Between which temperatures are searched."""
+
+_TEMPERATURE_ROWS = 50_000
+"""Rows that a temperature is fitted to, and scored at a time: one number needs no more."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class FoldSolver:
         if strength is not None:
             return self.at(goal, strength, None)
         if self._plain is None:
-            self._plain = self._walk(goal, FIRST_STRENGTH, None)
+            self._plain = self._walk(goal, _FIRST_STRENGTH, None)
         return self._plain
 
     def through(self, noise: np.ndarray, strength: float | None = None) -> Solved:
@@ -75,7 +84,7 @@ class FoldSolver:
         goal: Targets,
         strength: float,
         start: torch.Tensor | None,
-        tolerance: float = TOLERANCE,
+        tolerance: float = _TOLERANCE,
     ) -> Solved:
         """All folds at one strength."""
         weights = solve(
@@ -87,12 +96,12 @@ class FoldSolver:
 
     def _walk(self, goal: Targets, strength: float, start: torch.Tensor | None) -> Solved:
         """Half a decade weaker as long as that helps, else stronger; then between the last."""
-        best = self.at(goal, strength, start, SEARCH_TOLERANCE)
+        best = self.at(goal, strength, start, _SEARCH_TOLERANCE)
         losses = {strength: best.loss}
         for factor in (10**-0.5, 10**0.5):
             moved = False
-            while STRENGTHS[0] <= best.strength * factor <= STRENGTHS[1]:
-                beside = self.at(goal, best.strength * factor, best.weights, SEARCH_TOLERANCE)
+            while _STRENGTHS[0] <= best.strength * factor <= _STRENGTHS[1]:
+                beside = self.at(goal, best.strength * factor, best.weights, _SEARCH_TOLERANCE)
                 losses[beside.strength] = beside.loss
                 if beside.loss >= best.loss:
                     break
@@ -120,18 +129,18 @@ def held_out_loss(
     likelihood of their (soft) targets.
     """
     rows, z = torch.cat(list(held)), torch.cat(list(logits))
-    some = torch.linspace(0, len(rows) - 1, min(len(rows), TEMPERATURE_ROWS)).long()
+    some = torch.linspace(0, len(rows) - 1, min(len(rows), _TEMPERATURE_ROWS)).long()
     sample, few = targets.take(rows[some]), z[some]
 
     def loss(part: Targets, scores: torch.Tensor, temperature: float) -> float:
         total = 0.0
-        for start in range(0, len(scores), TEMPERATURE_ROWS):
-            here = slice(start, start + TEMPERATURE_ROWS)
+        for start in range(0, len(scores), _TEMPERATURE_ROWS):
+            here = slice(start, start + _TEMPERATURE_ROWS)
             logp = torch.log_softmax(scores[here] / temperature, dim=1)[:, None, :]
             total += float(part.loss(logp, here).sum(dtype=torch.float64))
         return total / max(1, len(scores))
 
-    temperature = minimise(lambda t: loss(sample, few, t), *TEMPERATURES)
+    temperature = minimise(lambda t: loss(sample, few, t), *_TEMPERATURES)
     return temperature, loss(targets.take(rows), z, temperature)
 
 

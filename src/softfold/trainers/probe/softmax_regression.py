@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-BLOCK_ROWS = 4096
-BLOCK_CELLS = 1 << 22
+_BLOCK_ROWS = 4096
+_BLOCK_CELLS = 1 << 22
 """Logits (rows x problems x classes) held at a time: 16 MiB, and a few copies of them."""
 
-MEMORY = 8
+_MEMORY = 8
 """Pairs that L-BFGS remembers."""
 
 
@@ -52,8 +52,8 @@ class Design:
             return np.concatenate([part[rows] for part in parts], axis=1, dtype=dtype)
 
         total, square = np.zeros(d), np.zeros(d)
-        for start in range(0, n, BLOCK_ROWS):
-            block = block_of(slice(start, start + BLOCK_ROWS), np.float64)
+        for start in range(0, n, _BLOCK_ROWS):
+            block = block_of(slice(start, start + _BLOCK_ROWS), np.float64)
             total += block.sum(axis=0)
             square += (block**2).sum(axis=0)
         mean = total / n
@@ -61,15 +61,15 @@ class Design:
         scale = np.where(spread > 1e-6 * max(1e-30, spread.max()), spread, np.inf)
         gram = torch.zeros(d, d)
         z = torch.empty(n, d + 1)
-        for start in range(0, n, BLOCK_ROWS):
-            rows = slice(start, min(n, start + BLOCK_ROWS))
+        for start in range(0, n, _BLOCK_ROWS):
+            rows = slice(start, min(n, start + _BLOCK_ROWS))
             block = ((block_of(rows, np.float64) - mean) / scale).astype(np.float32)
             z[rows, :d] = torch.from_numpy(block)
             gram += z[rows, :d].T @ z[rows, :d]
         variance, rotation = torch.linalg.eigh(gram.double() / n)
         rotation = rotation.float()
-        for start in range(0, n, BLOCK_ROWS):
-            rows = slice(start, min(n, start + BLOCK_ROWS))
+        for start in range(0, n, _BLOCK_ROWS):
+            rows = slice(start, min(n, start + _BLOCK_ROWS))
             z[rows, :d] = z[rows, :d] @ rotation
         z[:, d] = 1
         return cls(
@@ -176,7 +176,7 @@ def solve(
     penalty[-1] = 0
     scale = (0.5 * design.variance + penalty).clamp_min(1e-8).rsqrt()
     scale = scale[None, :, None]
-    step_rows = max(64, min(BLOCK_ROWS, BLOCK_CELLS // (problems * k)))
+    step_rows = max(64, min(_BLOCK_ROWS, _BLOCK_CELLS // (problems * k)))
 
     def value(u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         w = u * scale
@@ -229,7 +229,7 @@ def solve(
         sy = (s * y).sum(dim=(1, 2))
         if (step == 0).all():
             break
-        pairs = [*pairs[-(MEMORY - 1) :], (s, y, sy)]
+        pairs = [*pairs[-(_MEMORY - 1) :], (s, y, sy)]
         u, loss, gradient = new_u, new_loss, new_gradient
     return u * scale
 

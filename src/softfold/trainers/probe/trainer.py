@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError, count_of
 from softfold.files import read_tensors, write_tensors
 from softfold.trainers.probe.features import INNER_FOLDS, inner_folds, numbers, stages_help
-from softfold.trainers.probe.fold_solver import Fold, FoldSolver, Solved
+from softfold.trainers.probe.fold_solver import FoldSolver, Solved
 from softfold.trainers.probe.softmax_regression import Design, Targets, solve
+from softfold.trainers.protocol import BaseModel, BaseTrainer, Fold, Progress
 
 
-class Probe:
+class Probe(BaseTrainer):
     """Softmax regression on frozen features.
 
     arch, weights, size, device: of the backbone, as `softfold.vision.features.image_features` takes
@@ -39,6 +40,10 @@ class Probe:
 
     name = "probe"
     supports_noise = True
+    solves_folds_together = True
+    saves_models = True
+    uses_torch = True
+    prepares = "features"
 
     def __init__(
         self,
@@ -75,9 +80,7 @@ class Probe:
             "stages": self.stages,
         }
 
-    def prepare(
-        self, table: LabelTable, progress: Callable[[int, int], None] | None = None
-    ) -> None:
+    def prepare(self, table: LabelTable, progress: Progress | None = None) -> None:
         """Compute the features of all items once; later fits look them up."""
         if isinstance(table.data, Images):
             keys = _keys(table.data)
@@ -183,9 +186,7 @@ class Probe:
             return None
         return slice(None) if rows == list(range(len(self._features))) else rows
 
-    def _image_features(
-        self, table: LabelTable, progress: Callable[[int, int], None] | None = None
-    ) -> np.ndarray:
+    def _image_features(self, table: LabelTable, progress: Progress | None = None) -> np.ndarray:
         from softfold.vision.features import image_features
 
         return image_features(
@@ -231,13 +232,11 @@ class Probe:
         return tuple(_keys(table.data)) if isinstance(table.data, Images) else (id(table.data),)
 
 
-class ProbeModel:
+class ProbeModel(BaseModel):
     """A linear softmax classifier on features.
 
     weight (D, K), bias (K,): of the features as they are. features: how to make them.
     """
-
-    history = None
 
     def __init__(
         self,

@@ -1,0 +1,330 @@
+"""Given labels and predictions, in every form that people have them, made one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+from softfold.align.keys import (
+    as_keys,
+    as_objects,
+    find,
+    match_columns,
+    match_rows,
+    refuse_repeats,
+    some,
+    sort_names,
+    take_part,
+    unique_names,
+)
+from softfold.arrays import check_both, check_probabilities
+from softfold.errors import InputError, count_of
+
+TRUE, PREDICTED = "y_true_", "y_pred_"
+"""How the columns of a frame of one-hot labels and of predictions begin."""
+
+
+@dataclass(frozen=True)
+class KeyedMatrix:
+    """A matrix and what its rows and columns belong to.
+
+    Attributes:
+        values: (N, K) numbers, perhaps a memory map.
+        item: (N,) str keys of the rows, or None where only their position is known.
+        vocab: K class names of the columns, or None where only their position is known.
+        what: what the matrix is called in messages.
+        row: what one row is called, with its article.
+    """
+
+    values: np.ndarray
+    item: np.ndarray | None = None
+    vocab: tuple[str, ...] | None = None
+    what: str = "predictions"
+    row: str = "a prediction"
+
+
+@runtime_checkable
+class HasKeys(Protocol):
+    """What knows the keys of its rows and the names of its columns: OutOfFold, SoftLabels."""
+
+    def keyed(self) -> KeyedMatrix: ...
+
+
+@runtime_checkable
+class HasGiven(Protocol):
+    """Items with their given labels: a LabelTable."""
+
+    item: np.ndarray
+    given: np.ndarray
+    vocab: tuple[str, ...]
+    valid: np.ndarray
+    name: str
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Given labels and predictions of the same items and classes, checked.
+
+    Attributes:
+        labels: (N,) int64, each in 0..K-1.
+        probabilities: (N, K), row i of the item of labels[i]; not copied where it was in order.
+        item: (N,) str keys where the labels came with keys, else None.
+        vocab: K class names in column order where the labels have names, else None.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    item: np.ndarray | None = None
+    vocab: tuple[str, ...] | None = None
+
+
+def align_predictions(
+    labels: Any, probabilities: Any = None, vocab: Iterable[Any] | None = None
+) -> Aligned:
+    """Given labels beside the predictions of the same items and classes.
+
+    Args:
+        labels: one of
+            int (N,), the number of a column of `probabilities`, or of a name in `vocab`;
+            names (N,), also as a Series;
+            a LabelTable, of which the training part is used;
+            a data frame with one-hot columns `y_true_*` and predictions `y_pred_*`, its index
+            the items' keys (then there are no `probabilities`).
+        probabilities: one of
+            a matrix (N, K), rows in the order of the labels. Beside a table it may have the rows
+            of the training part or of all items; the length decides. Columns are in the order of
+            `vocab`, else of the table's vocab, else of the sorted names;
+            an OutOfFold or SoftLabels, or a data frame whose index has the items' keys and whose
+            columns have the class names: in any order, and with further items. A frame numbered
+            from 0, as pandas does by itself, goes by position.
+        vocab: K class names.
+
+    Returns:
+        Rows in the order of the labels; columns in the order of the table's vocab, else of
+        `vocab`, else of the predictions, else of the sorted names.
+
+    Raises:
+        InputError: an item without a prediction, a class that only one side has, a key that
+            repeats, labels or probabilities that are none; the first offender is named.
+    """
+    names = None if vocab is None else unique_names(vocab, "vocab")
+    if isinstance(labels, pd.DataFrame):
+        if probabilities is not None:
+            raise InputError("the data frame holds the predictions as well; give it alone")
+        return _of_frame(labels, names)
+    if probabilities is None:
+        raise InputError("probabilities are missing (N x K out-of-fold predictions)")
+    # Asking a protocol is slow for what two arrays cost.
+    if not isinstance(labels, np.ndarray) and isinstance(labels, HasGiven):
+        return _of_table(labels, probabilities, names)
+    return _of_labels(labels, probabilities, names)
+
+
+def align_targets(table: HasGiven, targets: Any) -> np.ndarray:
+    """Targets float32 (N, K) of the training items of a table, in its order of rows and classes.
+
+    Args:
+        table: the label table.
+        targets: SoftLabels, an OutOfFold, a data frame (keys and class names), or a matrix in the
+            order of the table (its training part or all items; the length decides).
+
+    Raises:
+        InputError: an item or class without target, or rows that are no distributions.
+    """
+    item, _, train = _training_part(table)
+    matrix = _of_training(table, item, train, targets, None, "targets", "a target")
+    return check_probabilities(matrix, "targets").astype(np.float32, copy=False)
+
+
+def _of_table(table: HasGiven, probabilities: Any, names: tuple[str, ...] | None) -> Aligned:
+    item, given, train = _training_part(table)
+    matrix = _of_training(table, item, train, probabilities, names, "predictions", "a prediction")
+    labels, matrix = check_both(given, matrix)
+    return Aligned(labels, matrix, item, unique_names(table.vocab, "classes"))
+
+
+def _training_part(table: HasGiven) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Keys and given labels of the training items, and their rows (None: all are)."""
+    valid = np.asarray(table.valid)
+    if not valid.any():
+        return as_keys(table.item), table.given, None
+    train = np.flatnonzero(~valid)
+    if not len(train):
+        raise InputError(f"{table.name}: all its items are in the hold-out, none to learn from")
+    return as_keys(table.item[train]), table.given[train], train
+
+
+def _of_training(
+    table: HasGiven,
+    item: np.ndarray,
+    train: np.ndarray | None,
+    value: Any,
+    names: tuple[str, ...] | None,
+    what: str,
+    row: str,
+) -> np.ndarray:
+    """A matrix with the rows of a table's training items and the columns of its classes."""
+    vocab = unique_names(table.vocab, f"classes of {table.name}")
+    columns = None if names is None else match_columns(names, vocab, "vocab=")
+    matrix = _as_keyed(value, what, row, item, vocab)
+    shape = matrix.values.shape
+    if matrix.vocab is not None:
+        columns = match_columns(matrix.vocab, vocab, matrix.what)
+    if matrix.item is not None:
+        lacks, of = f"without {matrix.row}", f"keys of the {matrix.what}"
+        rows = match_rows(matrix.item, item, lacks, noun="training item", of=of)
+        return take_part(matrix.values, rows, columns)
+    n = len(table.item)
+    if len(shape) != 2 or shape[1] != len(vocab) or shape[0] not in (len(item), n):
+        whole = "" if train is None else f" ({n:,} with the hold-out)"
+        raise InputError(
+            f"{matrix.what} of shape {shape} do not fit {table.name} with "
+            f"{count_of(len(item), 'training item')}{whole} and {len(vocab):,} classes"
+        )
+    return take_part(matrix.values, None if shape[0] == len(item) else train, columns)
+
+
+def _of_labels(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -> Aligned:
+    """Labels without a table: rows by position, unless both sides have keys."""
+    matrix = _as_keyed(probabilities, "predictions", "a prediction", None, names)
+    item, rows, columns = None, None, None
+    if isinstance(labels, pd.Series) and matrix.item is not None and not _numbered(labels.index):
+        item = as_keys(labels.index)
+        refuse_repeats(item, "keys of the labels")
+        lacks, of = f"without {matrix.row}", f"keys of the {matrix.what}"
+        rows = match_rows(matrix.item, item, lacks, noun="label", of=of)
+    codes, named = _codes(labels, names or matrix.vocab)
+    if matrix.vocab is None and matrix.values.ndim == 2 and (names or named):
+        _check_count(names or named, matrix.values.shape[1], given=names is not None)
+    if matrix.vocab is not None and names is not None:
+        columns = match_columns(matrix.vocab, names, matrix.what, "vocab=")
+    codes, values = check_both(codes, take_part(matrix.values, rows, columns))
+    return Aligned(codes, values, item, names or named)
+
+
+def _codes(labels: Any, vocab: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Labels as numbers of classes; with the classes' names where they are names."""
+    values = np.asarray(labels)
+    if values.ndim != 1 or values.dtype.kind not in "OUT":
+        return values, None
+    kind = pd.api.types.infer_dtype(as_objects(values), skipna=False)
+    if kind == "integer":
+        return values.astype(np.int64), None
+    if kind != "string":
+        odd = np.array([not isinstance(value, str) for value in values], dtype=bool)
+        first = int(np.argmax(odd))
+        raise InputError(
+            f"labels: {int(odd.sum()):,} of {len(values):,} are neither integers nor names; the "
+            f"first is {values[first]!r} at row {first}"
+        )
+    vocab = vocab or sort_names(values)
+    codes = find(vocab, values)
+    if (codes < 0).any():
+        first = int(np.argmax(codes < 0))
+        raise InputError(
+            f"labels: {count_of(int((codes < 0).sum()), 'label')} of {len(values):,} of no known "
+            f"class; the first is {str(values[first])!r} at row {first} (there are {some(vocab)})"
+        )
+    return codes, vocab
+
+
+def _check_count(vocab: tuple[str, ...], k: int, given: bool) -> None:
+    if len(vocab) == k:
+        return
+    if given:
+        raise InputError(f"vocab has {len(vocab)} names; there are {k} classes")
+    raise InputError(
+        f"labels have {count_of(len(vocab), 'name')}, probabilities have {k} columns: name the "
+        f"columns with vocab= (the labels' names: {some(vocab)})"
+    )
+
+
+def _as_keyed(
+    value: Any, what: str, row: str, item: np.ndarray | None, vocab: tuple[str, ...] | None
+) -> KeyedMatrix:
+    """What was given as a matrix, with the keys and names it has; `item` and `vocab` are wanted."""
+    if isinstance(value, np.ndarray):
+        return KeyedMatrix(value, what=what, row=row)
+    if isinstance(value, KeyedMatrix):
+        return value
+    if isinstance(value, pd.DataFrame):
+        keys = _axis_keys(value.index, item, "index")
+        names = _axis_keys(value.columns, vocab, "columns")
+        return KeyedMatrix(
+            _numbers(value, what), keys, None if names is None else tuple(names), what, row
+        )
+    if isinstance(value, HasKeys):
+        return value.keyed()
+    return KeyedMatrix(np.asanyarray(value), what=what, row=row)
+
+
+def _axis_keys(index: pd.Index, wanted: Any, what: str) -> np.ndarray | None:
+    """The keys that a frame's index or columns give, None where pandas numbered them."""
+    if not _numbered(index):
+        return as_keys(index)
+    if wanted is None:
+        return None
+    numbers = as_keys(range(len(index)))
+    at = find(numbers, wanted)
+    if (at < 0).any():
+        return None
+    if (np.diff(at) < 0).any():
+        raise InputError(
+            f"data frame: its {what} are 0 to {len(index) - 1}, which may be positions or names, "
+            f"and the orders differ; the first wanted is {wanted[0]!r}: name the {what}"
+        )
+    return numbers
+
+
+def _numbered(index: pd.Index) -> bool:
+    """Whether an index is the one that pandas gives by itself: 0, 1, 2, ..."""
+    return isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1
+
+
+def _numbers(frame: pd.DataFrame, what: str) -> np.ndarray:
+    for name, kind in frame.dtypes.items():
+        if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
+            raise InputError(f"{what}: column {str(name)!r} of the data frame holds {kind}")
+    return frame.to_numpy()
+
+
+def _of_frame(frame: pd.DataFrame, names: tuple[str, ...] | None) -> Aligned:
+    """Labels, predictions, keys and classes out of columns y_true_* and y_pred_*."""
+    columns = [str(name) for name in frame.columns]
+    true = [name[len(TRUE) :] for name in columns if name.startswith(TRUE)]
+    predicted = [name[len(PREDICTED) :] for name in columns if name.startswith(PREDICTED)]
+    if not true or not predicted:
+        raise InputError(f"data frame: no columns {TRUE}* and {PREDICTED}*; it has {some(columns)}")
+    unique_names(true, f"columns {TRUE}*")
+    unique_names(predicted, f"columns {PREDICTED}*")
+    odd = sorted(set(true) ^ set(predicted))
+    if odd:
+        has, lacks = (TRUE, PREDICTED) if odd[0] in true else (PREDICTED, TRUE)
+        raise InputError(
+            f"data frame: class {odd[0]!r} has a column {has}{odd[0]} and none named "
+            f"{lacks}{odd[0]}"
+        )
+    item = as_keys(frame.index)
+    refuse_repeats(item, "items in the data frame's index")
+    if names is not None:
+        match_columns(true, names, "data frame", "vocab=")
+    vocab = names or sort_names(true)
+    frame = frame.set_axis(columns, axis=1)
+    try:
+        given = frame[[TRUE + name for name in vocab]].to_numpy(np.float32)
+        probabilities = frame[[PREDICTED + name for name in vocab]].to_numpy(np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"data frame: {TRUE}* and {PREDICTED}* must hold numbers: {error}"
+        ) from None
+    wrong = ~(((given == 0) | (given == 1)).all(axis=1) & (given.sum(axis=1) == 1))
+    if wrong.any():
+        raise InputError(
+            f"data frame: in {wrong.sum():,} of {count_of(len(frame), 'row')} {TRUE}* is not "
+            f"one-hot; the first is {item[int(np.argmax(wrong))]!r}"
+        )
+    return Aligned(*check_both(given.argmax(axis=1), probabilities), item, vocab)

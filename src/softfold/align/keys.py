@@ -1,0 +1,226 @@
+"""Positions of item keys among keys and of class names among names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from softfold.errors import InputError, count_of
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+
+
+def find(known: Any, wanted: Any) -> np.ndarray:
+    """(n,) int64 positions of `wanted` in `known`, which are unique; -1 where it is not there.
+
+    >>> find(["a", "b"], ["b", "c", None])
+    array([ 1, -1, -1])
+    """
+    index = pd.Index(as_objects(known), dtype=object)
+    rows = index.get_indexer(pd.Index(as_objects(wanted), dtype=object))
+    return rows.astype(np.int64, copy=False)
+
+
+def match_rows(
+    known: Any,
+    wanted: Any,
+    lacks: str = "without a prediction",
+    *,
+    noun: str = "item",
+    of: str = "keys",
+    before: str = "",
+    after: str = "",
+) -> np.ndarray:
+    """(n,) int64 rows of the keys `wanted` among the keys `known`.
+
+    Args:
+        lacks: what is said of a key that is not there.
+        noun: what the wanted are called.
+        of: what the known keys are called.
+        before, after: the message's beginning, and its end: what to do.
+
+    Raises:
+        InputError: known keys repeat, or a wanted one is not among them.
+    """
+    known, wanted = as_keys(known), as_keys(wanted)
+    if len(known) == len(wanted) and np.array_equal(known, wanted):
+        return np.arange(len(wanted))
+    refuse_repeats(known, f"{before}{of}")
+    rows = find(known, wanted)
+    missing = rows < 0
+    if missing.any():
+        raise InputError(
+            f"{before}{count_of(int(missing.sum()), noun)} of {len(wanted):,} {lacks}; the first "
+            f"is {wanted[int(np.argmax(missing))]!r}{after}"
+        )
+    return rows
+
+
+def match_columns(
+    own: Sequence[Any], wanted: Sequence[Any], of: str, asked: str = "label table"
+) -> np.ndarray | None:
+    """(K,) columns of a matrix in the order of the names `wanted`; None where it has that order.
+
+    Args:
+        own: class names of the matrix's columns.
+        of: what the matrix is called.
+        asked: what the wanted names belong to.
+
+    Raises:
+        InputError: a class that only one of them has, or has twice.
+    """
+    names = unique_names(wanted, f"classes of the {asked}")
+    have = unique_names(own, f"classes of the {of}")
+    if names == have:
+        return None
+    for where, there, others in ((of, have, names), (asked, names, have)):
+        lacking = [name for name in others if name not in set(there)]
+        if lacking:
+            verb = "lack" if where.endswith("s") else "lacks"
+            raise InputError(
+                f"classes differ: the {where} {verb} {lacking[0]!r} (there are {some(there)})"
+            )
+    return find(have, names)
+
+
+def take_part(
+    values: np.ndarray, rows: np.ndarray | None, columns: np.ndarray | None
+) -> np.ndarray:
+    """These rows and columns of a matrix; not copied where they are in order without a gap."""
+    if rows is not None and len(rows) and (np.diff(rows) == 1).all():
+        values = values[int(rows[0]) : int(rows[-1]) + 1]
+    elif rows is not None:
+        values = values[rows]
+    return values if columns is None else values[:, columns]
+
+
+def sort_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Class names in a fixed order: whole numbers by value, all else by text.
+
+    >>> sort_names({"10", "9"}), sort_names({"b", "a"})
+    (('9', '10'), ('a', 'b'))
+    """
+    names = set(names)
+    if all(_WHOLE.fullmatch(n) for n in names):
+        return tuple(sorted(names, key=lambda n: (int(n), n)))
+    return tuple(sorted(names))
+
+
+def as_keys(values: Any) -> np.ndarray:
+    """(n,) str objects: item keys, whatever they were written as."""
+    keys = as_objects(values)
+    if pd.api.types.infer_dtype(keys, skipna=False) in ("string", "empty"):
+        return keys
+    return as_objects([str(key) for key in keys])
+
+
+def unique_names(names: Iterable[Any], what: str) -> tuple[str, ...]:
+    """Class names as text. Raises InputError where one repeats."""
+    found = tuple(str(name) for name in names)
+    if len(set(found)) < len(found):
+        refuse_repeats(as_objects(found), what)
+    return found
+
+
+def refuse_repeats(values: np.ndarray, what: str) -> None:
+    """Raises InputError naming the first of `values` that was there before."""
+    index = pd.Index(values, dtype=object)
+    if index.has_duplicates:
+        repeated = index.duplicated()
+        raise InputError(
+            f"{what}: {int(repeated.sum()):,} of {len(index):,} repeat an earlier one; the "
+            f"first is {index[int(np.argmax(repeated))]!r}"
+        )
+
+
+class RowIndex:
+    """Finds the row of a key, one at a time or many, however a path is spelled.
+
+    A key is written exactly alike, or else names the same path: both relative to `root` where
+    they lie below it.
+
+    Args:
+        keys: unique keys; row i has the i-th.
+        root: folder that relative paths start from.
+
+    Raises:
+        InputError: a key that is there twice, or two that are the same path.
+    """
+
+    def __init__(self, keys: Iterable[Any], root: str | Path = ".") -> None:
+        self.root = os.path.abspath(root)
+        names = as_keys(keys if isinstance(keys, np.ndarray) else list(keys))
+        refuse_repeats(names, "soft labels")
+        self.exact = {key: row for row, key in enumerate(names)}
+
+    @cached_property
+    def by_path(self) -> dict[str, int]:
+        rows: dict[str, int] = {}
+        for key, row in self.exact.items():
+            if rows.setdefault(relative_path(key, self.root), row) != row:
+                raise InputError(
+                    f"soft labels: {key!r} and another key are the same path below {self.root}; "
+                    "keep one"
+                )
+        return rows
+
+    def get(self, key: str) -> int | None:
+        """The row of one key, None where there is none."""
+        row = self.exact.get(key)
+        return self.by_path.get(relative_path(key, self.root)) if row is None else row
+
+    def rows(self, keys: Sequence[str]) -> np.ndarray:
+        """(n,) int64 rows of training items; one without a row is an error that names it."""
+        rows = [self.get(key) for key in keys]
+        missing = [key for key, row in zip(keys, rows) if row is None]
+        if missing:
+            raise InputError(
+                f"{count_of(len(missing), 'training item')} of {len(keys):,} without a soft label; "
+                f"the first is {missing[0]!r}, soft labels have keys such as "
+                f"{next(iter(self.exact), None)!r} (key= says where keys are, root= where paths "
+                "start)"
+            )
+        return np.array(rows, dtype=np.int64)
+
+    def knows(self, keys: Sequence[str]) -> bool:
+        """Whether every key has a row."""
+        return all(self.get(key) is not None for key in keys)
+
+
+def relative_path(key: str, root: str) -> str:
+    """A path in one spelling: relative to `root` where it lies below it.
+
+    >>> relative_path("/data/woof/train/a.jpg", "/data/woof"), relative_path("./b.jpg", "/data")
+    ('train/a.jpg', 'b.jpg')
+    """
+    path = os.path.normpath(key)
+    if os.path.isabs(path) and path.startswith(root + os.sep):
+        path = path[len(root) + 1 :]
+    return PurePath(path).as_posix()
+
+
+def as_objects(values: Any) -> np.ndarray:
+    """(n,) objects; also of tuples, which NumPy would make a matrix of."""
+    if isinstance(values, np.ndarray | pd.Index | pd.Series):
+        return np.asarray(values, dtype=object)
+    values = list(values)
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out
+
+
+def some(names: Sequence[str], limit: int = 8) -> str:
+    """The first names, for a message.
+
+    >>> some(["a", "b", "c"], limit=2)
+    'a, b, ... (3 in all)'
+    """
+    shown = ", ".join(map(str, names[:limit]))
+    return shown if len(names) <= limit else f"{shown}, ... ({len(names)} in all)"

@@ -1,0 +1,118 @@
+"""Commands that run a job or a step of it. What they call is imported when it is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from softfold.cli.options import Asked, Json, Out, Quiet, Resume, RunFolder
+from softfold.cli.output import default_out, print_comparison, print_json
+
+
+def demo(
+    out: Annotated[str, Option("--out", help="run folder to write")] = "softfold-demo",
+    quiet: Quiet = False,
+) -> None:
+    """The whole job on digits with 30% wrong labels."""
+    from softfold.demo import run_demo
+
+    print_comparison(run_demo(out, quiet=quiet).metrics, out)
+
+
+def run(
+    asked: Asked, out: Out = None, resume: Resume = False, quiet: Quiet = False, json: Json = False
+) -> None:
+    """The whole job: cross-fit, soften, train, compare, report."""
+    from softfold.job.opening import finish, open_job
+    from softfold.job.recipes import get_recipe
+    from softfold.runs.settings import Settings
+
+    recipe = asked.get("recipe")
+    preset = {} if recipe is None else get_recipe(recipe).SETTINGS
+    settings = Settings(**{**preset, **asked})
+    out = out or default_out(settings.labels, recipe or settings.noise)
+    if recipe is not None:
+        made = get_recipe(recipe).run(settings, out, resume=resume, quiet=quiet)
+        print_json(made) if json else print(get_recipe(recipe).summary(made))
+        return
+    metrics = finish(open_job(settings, out, resume=resume, quiet=quiet)).metrics
+    print_json(metrics) if json else print_comparison(metrics, out)
+
+
+def crossfit(
+    asked: Asked, out: Out = None, resume: Resume = False, quiet: Quiet = False, json: Json = False
+) -> None:
+    """Only the out-of-fold predictions and the noise model."""
+    from softfold.job.opening import open_job
+    from softfold.runs.settings import Settings
+
+    settings = Settings(**asked, seeds=1)
+    out = out or default_out(settings.labels, settings.noise)
+    job = open_job(settings, out, resume=resume, quiet=quiet)
+    job.crossfit(1)
+    metrics = job.write_metrics()
+    if json:
+        print_json(metrics)
+        return
+    rate, accuracy = metrics["noise"]["rate_estimate"], metrics["oof"]["accuracy_given"]
+    print(f"out-of-fold predictions agree with {accuracy:.1%} of the given labels")
+    print(f"estimated share of wrong labels: {rate:.1%}")
+    print(f"next: softfold soften {out}; softfold compare {out}; softfold issues {out}")
+
+
+def soften(run: RunFolder, asked: Asked, quiet: Quiet = False) -> None:
+    """Make soft labels of a run's out-of-fold predictions."""
+    from softfold.job.opening import reopen_job
+
+    job = reopen_job(run, quiet=quiet, **asked)
+    soft = job.soften(1)[0]
+    changed = (soft.targets.argmax(1) != job.table.train.given).mean()
+    print(f"{Path(run) / 'soft_labels.safetensors'}: {len(soft):,} soft labels ({soft.strategy})")
+    print(f"{changed:.1%} put most weight on another class than the given one")
+
+
+def train(run: RunFolder, asked: Asked, quiet: Quiet = False) -> None:
+    """Train one model on a run's soft labels."""
+    from softfold.job.opening import reopen_job
+    from softfold.runs.folder import Run
+
+    soft = Run.open(run).soft_labels
+    job = reopen_job(run, quiet=quiet, **asked)
+    job.train(soft)
+    kept = job.run.has("model.safetensors")
+    made = Path(run) / "model.safetensors" if kept else "trained (predict fits it again)"
+    print(f"{made}: next: softfold predict {run} ITEMS")
+
+
+def compare(run: RunFolder, asked: Asked, quiet: Quiet = False, json: Json = False) -> None:
+    """Train with given and with soft labels and measure both."""
+    from softfold.job.opening import finish, reopen_job
+
+    metrics = finish(reopen_job(run, quiet=quiet, **asked)).metrics
+    print_json(metrics) if json else print_comparison(metrics, run)
+
+
+def predict(
+    run: RunFolder,
+    items: Annotated[str, Argument(help="image, folder, CSV or Parquet file")],
+    out: Annotated[str | None, Option("--out", help=".csv or .parquet to write")] = None,
+) -> None:
+    """Predict new items with a run's better model."""
+    from softfold.data.delimited import csv_text
+    from softfold.errors import InputError
+    from softfold.files import write_parquet, write_text
+    from softfold.runs.predicting import load
+
+    if out is not None and Path(out).suffix not in {".csv", ".parquet"}:
+        raise InputError(f"--out {out}: predictions go to a .csv or .parquet file")
+    frame = load(run).predict(items)
+    if out is None:
+        print(csv_text(frame), end="")
+    elif out.endswith(".parquet"):
+        write_parquet(out, frame)
+    else:
+        write_text(out, csv_text(frame))
+    if out is not None:
+        print(f"{out}: {len(frame):,} predictions")

@@ -1,0 +1,114 @@
+"""Commands about labels: make noise, list what is suspicious, write what people corrected."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from softfold.cli.options import Asked, Quiet, RunFolder
+from softfold.cli.output import default_out
+
+
+def corrupt(
+    asked: Asked,
+    out: Annotated[str, Option("--out", help=".csv or .parquet to write")],
+    rate: Annotated[
+        list[float] | None, Option("--rate", help="fraction of wrong labels; repeatable")
+    ] = None,
+    kind: Annotated[
+        str, Option("--kind", help="symmetric, pair, transition or instance")
+    ] = "symmetric",
+    transition: Annotated[
+        str | None, Option("--transition", help="K x K matrix: .npy, .csv or .json")
+    ] = None,
+    features: Annotated[
+        str | None, Option("--features", help="N x D features: .npy, for kind instance")
+    ] = None,
+    corrupt_holdout: Annotated[
+        bool, Option("--corrupt-holdout", help="corrupt the hold-out's labels too")
+    ] = False,
+) -> None:
+    """Make label noise to order, exact to the item."""
+    from softfold.data.corruption import corrupt_file
+    from softfold.runs.settings import Settings
+
+    settings = Settings(**asked)
+    rates = rate or ([None] if transition is not None else [0.05, 0.25, 0.5])
+    line = corrupt_file(
+        settings.read_labels(),
+        out,
+        rates,
+        kind,
+        features=features,
+        transition=transition,
+        holdout=corrupt_holdout,
+        seed=settings.seed,
+    )
+    print(line)
+
+
+def issues(
+    labels: Annotated[
+        str, Argument(metavar="RUN|LABELS", help="a run folder, or labels as for `run`")
+    ],
+    asked: Asked,
+    pred_probs: Annotated[
+        str | None,
+        Option("--pred-probs", help="your own out-of-fold predictions: .npy, .csv, .parquet"),
+    ] = None,
+    given: Annotated[str | None, Option("--given", help="only labels given as")] = None,
+    suggested: Annotated[str | None, Option("--suggested", help="only suggested as")] = None,
+    min_suspicion: Annotated[
+        float, Option("--min-suspicion", help="only this suspicion and above")
+    ] = 0.0,
+    top: Annotated[int, Option("--top", help="how many to show")] = 20,
+    out: Annotated[
+        str | None, Option("--out", help="write the whole list: .csv or .parquet")
+    ] = None,
+    run_folder: Annotated[
+        str | None, Option("--run", help="run folder to write when LABELS are cross-fitted")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """List the most suspicious labels, of a run or of labels."""
+    from softfold.errors import InputError
+    from softfold.report.listing import predicted_issues, run_issues
+    from softfold.runs.settings import Settings
+
+    if out is not None and Path(out).suffix.lower() not in {".csv", ".parquet"}:
+        raise InputError(f"--out {out}: the list goes to a .csv or .parquet file")
+    if (Path(labels) / "config.json").exists():
+        listing = run_issues(labels)
+    elif pred_probs is not None:
+        listing = predicted_issues(Settings(labels=labels, **asked).read_labels(), pred_probs)
+    else:
+        from softfold.job.opening import open_job
+
+        settings = Settings(labels=labels, **asked, seeds=1)
+        folder = run_folder or default_out(labels, settings.noise)
+        job = open_job(settings, folder, quiet=quiet)
+        job.crossfit(1)
+        job.write_metrics()
+        listing = run_issues(folder)
+        print(f"run folder: {folder}", file=sys.stderr)
+    listing = listing.select(given=given, suggested=suggested, threshold=min_suspicion)
+    if out is not None:
+        listing.write(out)
+    print(listing.text(top=top, width=shutil.get_terminal_size((100, 24)).columns))
+
+
+def export(
+    run: RunFolder,
+    out: Annotated[str, Option("--out", help="file or folder to write")],
+    format: Annotated[
+        str | None, Option("--format", help="csv, parquet, cleanlab, fiftyone or labelstudio")
+    ] = None,
+) -> None:
+    """Write the labels as people corrected them."""
+    from softfold.review.export import export_labels
+
+    print(export_labels(run, out, format))

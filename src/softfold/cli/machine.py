@@ -1,0 +1,33 @@
+"""The command about the machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Option
+
+
+def doctor(
+    device: Annotated[str | None, Option("--device", help="cpu, cuda, cuda:1 or mps")] = None,
+    cache: Annotated[bool, Option("--cache", help="show what the cache holds")] = False,
+    clear: Annotated[bool, Option("--clear-cache", help="empty the cache")] = False,
+) -> None:
+    """Explain and measure what this machine is set up to do."""
+    from softfold.machine import cache as cache_module
+
+    if clear:
+        freed = cache_module.clear_cache()
+        print(f"freed {freed / 1e6:,.0f} MB in {cache_module.cache_dir()}")
+        return
+    if cache:
+        info = cache_module.cache_info()
+        for entry in info["entries"]:
+            about = ", ".join(f"{k} {v}" for k, v in entry["settings"].items() if k != "version")
+            size = entry["bytes"] / 1e6
+            print(f"{entry['kind']}: {entry['rows']:,} rows, {size:,.1f} MB ({about})")
+        used, limit = info["bytes"] / 1e9, info["limit"] / 1e9
+        print(f"{used:.2f} of {limit:.0f} GB in {info['dir']} (SOFTFOLD_CACHE, SOFTFOLD_CACHE_GB)")
+        return
+    from softfold.machine.doctor import diagnose
+
+    print(diagnose(device))

@@ -1,0 +1,35 @@
+"""What commands print, and where they write when nobody says where."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def default_out(labels: str | None, variant: str | None) -> str:
+    """The run folder of labels: by their name, and that of the noise or the recipe."""
+    name = str(labels)
+    stem = Path(name).resolve().stem if Path(name).exists() else name
+    return f"runs/{stem}-{variant}" if variant else f"runs/{stem}"
+
+
+def print_json(metrics: dict[str, Any]) -> None:
+    """Print what metrics.json holds."""
+    print(json.dumps(metrics, indent=1))
+
+
+def print_comparison(metrics: dict[str, Any], out: str) -> None:
+    """Print what a finished run found and where to look."""
+    from softfold.job.comparing import comparison_table
+
+    noise = metrics["noise"]
+    line = f"estimated share of wrong labels: {noise['rate_estimate']:.1%}"
+    if "rate_truth" in noise:
+        line += f" (in truth {noise['rate_truth']:.1%})"
+    print(line)
+    n, against = metrics["data"]["n_valid"], metrics["accuracy_against"]
+    print(f"on {n:,} hold-out items, against their {against} labels:")
+    print(comparison_table(metrics))
+    print(f"took {metrics['seconds']['total']:.0f} s")
+    print(f"look at {Path(out) / 'report.html'}; next: softfold review {out}")

@@ -1,0 +1,35 @@
+"""Commands that show a run to people: the report and the review page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Option
+
+from softfold.cli.options import RunFolder
+
+
+def report(run: RunFolder) -> None:
+    """Write the run's report, one HTML file."""
+    from softfold.report import write_report
+
+    print(write_report(run))
+
+
+def review(
+    run: RunFolder,
+    host: Annotated[str, Option("--host", help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int | None, Option("--port", help="port (the first free one)")] = None,
+    reviewer: Annotated[str | None, Option("--reviewer", help="your name")] = None,
+    token: Annotated[
+        str | None, Option("--token", help="what visitors must have; `auto` makes one")
+    ] = None,
+    audit: Annotated[
+        bool, Option("--audit", help="the audit's items, without suggestion or suspicion")
+    ] = False,
+    browser: Annotated[bool, Option("--browser", help="open the page")] = False,
+) -> None:
+    """Review suspicious labels on a local web page."""
+    from softfold.review.server import serve
+
+    serve(run, host, port, reviewer, token=token, audit=audit, open_browser=browser)

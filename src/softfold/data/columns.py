@@ -1,0 +1,254 @@
+"""Columns by meaning: labels as names, features as numbers where all of them are.
+
+A label is text as it was written. In a data frame or a Parquet file, whole numbers are written
+without a decimal point (`1`, also where the column is of floats), True and False as words; two
+different values never become one name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from softfold.errors import InputError, count_of
+
+NO_NUMBER = frozenset(
+    {"", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "None", "none", "null", "NULL", "<NA>"}
+)
+"""Words for a missing value, in columns of numbers only: a label or a category may be called so."""
+
+TRAIN_WORDS = frozenset({"train", "training"})
+HOLDOUT_WORDS = frozenset({"valid", "validation", "val", "test", "holdout", "hold-out", "dev"})
+
+_FRACTION = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
+_TRUTHS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+_DECIMAL = re.compile(r"\s*[+-]?\d+(,\d+)?([eE][+-]?\d+)?\s*")
+
+
+def names_of(values: pd.Series, name: str = "the table") -> np.ndarray:
+    """(N,) names as str objects, None where a value is missing.
+
+    Raises:
+        InputError: two different values that would be written the same, such as 1 and "1".
+
+    >>> names_of(pd.Series(["01", "1", None], dtype=object)).tolist()
+    ['01', '1', None]
+    >>> names_of(pd.Series([1.0, np.nan])).tolist()
+    ['1', None]
+    """
+    codes, kinds = _factorized(values)
+    texts = [_name(kind) for kind in kinds]
+    first: dict[str, Any] = {}
+    for text, kind in zip(texts, kinds, strict=True):
+        other = first.setdefault(text, kind)
+        if other is not kind:
+            raise InputError(
+                f"{name}: column {values.name!r} holds {other!r} ({type(other).__name__}) and "
+                f"{kind!r} ({type(kind).__name__}), which are written the same: make them one "
+                "kind of value"
+            )
+    return np.array([*texts, None], dtype=object)[codes]
+
+
+def label_names(values: pd.Series, name: str, column: str) -> np.ndarray:
+    """(N,) names; a missing one is refused, and so are numbers with a fraction."""
+    if pd.api.types.is_float_dtype(values):
+        present = values[values.notna()].astype(float)
+        part = ~np.isfinite(present) | (present % 1 != 0)
+        if part.any():
+            row = int(np.flatnonzero(values.notna())[int(np.argmax(part))])
+            raise InputError(
+                f"{name}: column {column!r} holds numbers such as {values.iloc[row]} (row {row}), "
+                "not class labels"
+            )
+    out = names_of(values, name)
+    missing = missing_names(out)
+    if missing.any():
+        raise InputError(
+            f"{name}: {missing.sum():,} of {count_of(len(out), 'item')} have no label in "
+            f"{column!r}; the first is row {int(np.argmax(missing))}: fill them in or drop the rows"
+        )
+    _refuse_measurements(values, out, name, column)
+    return out
+
+
+def _refuse_measurements(values: pd.Series, out: np.ndarray, name: str, column: str) -> None:
+    """Refuse text labels that are numbers with a fraction, almost every one another."""
+    kinds = pd.unique(out)
+    if values.dtype != object or len(kinds) <= max(20, len(out) / 2):
+        return
+    if all(_FRACTION.fullmatch(str(k)) or str(k).isdecimal() for k in kinds):
+        row = next((i for i, v in enumerate(out) if float(v) % 1), None)
+        if row is not None:
+            raise InputError(
+                f"{name}: column {column!r} holds numbers such as {out[row]} (row {row}), not "
+                "class labels"
+            )
+
+
+def truth_names(values: pd.Series, name: str) -> np.ndarray:
+    """(N,) names, None where the truth is not known."""
+    out = names_of(values, name)
+    out[missing_names(out)] = None
+    return out
+
+
+def missing_names(values: pd.Series | np.ndarray) -> np.ndarray:
+    """(N,) bool: where there is no value, or nothing but blanks."""
+    blank = np.array([isinstance(v, str) and not v.strip() for v in values], dtype=bool)
+    return blank | np.asarray(pd.isna(values), dtype=bool)
+
+
+def holdout_rows(values: pd.Series, name: str) -> np.ndarray:
+    """(N,) bool, True for the hold-out, from booleans, 0 and 1, or names of splits."""
+
+    def refuse(bad: Any, row: int) -> InputError:
+        return InputError(
+            f"{name}: column {values.name!r} has {bad!r} in row {row}, which names no split: use "
+            "True and False, 0 and 1, or train and valid (or test)"
+        )
+
+    known = {v: str(v).strip().lower() for v in pd.unique(values)}
+    words = values.map(known).to_numpy(dtype=object)
+    yes = HOLDOUT_WORDS | {"true", "1", "1.0"}
+    no = TRAIN_WORDS | {"false", "0", "0.0"}
+    out = np.zeros(len(words), dtype=bool)
+    for i, word in enumerate(words):
+        if word in yes:
+            out[i] = True
+        elif word not in no:
+            raise refuse(values.iloc[i], i)
+    return out
+
+
+def _factorized(values: pd.Series) -> tuple[np.ndarray, list[Any]]:
+    """(N,) positions in the list of different values, -1 where missing; 1 and True are two."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(object)
+    if values.dtype != object or pd.api.types.infer_dtype(values, skipna=True) == "string":
+        codes, kinds = pd.factorize(values)
+        return codes, list(kinds)
+    missing = values.isna().to_numpy()
+    found: dict[Any, int] = {}
+    kinds: list[Any] = []
+    codes = np.full(len(values), -1, dtype=np.int64)
+    for i, value in enumerate(values):
+        if missing[i]:
+            continue
+        key = (type(value) in (bool, np.bool_), isinstance(value, bytes), value)
+        try:
+            codes[i] = found.setdefault(key, len(found))
+        except TypeError:
+            raise InputError(
+                f"column {values.name!r} holds {type(value).__name__} in row {i}, not names"
+            ) from None
+        if len(found) > len(kinds):
+            kinds.append(value)
+    return codes, kinds
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise InputError(f"a name is the bytes {value[:20]!r}, which are no UTF-8") from None
+    if isinstance(value, (float, np.floating)) and np.isfinite(value) and value == int(value):
+        return str(int(value))
+    return str(value)
+
+
+def read_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame of text cells with its columns of numbers as numbers.
+
+    A column is one of numbers where every cell is a number, empty or a word of `NO_NUMBER`, and
+    one of truths where every cell is true or false. In files divided by semicolons or tabs a
+    number may have a decimal comma. All other columns stay as they are written.
+
+    >>> cells = pd.DataFrame({"x": ["1", "NA"], "y": ["1", "b"]}, dtype=object)
+    >>> read_numbers(cells).dtypes.tolist()
+    [dtype('float64'), dtype('O')]
+    """
+    comma = frame.attrs.get("delimiter", ",") != ","
+    made = {c: _numbers_or_same(frame[c], comma) for c in frame.columns}
+    return pd.DataFrame(made, index=frame.index)
+
+
+def _numbers_or_same(values: pd.Series, comma: bool) -> pd.Series:
+    if values.dtype != object:
+        return values
+    cells = values.to_numpy(dtype=object)
+    sample = [c for c in cells[:64] if c is not None]
+    if any(not isinstance(c, str) for c in sample):
+        return values
+    if any(_one_number(c, comma) is None and c not in _TRUTHS for c in sample):
+        return values  # most columns of words end here
+    return next(
+        (made for made in (_truths(values), _numbers(values, comma)) if made is not None), values
+    )
+
+
+def _one_number(cell: str, comma: bool) -> float | None:
+    if cell.strip() in NO_NUMBER:
+        return float("nan")
+    if comma and _DECIMAL.fullmatch(cell):
+        cell = cell.replace(",", ".")
+    if "_" in cell or not cell.isascii():
+        return None  # Python reads 1_000 and other scripts' digits as numbers
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _truths(values: pd.Series) -> pd.Series | None:
+    mapped = values.map(_TRUTHS)
+    missing = values.isna()
+    if missing.all() or mapped.isna()[~missing].any():
+        return None
+    return mapped.astype(float) if missing.any() else mapped.astype(bool)
+
+
+def _numbers(values: pd.Series, comma: bool) -> pd.Series | None:
+    """The column as int64 or float64, None where a cell is no number."""
+    if values.isna().all():
+        return values.astype(float)
+    try:
+        made = pd.to_numeric(values)
+    except (ValueError, TypeError, OverflowError):
+        numbers = [np.nan if c is None else _one_number(c, comma) for c in values]
+        if any(n is None for n in numbers):
+            return None
+        made = pd.Series(numbers, index=values.index, name=values.name, dtype=float)
+    return made.astype(float) if made.dtype == object else made
+
+
+def like_training(
+    data: pd.DataFrame, cells: pd.DataFrame, training: pd.DataFrame, name: str
+) -> pd.DataFrame:
+    """The columns of `training` out of other rows, as numbers or as text as they are there.
+
+    Args:
+        data: the rows with their numbers read.
+        cells: the same rows as they were written.
+        training: what the columns are like.
+        name: of the other rows, for messages.
+
+    Raises:
+        InputError: a column of numbers in training that holds something else.
+    """
+    made = {}
+    for column in training.columns:
+        numeric = pd.api.types.is_numeric_dtype(training[column])
+        made[column] = data[column] if numeric else cells[column]
+        if numeric and not pd.api.types.is_numeric_dtype(data[column]):
+            values = pd.to_numeric(cells[column], errors="coerce")
+            row = int(np.argmax((values.isna() & cells[column].notna()).to_numpy()))
+            raise InputError(
+                f"{name}: column {column!r} holds numbers in training, and "
+                f"{cells[column].iloc[row]!r} in row {row}"
+            )
+    return pd.DataFrame(made)

@@ -1,0 +1,206 @@
+"""The items that a noise model is fitted to, laid out for speed, and what they show at a glance.
+
+Everything here is about out-of-fold predictions p (n, K) of n items and their given labels y (n,).
+Rows are sorted by given label: T[:, y] is then one vector a block, and counts are one sum a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from softfold.noise.matrices import symmetric
+
+FLOOR = np.float32(1e-7)
+"""Smaller probabilities count as this: float32 softmaxes underflow, and log 0 forgives nothing."""
+
+TEMPERATURES = (0.1, 8.0)
+CELLS = 20_000
+"""Probabilities that a temperature is fitted to."""
+
+NEARLY_CLEAN = 0.002
+"""Even noise assumed where temperature alone is fitted: one slip costs no more than log 0.002."""
+
+MIDDLE, MIDDLE_ITEMS = 0.75, 20
+"""With few contradictions, how foreseen they are is drawn to this as if by so many more."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """labels int64 (n,), sorted; p float32 (n, K), at least FLOOR."""
+
+    labels: np.ndarray
+    p: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, probabilities: np.ndarray, rows: np.ndarray) -> Sample:
+        """The items of these rows (n,)."""
+        rows = rows[np.argsort(labels[rows], kind="stable")]
+        p = np.asarray(probabilities[rows], np.float32)
+        return cls(labels[rows], np.clip(p, FLOOR, None))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def about(self, count: int) -> Sample:
+        """No more than `count` items, of all classes alike."""
+        step = -(-len(self) // max(1, count))
+        return self if step == 1 else Sample(self.labels[::step], self.p[::step])
+
+    @property
+    def n_classes(self) -> int:
+        return self.p.shape[1]
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        return np.arange(len(self))
+
+    @cached_property
+    def _shifted(self) -> np.ndarray:
+        """log p (n, K), the largest of each row 0: no temperature makes it underflow whole."""
+        logs = np.log(self.p)
+        logs -= logs.max(axis=1, keepdims=True)
+        return logs
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """The likeliest class of each item (n,)."""
+        return self.p.argmax(axis=1)
+
+    @cached_property
+    def disagreement(self) -> float:
+        """Share of items whose given label is not the likeliest class."""
+        return float((self.predicted != self.labels).mean())
+
+    @cached_property
+    def strength(self) -> float:
+        """How often the surer half of predictions agrees with labels, above chance: up to 1."""
+        top = self.p[self.rows, self.predicted]
+        surer = np.argsort(-top, kind="stable")[: max(1, len(self) // 2)]
+        agreed = float((self.predicted == self.labels)[surer].mean())
+        chance = float(((self._counts / len(self)) ** 2).sum())
+        return (agreed - chance) / max(1 - chance, 1e-9)
+
+    @cached_property
+    def _counts(self) -> np.ndarray:
+        return np.bincount(self.labels, minlength=self.n_classes)
+
+    @cached_property
+    def _blocks(self) -> list[tuple[int, slice]]:
+        ends = np.cumsum(self._counts)
+        starts = ends - self._counts
+        return [(k, slice(starts[k], ends[k])) for k in np.flatnonzero(self._counts)]
+
+    def at(self, temperature: float, logs: np.ndarray | None = None) -> np.ndarray:
+        """p^(1 / temperature), normalised: float32 (n, K).
+
+        logs: other log probabilities than those of p, the largest of a row near 0.
+        """
+        z = (self._shifted if logs is None else logs) * np.float32(1 / temperature)
+        np.exp(z, out=z)
+        z /= np.einsum("ij->i", z)[:, None]
+        return z
+
+    def weighed(self, v: np.ndarray, transition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """v[i, k] T[k, y_i] (n, K), and its sum over k (n,): p(given | x) under T."""
+        columns = np.ascontiguousarray(transition.T, np.float32)
+        joint = np.empty_like(v)
+        for k, block in self._blocks:
+            np.multiply(v[block], columns[k], out=joint[block])
+        return joint, np.maximum(np.einsum("ij->i", joint), np.float32(1e-30))
+
+    def log_likelihood(self, v: np.ndarray, transition: np.ndarray) -> float:
+        """Mean of log p(given | x), in nats."""
+        columns = np.ascontiguousarray(transition.T, np.float32)
+        seen = np.empty(len(self), np.float32)
+        for k, block in self._blocks:
+            seen[block] = v[block] @ columns[k]
+        return float(np.log(np.maximum(seen, 1e-30)).mean(dtype=float))
+
+    def tally(self, q: np.ndarray) -> np.ndarray:
+        """Sums of q (n, K) by class and given label: float64 (K, K)."""
+        counts = np.zeros((self.n_classes, self.n_classes))
+        present = [k for k, _ in self._blocks]
+        counts[:, present] = np.add.reduceat(q, [b.start for _, b in self._blocks], axis=0).T
+        return counts
+
+    def predicted_counts(self) -> np.ndarray:
+        """Items by likeliest class and given label: float64 (K, K)."""
+        k = self.n_classes
+        cells = self.predicted * k + self.labels
+        return np.bincount(cells, minlength=k * k).reshape(k, k).astype(float)
+
+    @cached_property
+    def temperature(self) -> float:
+        """The t at which p^(1/t) makes the given labels likeliest, all of them taken as right."""
+        part = self.about(CELLS // self.n_classes)
+        transition = symmetric(self.n_classes, NEARLY_CLEAN)
+        return search(lambda t: part.log_likelihood(part.at(t), transition), *TEMPERATURES)
+
+    def information(self) -> tuple[float, float]:
+        """What predictions say about given labels beyond class frequencies.
+
+        Returns the share of the labels' entropy that they explain (1: all, 0: nothing) and how
+        many standard errors it is from nothing.
+        """
+        frequency = np.maximum(self._counts / len(self), 1e-12)
+        told = np.log(np.maximum(self.at(self.temperature)[self.rows, self.labels], 1e-30))
+        gain = told - np.log(frequency)[self.labels]
+        entropy = max(-float((frequency * np.log(frequency)).sum()), 1e-12)
+        error = max(float(gain.std()) / np.sqrt(len(self)), 1e-12)
+        return float(gain.mean()) / entropy, float(gain.mean()) / error
+
+    @cached_property
+    def foreseen(self) -> tuple[float, float]:
+        """`foreseen_by` the predictions themselves."""
+        return self.foreseen_by(self.p)
+
+    def foreseen_by(self, v: np.ndarray) -> tuple[float, float]:
+        """How far predictions foresee the labels that contradict them, and its standard error.
+
+        Of the items predicted as k, the surer half is looked at: the AUC of log p(l) between those
+        labelled l and those labelled k, over all l. One half: p tells nothing of which items have
+        the other label, as where labels are wrong at random. Near 1: p knew that these items look
+        like l, as where the labels are right and the model is unsure. `v` (n, K): predictions of
+        the truth, which choose k and the surer half.
+        """
+        best = v.argmax(axis=1)
+        top = v[self.rows, best]
+        order = np.lexsort((-top, best))
+        ends = np.cumsum(np.bincount(best, minlength=self.n_classes))
+        won = pairs = 0.0
+        for k, end in enumerate(ends):
+            start = ends[k - 1] if k else 0
+            half = order[start : start + (end - start) // 2]
+            given = self.labels[half]
+            base = half[given == k]
+            others = np.unique(given[given != k]) if len(base) else ()
+            for label in others:
+                ours = np.sort(self.p[base, label])
+                theirs = self.p[half[given == label], label]
+                below = np.searchsorted(ours, theirs, "left")
+                won += (below + np.searchsorted(ours, theirs, "right")).sum() / 2 / len(ours)
+                pairs += len(theirs)
+        drawn = (won + MIDDLE * MIDDLE_ITEMS) / (pairs + MIDDLE_ITEMS)
+        return float(drawn), 0.29 / np.sqrt(pairs + MIDDLE_ITEMS)
+
+
+def search(score: Callable[[float], float], low: float, high: float, tolerance: float = 0.05):
+    """The value in low..high where `score` is largest: golden section on its logarithm."""
+    ratio = (np.sqrt(5) - 1) / 2
+    a, b = np.log(low), np.log(high)
+    x, y = b - ratio * (b - a), a + ratio * (b - a)
+    at_x, at_y = score(float(np.exp(x))), score(float(np.exp(y)))
+    while b - a > tolerance:
+        if at_x < at_y:
+            a, x, at_x = x, y, at_y
+            y = a + ratio * (b - a)
+            at_y = score(float(np.exp(y)))
+        else:
+            b, y, at_y = y, x, at_x
+            x = b - ratio * (b - a)
+            at_x = score(float(np.exp(x)))
+    return float(np.exp((a + b) / 2))

@@ -1,0 +1,92 @@
+"""What a noise model says of items: how suspicious a label is, and what it may be instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from softfold.arrays import each_block
+from softfold.noise.model import NoiseModel, log2_floored
+
+CONFIDENCE_VOTE = 0.3
+"""How much the plain probability of the given label says in the order where noise follows the item,
+beside explanations of standard deviation 1."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of N items, in their order.
+
+    ranking: int64 (N,), rows, the most suspicious first; equal ones in their own order.
+    suspicion: float64 (N,), P(given label is wrong), falling along the ranking.
+    suggested: int64 (N,), the likeliest other class.
+    no_class: float32 (N,), P(the item belongs to none of the classes).
+    """
+
+    ranking: np.ndarray
+    suspicion: np.ndarray
+    suggested: np.ndarray
+    no_class: np.ndarray
+
+
+def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> Scores:
+    """Suspicion, suggestion and chance of no class of labels (N,) with predictions (N, K).
+
+    The probability that a label is wrong is the mean over explanations. The order of items is not
+    that of this probability, which saturates: it is a mean of log-odds, each explanation's with
+    standard deviation 1 and the square of its weight. Probabilities are then dealt to items in that
+    order, so that `suspicion` has both.
+    """
+    n, k = probabilities.shape
+    explanations = noise.counted
+    total = sum(e.weight for e in explanations)
+    odds = np.empty((len(explanations), n), np.float32)
+    wrong = np.zeros(n)
+    no_class = np.zeros(n, np.float32)
+    plain = np.empty(n, np.float32)
+    suggested = np.empty(n, np.int64)
+
+    def work(rows: slice) -> None:
+        y = labels[rows]
+        here = np.arange(len(y))
+        logs = log2_floored(probabilities[rows])
+        plain[rows] = -logs[here, y]
+        mixed = None
+        for i, explanation in enumerate(explanations):
+            share = explanation.weight / total
+            q, odds[i, rows] = explanation.read(y, logs)
+            doubt = share / (1 + np.exp(-odds[i, rows].astype(float)))
+            wrong[rows] += doubt
+            if explanation.offset is not None:
+                no_class[rows] += doubt
+                continue
+            q *= np.float32(share)
+            mixed = q if mixed is None else np.add(mixed, q, out=mixed)
+        if mixed is None:
+            mixed = logs
+        mixed[here, y] = -np.inf
+        suggested[rows] = mixed.argmax(axis=1)
+
+    each_block(work, n, k)
+    ranking = np.argsort(-_order(noise, odds, plain), kind="stable")
+    suspicion = np.empty(n)
+    suspicion[ranking] = -np.sort(-wrong)
+    return Scores(ranking, suspicion, suggested, no_class)
+
+
+def _order(noise: NoiseModel, odds: np.ndarray, plain: np.ndarray) -> np.ndarray:
+    """How suspicious items are, on no scale: float32 (N,)."""
+    named = noise.counted
+    rest = [i for i, e in enumerate(named) if e.name != "clean"]
+    if not rest:
+        return odds[0]
+    out = np.zeros(len(plain), np.float32)
+    for i in rest:
+        spread = max(float(odds[i].std(dtype=float)), 1e-9)
+        out += odds[i] * np.float32(named[i].weight ** 2 / spread)
+    vote = CONFIDENCE_VOTE * noise.weight("clean", "no_class", "surest")
+    if vote > 0:
+        scale = float(out.std(dtype=float)) / max(float(plain.std(dtype=float)), 1e-9)
+        out += plain * np.float32(vote * scale)
+    return out

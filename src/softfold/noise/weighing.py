@@ -1,0 +1,116 @@
+"""How much each explanation is believed.
+
+All explanations are wrong in part, so the likelihood of thousands of items would choose one of them
+with a certainty that none deserves. Two things are weighed instead:
+
+1. How far predictions foresee the labels that contradict them (`Sample.foreseen`). Each
+   explanation says what to expect of that, and this decides alone between labels that are right
+   and labels whose mistakes follow the item: their likelihoods say nothing of it.
+2. For noise by class, which does say how likely the given labels are, also their likelihood,
+   counted as that of `ITEMS` items (a coarsened posterior: Miller and Dunson 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from softfold.noise.classwise import unmixed_logs
+from softfold.noise.model import Explanation
+from softfold.noise.sample import Sample
+
+ITEMS = 100.0
+"""How many items' likelihood counts, at ten classes; their bits where there are more."""
+
+CHANCE = 0.5
+"""What is foreseen where the wrong label does not depend on the item."""
+
+STRONG = 0.45
+"""Predictions whose surer half agrees with labels so far above chance foresee what they can."""
+
+EXPECTED = {"clean": (0.78, 0.05), "no_class": (0.80, 0.025), "surest": (0.62, 0.08)}
+"""How far contradictions are foreseen, mean and standard deviation: of right labels under weak
+models, of such with items of no class among them, and of people's mistakes (docs/method.md)."""
+
+CLASSWISE = ("by_class", "even")
+CLASSWISE_EXPECTED = (CHANCE, 0.025)
+
+PRIOR = {"clean": 1.0, "no_class": 0.7, "surest": 2.0, "by_class": 0.35, "even": 0.35}
+
+RATE_POWER = 2.0
+"""The prior of a noise rate r falls as (1 - r) to this power: most labels are right."""
+
+
+def weighed(
+    sample: Sample, explanations: Sequence[Explanation], rates: Sequence[float]
+) -> tuple[Explanation, ...]:
+    """The explanations with weights that sum to 1, likeliest first.
+
+    rates: share of wrong labels by each. Explanations of one name share its prior.
+    """
+    unit = ITEMS / np.log10(max(sample.n_classes, 3))
+    views = [_view(sample, e) for e in explanations]
+    levels = np.array([_level(sample, e, v) for e, v in zip(explanations, views, strict=True)])
+    names = np.array([e.name for e in explanations])
+    best = levels[~np.isin(names, CLASSWISE)].max(initial=-np.inf)
+    logs = np.empty(len(explanations))
+    for i, (explanation, rate) in enumerate(zip(explanations, rates, strict=True)):
+        name = explanation.name
+        logs[i] = np.log(PRIOR[name]) + RATE_POWER * np.log(max(1 - rate, 1e-9))
+        logs[i] += _expectation(sample, explanation, views[i])
+        if name in CLASSWISE:
+            logs[i] += unit * (levels[i] - best)
+        elif name == "surest":
+            of_name = unit * (levels[names == name] - levels[i])
+            logs[i] -= np.log(np.exp(np.clip(of_name, None, 700.0)).sum())
+    return with_weights(explanations, rates, logs)
+
+
+def with_weights(
+    explanations: Sequence[Explanation], rates: Sequence[float], logs: np.ndarray
+) -> tuple[Explanation, ...]:
+    """Explanations with weights proportional to exp(logs), likeliest first."""
+    weights = np.exp(logs - logs.max())
+    weights /= weights.sum()
+    order = np.argsort(-weights, kind="stable")
+    return tuple(
+        replace(explanations[i], weight=float(weights[i]), rate=float(rates[i])) for i in order
+    )
+
+
+def _view(sample: Sample, explanation: Explanation) -> np.ndarray:
+    """p(k | x) as the explanation takes it: float32 (n, K)."""
+    logs = unmixed_logs(sample, explanation.transition) if explanation.unmix else None
+    return sample.at(explanation.temperature, logs)
+
+
+def _level(sample: Sample, explanation: Explanation, v: np.ndarray) -> float:
+    """Mean log likelihood of given labels, less what free entries of T gain by chance (AIC)."""
+    if explanation.offset is not None:
+        return -np.inf  # it says nothing of which label is given
+    level = sample.log_likelihood(v, explanation.transition)
+    if explanation.name in ("surest", "by_class"):
+        k, n = sample.n_classes, len(sample)
+        level -= min(k * (k - 1), n * sample.disagreement) / n
+    return level
+
+
+def _expectation(sample: Sample, explanation: Explanation, v: np.ndarray) -> float:
+    """Log density of how far contradictions are foreseen, by what the explanation expects."""
+    seen, error = sample.foreseen
+    if explanation.name in CLASSWISE:
+        mean, spread = CLASSWISE_EXPECTED
+        if explanation.unmix:
+            seen, error = sample.foreseen_by(v)
+        beyond = max(seen, mean)
+    elif explanation.name == "surest":
+        mean, spread = EXPECTED["surest"]
+        beyond = max(seen, mean)
+    else:
+        mean, spread = EXPECTED[explanation.name]
+        mean = CHANCE + (mean - CHANCE) * min(1.0, max(0.0, sample.strength / STRONG))
+        beyond = min(seen, mean)
+    spread = float(np.hypot(spread, error))
+    return -(((beyond - mean) / spread) ** 2) / 2 - np.log(spread)

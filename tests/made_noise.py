@@ -1,0 +1,49 @@
+"""Labels and predictions with a known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def problem(transition, n=6000, skill=3.0, temperature=1.0, seed=0):
+    """Truth drawn from p(k | x), given labels from T; predictions p made flat or sharp."""
+    rng = np.random.default_rng(seed)
+    k = len(transition)
+    logits = rng.normal(size=(n, k))
+    logits[np.arange(n), rng.integers(0, k, n)] += 2 * skill
+    p = np.exp(logits)
+    p /= p.sum(1, keepdims=True)
+    truth = (p.cumsum(1) > rng.random((n, 1))).argmax(1)
+    given = (transition[truth].cumsum(1) > rng.random((n, 1))).argmax(1)
+    shown = p ** (1 / temperature)
+    return truth, given, (shown / shown.sum(1, keepdims=True)).astype(np.float32)
+
+
+def pair(k, rate):
+    """Each class given as the next one at this rate."""
+    return (1 - rate) * np.eye(k) + rate * np.roll(np.eye(k), 1, axis=1)
+
+
+def people(n=6000, k=8, rate=0.3, seed=0):
+    """Labels wrong more often where an item is unclear; predictions foresee a part of that."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, k, n)
+    other = (truth + rng.integers(1, k, n)) % k
+    chance = np.clip(rng.beta(1.2, 1.2 / rate - 1.2, n), 0, 0.9)
+    given = np.where(rng.random(n) < chance, other, truth)
+    rows = np.arange(n)
+    p = np.full((n, k), 0.02)
+    p[rows, truth] += 1 - 0.5 * chance
+    p[rows, other] += 0.03 * chance
+    p *= np.exp(rng.normal(0, 0.8, p.shape))
+    return truth, given, (p / p.sum(1, keepdims=True)).astype(np.float32)
+
+
+def weak_model(n=6000, k=8, seed=0):
+    """Right labels; the model is right on some 85%, and knows what it mistakes for what."""
+    rng = np.random.default_rng(seed)
+    given = rng.integers(0, k, n)
+    logits = rng.normal(0, 1.5, (n, k))
+    logits[np.arange(n), given] += 4.0
+    p = np.exp(1.3 * logits)
+    return given, (p / p.sum(1, keepdims=True)).astype(np.float32)

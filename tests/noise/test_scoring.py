@@ -1,0 +1,49 @@
+"""Suspicion, order and suggestion of every item."""
+
+from __future__ import annotations
+
+import numpy as np
+from made_noise import people, problem
+
+from softfold import estimate_noise
+from softfold.noise.matrices import symmetric
+from softfold.noise.model import Explanation, NoiseModel, as_noise_model, posterior
+from softfold.noise.scoring import score
+
+
+def test_suspicion_falls_along_the_ranking_and_its_mean_is_the_rate():
+    _, given, p = people()
+    noise = estimate_noise(given, p)
+    found = score(given, p, noise)
+    assert sorted(found.ranking) == list(range(len(given)))
+    assert (np.diff(found.suspicion[found.ranking]) <= 0).all()
+    assert abs(found.suspicion.mean() - noise.rate) < 0.01
+    assert (found.suggested != given).all()
+
+
+def test_certain_contradictions_are_not_ties():
+    # saturated posteriors are all 1; their order is that of the log-odds
+    truth, given, p = problem(symmetric(6, 0.3), skill=3.0, temperature=0.7)
+    found = score(given, p, estimate_noise(given, p))
+    wrong = np.flatnonzero(truth != given)
+    assert len(np.unique(found.suspicion[wrong])) > 0.9 * len(wrong)
+
+
+def test_sharp_predictions_do_not_underflow():
+    sharp = Explanation("by_class", np.eye(4), 0.1)
+    noise = NoiseModel((sharp,), 0.1, (0.1, 0.1), np.eye(4), np.ones(4) / 4, np.eye(4))
+    found = score(np.array([0, 1]), np.full((2, 4), 0.25), noise)
+    assert (found.suspicion < 1e-6).all()
+    p = np.array([[1e-30, 0.3, 0.4, 0.3], [0.3, 0.7, 0.0, 0.0]])
+    found = score(np.array([0, 1]), p, noise)
+    assert np.isfinite(found.suspicion).all()
+    assert found.suggested[1] == 0
+
+
+def test_posterior_uses_the_temperature():
+    known = as_noise_model(symmetric(2, 0.2), 2)
+    sharp = Explanation("by_class", known.transition, 0.5)
+    noise = NoiseModel((sharp,), 0.2, (0.1, 0.3), known.transition, known.prior, known.joint)
+    q = posterior(np.array([1]), np.array([[0.7, 0.3]]), noise)
+    a, b = 0.7**2 * 0.2, 0.3**2 * 0.8
+    np.testing.assert_allclose(q, [[a / (a + b), b / (a + b)]], atol=1e-5)

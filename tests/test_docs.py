@@ -1,0 +1,54 @@
+"""The code on the pages runs, as a reader would run it: block after block, from top to bottom."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def run_page(name: str) -> dict[str, Any]:
+    """The names that the page's Python blocks leave behind."""
+    text = (DOCS / name).read_text(encoding="utf-8")
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        line = text[: block.start(1)].count("\n")
+        code = compile("\n" * line + block.group(1), str(DOCS / name), "exec")
+        exec(code, names)
+    return names
+
+
+def test_own_trainer_runs_and_its_trainers_learn(tmp_path, monkeypatch, capsys):
+    for module in ("torch", "sklearn", "safetensors"):
+        pytest.importorskip(module)
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # steps on small batches lose more time waiting than they compute
+    try:
+        page = run_page("own-trainer.md")
+    finally:
+        torch.set_num_threads(threads)
+    train = page["table"].train
+    wrong = train.given != train.truth
+    assert wrong[page["issues"]["index"]].mean() > 0.8, "the classifier's issues are wrong labels"
+    for oof in (page["oof"], page["made"].oof):
+        assert (oof.probabilities.argmax(axis=1) == train.truth).mean() > 0.8
+    assert 0.1 < page["made"].noise.rate < 0.3
+    assert page["comparison"].metrics["difference"]["mean"] > 0
+    assert set(page["comparison"].history) >= {"model", "seed", "epoch", "train_loss"}
+    assert "soft labels" in capsys.readouterr().out
+
+
+def test_own_trainer_names_every_member_of_the_protocol():
+    from softfold.trainers import Trainer
+
+    text = (DOCS / "own-trainer.md").read_text(encoding="utf-8")
+    members = {m for m in (*vars(Trainer), *Trainer.__annotations__) if not m.startswith("_")}
+    assert members >= {"fit", "describe", "supports_noise"}
+    assert [m for m in sorted(members) if f"`{m}" not in text] == []

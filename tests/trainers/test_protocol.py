@@ -1,0 +1,274 @@
+"""Trainers of your own: what the bases give, what is wrapped, what is refused."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+
+from softfold.arrays import one_hot
+from softfold.crossfit.plain import cross_fit
+from softfold.data.folds import plan_folds
+from softfold.data.table import LabelTable
+from softfold.errors import InputError
+from softfold.job.comparing import fit_once
+from softfold.trainers import (
+    TRAINERS,
+    BaseModel,
+    BaseTrainer,
+    FunctionTrainer,
+    Model,
+    Trainer,
+    create_trainer,
+    load_model,
+)
+
+sklearn = pytest.importorskip("sklearn")
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+
+
+def blobs(n=90, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 3
+    data = rng.normal(size=(n, 4)) + 3 * np.eye(3, 4)[labels]
+    return LabelTable(
+        item=np.array([f"i{i}" for i in range(n)], dtype=object),
+        given=labels,
+        vocab=("a", "b", "c"),
+        valid=np.zeros(n, bool),
+        data=data,
+    )
+
+
+def centroids(table, targets):
+    """Nearest mean, as a function."""
+    means = targets.T @ table.data / targets.sum(axis=0)[:, None]
+
+    def predict(other):
+        scores = -((other.data[:, None, :] - means) ** 2).sum(axis=2)
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return scores / scores.sum(axis=1, keepdims=True)
+
+    return predict
+
+
+class Shares(BaseTrainer):
+    """Predicts the mean target."""
+
+    def __init__(self, floor=0.1):
+        self.floor = floor
+        self._seeds = []
+
+    def fit(self, table, targets, *, seed, holdout=None, noise=None):
+        self._seeds.append(seed)
+        return Mean(np.asarray(targets).mean(axis=0))
+
+
+class Mean(BaseModel):
+    def __init__(self, mean):
+        self.mean = mean
+
+    def predict(self, table):
+        return np.tile(self.mean, (len(table), 1))
+
+
+class PlainClassifier:
+    """fit and predict_proba, and nothing of scikit-learn."""
+
+    def fit(self, x, y):
+        self.shares = np.bincount(y) / len(y)
+        return self
+
+    def predict_proba(self, x):
+        return np.tile(self.shares, (len(x), 1))
+
+
+class Network:
+    """Called and holding weights, as a network of torch."""
+
+    def __call__(self, x):
+        return x
+
+    def state_dict(self):
+        return {}
+
+
+def accuracy(oof, table):
+    return (oof.probabilities.argmax(axis=1) == table.given).mean()
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_every_trainer_of_the_table_is_a_whole_trainer(name):
+    trainer = create_trainer(name)
+    assert isinstance(trainer, Trainer) and trainer.name == name
+    json.dumps(trainer.describe())
+    assert create_trainer(trainer) is trainer
+
+
+def test_a_trainer_needs_fit_and_a_model_predict_and_no_more():
+    table, trainer = blobs(), Shares()
+    assert isinstance(trainer, Trainer) and isinstance(Mean(None), Model)
+    oof = cross_fit(table, trainer, n_folds=3)
+    assert np.allclose(oof.probabilities, 1 / 3)
+    assert trainer.name == "Shares" and trainer.describe() == {"floor": 0.1}
+    assert not trainer.supports_noise and trainer.prepares is None
+    assert trainer.features(table) is None and trainer.fitted_features(table) is None
+    assert len(set(trainer._seeds)) == 3
+
+
+def test_folds_one_by_one_and_all_at_once_give_the_same():
+    table, trainer = blobs(), create_trainer(centroids)
+    plan, targets = plan_folds(table, 3), one_hot(table.given, 3)
+    splits = list(plan.splits(0))
+    together = list(trainer.fit_folds(table, splits, targets, seed=0))
+    oof = cross_fit(table, centroids, plan)
+    for (_, predict), probabilities in zip(splits, together, strict=True):
+        assert np.allclose(oof.probabilities[predict], probabilities)
+
+
+def test_a_model_that_cannot_be_written_says_so(tmp_path):
+    with pytest.raises(InputError, match="Mean has no save, so the model was not written"):
+        Mean(None).save(tmp_path / "m.safetensors")
+    with pytest.raises(InputError, match="a trainer of your own, 'Shares'"):
+        load_model(tmp_path / "m.safetensors", {"trainer": "Shares"})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        LogisticRegression(),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        RidgeClassifier(),
+        centroids,
+        lambda table, targets: centroids(table, targets),
+        partial(centroids),
+    ],
+    ids=["classifier", "pipeline", "classes only", "function", "lambda", "partial"],
+)
+def test_classifiers_and_functions_are_trainers(given, tmp_path):
+    table = blobs()
+    assert isinstance(create_trainer(given), Trainer)
+    assert accuracy(cross_fit(table, given, n_folds=3, out=tmp_path), table) > 0.9
+
+
+def test_a_class_that_is_not_of_scikit_learn_is_copied_and_fitted():
+    table, own = blobs(), PlainClassifier()
+    oof = cross_fit(table, own, n_folds=3)
+    assert np.allclose(oof.probabilities, 1 / 3) and not hasattr(own, "shares")
+
+
+def test_soft_targets_reach_a_function_row_by_row_with_the_seed():
+    seen = []
+
+    def watch(table, targets, seed):
+        seen.append((list(table.item), targets, seed))
+        return lambda other: np.full((len(other), 3), 1 / 3)
+
+    table = blobs(9)
+    targets = np.random.default_rng(0).dirichlet(np.ones(3), 9).astype(np.float32)
+    create_trainer(watch).fit(table, targets, seed=7)
+    items, got, seed = seen[0]
+    assert items == list(table.item) and (got == targets).all() and seed == 7
+
+
+CALLS = []
+"""Weights that `flattened` was called with; not carried by the function, so no part of it."""
+
+
+def flattened(weight):
+    def function(table, targets):
+        CALLS.append(weight)
+        predict = centroids(table, targets)
+        return lambda other: (predict(other) + weight) / (1 + 3 * weight)
+
+    return function
+
+
+def test_a_function_that_carries_another_value_is_trained_again(tmp_path):
+    CALLS.clear()
+    for weight, called in ((1, [1] * 3), (1, [1] * 3), (2, [1] * 3 + [2] * 3)):
+        cross_fit(blobs(30), flattened(weight), n_folds=3, out=tmp_path)
+        assert called == CALLS
+
+
+def test_functions_with_the_same_code_are_described_alike_in_another_process():
+    import subprocess
+    import sys
+
+    script = (
+        "from softfold.trainers import create_trainer\n"
+        "def f(table, targets, names={'x', 'y', 'z'}, scale=2.0):\n"
+        "    g = lambda t: t in {'a', 'b', 'c'}\n"
+        "    return g\n"
+        "print(create_trainer(f).describe())"
+    )
+    lines = {
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    }
+    assert len(lines) == 1
+
+
+def test_the_noise_of_a_trainer_that_knows_none_is_refused_by_name():
+    with pytest.raises(InputError, match="'centroids' cannot train through a noise model"):
+        cross_fit(blobs(), centroids, n_folds=3, noise=np.eye(3))
+
+
+class HalfTrainer:
+    name = "half"
+
+    def fit(self, table, targets, *, seed):
+        return self
+
+
+class ReturnsNothing(BaseTrainer):
+    def fit(self, table, targets, *, seed, holdout=None, noise=None):
+        self._done = True
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        (None, "a NoneType without fit: want the name of a trainer"),
+        (3, "a int without fit"),
+        (LogisticRegression, "is the class LogisticRegression: want an object"),
+        (Shares, "is the class Shares: want an object, Shares(...)"),
+        (Network(), "a Network without fit"),
+        (StandardScaler(), "a StandardScaler that has fit and no"),
+        (Ridge(), "gives no probabilities"),
+        (HalfTrainer(), "a HalfTrainer that has fit and no describe: derive a trainer from"),
+        (lambda table: None, "want a function (table, targets) -> predict"),
+        (lambda table, targets: 1.0, "gave a float: want a function predict(table)"),
+        (
+            lambda table, targets: lambda other: np.ones((len(other), 2)) / 2,
+            "gave shape (30, 2); want (30, 3)",
+        ),
+        (lambda table, targets: lambda other: np.ones((len(other), 3)), "sum"),
+        (ReturnsNothing(), "'ReturnsNothing' gave a NoneType, which has no predict"),
+        (BaseTrainer(), "the trainer 'trainer' has no fit"),
+    ],
+)
+def test_what_is_no_trainer_is_refused_in_one_line(wrong, line):
+    with pytest.raises(InputError) as error:
+        cross_fit(blobs(), wrong, n_folds=3)
+    assert line in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_fit_that_gives_no_model_is_refused_in_a_comparison_too():
+    table = blobs()
+    table = LabelTable(table.item, table.given, table.vocab, np.arange(90) >= 60, data=table.data)
+    with pytest.raises(InputError, match="'ReturnsNothing' gave a NoneType"):
+        fit_once(table, None, ReturnsNothing(), seed=0)
+
+
+def test_a_function_trainer_is_named_in_what_it_refuses():
+    with pytest.raises(InputError, match="a function odd"):
+
+        def odd(table):
+            return None
+
+        FunctionTrainer(odd)
