@@ -41,4 +41,4 @@ def test_the_core_needs_numpy_and_pandas_only():
 
 def test_every_public_name_loads():
     code = "import softfold\nfor name in softfold.__all__: getattr(softfold, name)"
-    assert "softfold.job.opening" in imported_by(code)
+    assert "softfold.job.running" in imported_by(code)

@@ -28,7 +28,7 @@ _HOME = {
     "rank_issues": "issues",
     "compare": "job.comparing",
     "load": "runs.predicting",
-    "run": "job.opening",
+    "run": "job.running",
 }
 __all__ = [*_HOME, "__version__"]
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from softfold.errors import InputError as InputError
     from softfold.issues import rank_issues as rank_issues
     from softfold.job.comparing import compare as compare
-    from softfold.job.opening import run as run
+    from softfold.job.running import run as run
     from softfold.noise.estimation import estimate_noise as estimate_noise
     from softfold.noise.model import NoiseModel as NoiseModel
     from softfold.runs.predicting import load as load

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from softfold.job.opening import finish, open_job
+from softfold.job.opening import open_job
+from softfold.job.running import finish
 from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
 

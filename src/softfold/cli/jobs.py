@@ -25,20 +25,19 @@ def run(
     asked: Asked, out: Out = None, resume: Resume = False, quiet: Quiet = False, json: Json = False
 ) -> None:
     """The whole job: cross-fit, soften, train, compare, report."""
-    from softfold.job.opening import finish, open_job
-    from softfold.job.recipes import get_recipe
-    from softfold.runs.settings import Settings
+    from softfold.job.opening import open_job
+    from softfold.job.recipes import get_recipe, settings_of
+    from softfold.job.running import finish
 
-    recipe = asked.get("recipe")
-    preset = {} if recipe is None else get_recipe(recipe).SETTINGS
-    settings = Settings(**{**preset, **asked})
-    out = out or default_out(settings.labels, recipe or settings.noise)
-    if recipe is not None:
-        made = get_recipe(recipe).run(settings, out, resume=resume, quiet=quiet)
-        print_json(made) if json else print(get_recipe(recipe).summary(made))
-        return
+    settings = settings_of(**asked)
+    out = out or default_out(settings.labels, settings.recipe or settings.noise)
     metrics = finish(open_job(settings, out, resume=resume, quiet=quiet)).metrics
-    print_json(metrics) if json else print_comparison(metrics, out)
+    if json:
+        print_json(metrics)
+    elif settings.recipe is not None:
+        print(get_recipe(settings.recipe).summary(metrics))
+    else:
+        print_comparison(metrics, out)
 
 
 def crossfit(
@@ -46,13 +45,12 @@ def crossfit(
 ) -> None:
     """Only the out-of-fold predictions and the noise model."""
     from softfold.job.opening import open_job
+    from softfold.job.running import crossfit_labels
     from softfold.runs.settings import Settings
 
     settings = Settings(**asked, seeds=1)
     out = out or default_out(settings.labels, settings.noise)
-    job = open_job(settings, out, resume=resume, quiet=quiet)
-    job.crossfit(1)
-    metrics = job.write_metrics()
+    metrics = crossfit_labels(open_job(settings, out, resume=resume, quiet=quiet))
     if json:
         print_json(metrics)
         return
@@ -64,33 +62,27 @@ def crossfit(
 
 def soften(run: RunFolder, asked: Asked, quiet: Quiet = False) -> None:
     """Make soft labels of a run's out-of-fold predictions."""
-    from softfold.job.opening import reopen_job
+    from softfold.job.running import soften_run
 
-    job = reopen_job(run, quiet=quiet, **asked)
-    soft = job.soften(1)[0]
-    changed = (soft.targets.argmax(1) != job.table.train.given).mean()
+    job, soft = soften_run(run, quiet=quiet, **asked)
+    changed = (soft.targets.argmax(1) != job.train.given).mean()
     print(f"{Path(run) / 'soft_labels.safetensors'}: {len(soft):,} soft labels ({soft.strategy})")
     print(f"{changed:.1%} put most weight on another class than the given one")
 
 
 def train(run: RunFolder, asked: Asked, quiet: Quiet = False) -> None:
     """Train one model on a run's soft labels."""
-    from softfold.job.opening import reopen_job
-    from softfold.runs.folder import Run
+    from softfold.job.running import train_run
 
-    soft = Run.open(run).soft_labels
-    job = reopen_job(run, quiet=quiet, **asked)
-    job.train(soft)
-    kept = job.run.has("model.safetensors")
-    made = Path(run) / "model.safetensors" if kept else "trained (predict fits it again)"
-    print(f"{made}: next: softfold predict {run} ITEMS")
+    made = train_run(run, quiet=quiet, **asked).model_file
+    print(f"{made or 'trained (predict fits it again)'}: next: softfold predict {run} ITEMS")
 
 
 def compare(run: RunFolder, asked: Asked, quiet: Quiet = False, json: Json = False) -> None:
     """Train with given and with soft labels and measure both."""
-    from softfold.job.opening import finish, reopen_job
+    from softfold.job.running import compare_run
 
-    metrics = finish(reopen_job(run, quiet=quiet, **asked)).metrics
+    metrics = compare_run(run, quiet=quiet, **asked).metrics
     print_json(metrics) if json else print_comparison(metrics, run)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,12 @@ from softfold.arrays import one_hot
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.evaluation import accuracy, paired_difference, roc_auc
-from softfold.files import read_tensors_of, write_parquet, write_tensors
+from softfold.files import read_tensors_of, write_parquet, write_tensors, write_text
 from softfold.softening import SoftLabels
 from softfold.trainers import Model, Trainer, TrainerLike, check_model, create_trainer
+
+_KEPT_MODEL = "kept-model.txt"
+"""Beside the fits: the fingerprint of the one whose model the run keeps."""
 
 
 @dataclass(frozen=True)
@@ -118,25 +121,40 @@ def compare(
             f"{len(softs)} sets of soft labels for {seeds} seeds: want one, or one each"
         )
     trainer = create_trainer(trainer)
-    parts: dict[str, list[np.ndarray]] = {"baseline": [], "soft": []}
-    curves = []
-    for s in range(seeds):
-        for name in parts:
-            made = fit_once(
-                table, softs[s] if name == "soft" else None, trainer, seed=seed + s, out=out
-            )
-            parts[name].append(made.holdout)
-            if made.history is not None:
-                curves.append(made.history.assign(model=name, seed=seed + s))
-            if progress is not None:
-                progress(len(parts["baseline"]) + len(parts["soft"]), 2 * seeds)
+
+    def advance(before: int) -> Callable[[int, int], None] | None:
+        return None if progress is None else lambda done, n: progress(before + done, 2 * n)
+
+    same: dict[str, Any] = {"seed": seed, "out": out}
+    baseline = fit_seeds(table, [None] * seeds, trainer, progress=advance(0), **same)
+    trained = fit_seeds(table, softs, trainer, progress=advance(seeds), **same)
+    return compare_fits(table, baseline, trained, strategy=softs[0].strategy, seed=seed)
+
+
+def compare_fits(
+    table: LabelTable, baseline: Sequence[Fit], soft: Sequence[Fit], *, strategy: str, seed: int = 0
+) -> Comparison:
+    """Measure fits that are made: one a seed on given labels, one a seed on soft labels.
+
+    Args:
+        table: the label table whose hold-out they predicted.
+        baseline, soft: S fits each, in the order of the seeds.
+        strategy: what made the soft labels.
+        seed: the first seed.
+    """
+    curves = [
+        fit.history.assign(model=name, seed=seed + s)
+        for s, pair in enumerate(zip(baseline, soft, strict=True))
+        for name, fit in zip(("baseline", "soft"), pair, strict=True)
+        if fit.history is not None
+    ]
     labels, against = holdout_labels(table)
     return Comparison(
-        baseline=np.stack(parts["baseline"]),
-        soft=np.stack(parts["soft"]),
+        baseline=np.stack([fit.holdout for fit in baseline]),
+        soft=np.stack([fit.holdout for fit in soft]),
         labels=labels,
         against=against,
-        strategy=softs[0].strategy,
+        strategy=strategy,
         history=pd.concat(curves, ignore_index=True) if curves else None,
     )
 
@@ -165,6 +183,29 @@ class Fit:
     model: Model | None
 
 
+def fit_seeds(
+    table: LabelTable,
+    softs: Sequence[SoftLabels | None],
+    trainer: Trainer,
+    *,
+    seed: int = 0,
+    out: str | Path | None = None,
+    model_file: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Fit]:
+    """One fit a seed, on its soft labels or (None) on the given ones; `seed` is the first.
+
+    `model_file` is where the model of the first seed goes. See `fit_once`.
+    """
+    fits = []
+    for s, soft in enumerate(softs):
+        keep = model_file if s == 0 else None
+        fits.append(fit_once(table, soft, trainer, seed=seed + s, out=out, model_file=keep))
+        if progress is not None:
+            progress(s + 1, len(softs))
+    return fits
+
+
 def fit_once(
     table: LabelTable,
     soft: SoftLabels | None,
@@ -176,7 +217,10 @@ def fit_once(
 ) -> Fit:
     """Train one model on given (soft=None) or soft labels and predict the hold-out.
 
-    What `out` holds is used where it was made from the same items, targets, trainer and seed.
+    Args:
+        out: folder of finished fits. What it holds is used where it was made from the same items,
+            targets, trainer and seed.
+        model_file: where to keep the model; a finished fit is used only where this is its model.
     """
     train, holdout = table.train, table.holdout
     given = one_hot(train.given, train.n_classes)
@@ -184,7 +228,7 @@ def fit_once(
     name = "baseline" if soft is None else "soft"
     file = None if out is None else Path(out) / f"{name}-seed-{seed}.safetensors"
     mark = _fingerprint(train, holdout, targets, trainer, seed)
-    if file is not None and (model_file is None or Path(model_file).exists()):
+    if file is not None and (model_file is None or _model_of(file, model_file) == mark):
         known = _finished(file, mark)
         if known is not None:
             return known
@@ -194,16 +238,26 @@ def fit_once(
         history=model.history,
         model=model,
     )
-    if model_file is not None:
-        model.save(Path(model_file))
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
+    if model_file is not None:
+        model.save(Path(model_file))
+        if file is not None:
+            write_text(file.with_name(_KEPT_MODEL), mark)
+    if file is not None:
         curve = file.with_suffix(".parquet")
         curve.unlink(missing_ok=True)
         if made.history is not None:
             write_parquet(curve, made.history)
         write_tensors(file, {"probabilities": made.holdout}, fingerprint=mark)
     return made
+
+
+def _model_of(file: Path, model_file: str | Path) -> str | None:
+    """The fingerprint of the fit whose model was kept last, None where there is no model."""
+    mark = file.with_name(_KEPT_MODEL)
+    known = Path(model_file).exists() and mark.exists()
+    return mark.read_text(encoding="utf-8") if known else None
 
 
 def _finished(file: Path, mark: str) -> Fit | None:

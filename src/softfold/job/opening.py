@@ -1,25 +1,37 @@
-"""The main job: label table, cross-fit, soft labels, comparison, report; each step on disk."""
+"""Opening a job: what it works on and with, all chosen and checked before anything is written."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from softfold.data.lookalikes import LookAlikes
-from softfold.data.reading import read_table
 from softfold.data.table import LabelTable
+from softfold.decisions.applying import read_decisions
 from softfold.errors import InputError, require
-from softfold.job.preparing import untangle
-from softfold.job.steps import Job
+from softfold.job.preparing import prepare_items
+from softfold.job.recipes import get_recipe
+from softfold.job.state import Job
 from softfold.progress import Progress
 from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
+from softfold.runs.writing import RunWriter
 from softfold.trainers import Trainer, create_trainer, default_trainers, takes
+
+_TRAINER_SETTINGS = ("arch", "weights", "size", "epochs", "device")
+
+
+@dataclass(frozen=True)
+class Trainers:
+    """What trains the final models, what makes the out-of-fold predictions, and why these."""
+
+    final: Trainer
+    oof: Trainer
+    why: str
 
 
 def open_job(
@@ -30,113 +42,135 @@ def open_job(
     resume: bool = False,
     quiet: bool = False,
 ) -> Job:
-    """Read the labels, look for copies, draw the hold-out where there is none, write config.json.
+    """A new job, or with `resume` the one in the folder: its items and trainers, and config.json.
+
+    Args:
+        settings: what was asked for.
+        out: the run folder.
+        table: the label table, where the settings do not say how to read it.
+        resume: go on with the run that is there.
+        quiet: print nothing.
 
     Raises:
         InputError: bad labels or settings; a run folder that holds another job.
     """
     require("pyarrow", extra="cli")
     require("safetensors", extra="cli")
-    settings = settings.absolute()
-    run = Run(out)
+    settings, run, progress = settings.absolute(), Run(out), Progress(quiet=quiet)
     _claim(run, settings, resume)
-    progress = Progress(quiet=quiet)
     with progress.step("load", "reading the labels"):
+        decisions = None if settings.decisions is None else read_decisions(settings.decisions)
+        _same_decisions(run, decisions)
         if table is None:
             with warnings.catch_warnings():
                 if not quiet:  # the notes say it
                     warnings.simplefilter("ignore", LookAlikes)
                 table = settings.read_labels()
-        table, notes, groups = untangle(table, settings)
-    job = _begin(run, settings, table, groups, progress, notes)
+        table, notes, groups = prepare_items(table, settings, decisions)
+    trainers = _choose_trainers(table, settings)
+    job = Job(
+        settings=settings,
+        table=table,
+        groups=groups,
+        decisions=decisions,
+        trainer=trainers.final,
+        oof_trainer=trainers.oof,
+        notes=tuple(notes),
+        writer=RunWriter(run.path),
+        progress=progress,
+    )
+    _introduce(job, trainers.why)
     job.plan(0)  # what folds cannot be drawn of is refused before anything is written
-    run.path.mkdir(parents=True, exist_ok=True)
     job.write_config()
+    if decisions is not None:
+        job.writer.decisions(decisions)
     return job
 
 
 def reopen_job(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
-    """A job on a run that is there: its items and settings, with the changes that are not None."""
-    run = Run.open(path)
-    progress = Progress(quiet=quiet)
+    """A job on a run that is there: its items, decisions and settings, with the changes.
+
+    Changes of arch, size and the like are for the final models: the out-of-fold predictions of
+    the run, and those of further seeds, are by the trainer that config.json names.
+    """
+    run, progress = Run.open(path), Progress(quiet=quiet)
     changes = {k: v for k, v in changes.items() if v is not None}
-    settings = replace(run.settings, **changes)
+    settings, config = replace(run.settings, **changes), run.config
     with progress.step("load", "reading the run"):
-        table, _, groups = untangle(run.table(), replace(settings, decisions=None))
-    job = _begin(run, settings, table, groups, progress, run.config["notes"])
+        decisions = run.decisions if settings.decisions is not None else None
+        table, _, groups = prepare_items(run.table(), settings)
+    trainers = _choose_trainers(table, settings)
+    same = (trainers.oof.name, trainers.oof.describe())
+    if settings.recipe is None and same != (config["oof_trainer"], config["oof_trainer_settings"]):
+        known = {**config["oof_trainer_settings"], "device": settings.device}
+        trainers = replace(trainers, oof=create_trainer(config["oof_trainer"], **known))
+    job = Job(
+        settings=settings,
+        table=table,
+        groups=groups,
+        decisions=decisions,
+        trainer=trainers.final,
+        oof_trainer=trainers.oof,
+        notes=tuple(config["notes"]),
+        writer=RunWriter(run.path),
+        progress=progress,
+        reopened=True,
+    )
+    _introduce(job, trainers.why)
     if changes:
         job.write_config()
     return job
 
 
-def _begin(
-    run: Run,
-    settings: Settings,
-    table: LabelTable,
-    groups: np.ndarray | None,
-    progress: Progress,
-    notes: list[str],
-) -> Job:
-    """Choose and make the trainers, set up the machine, and say so."""
+def _choose_trainers(table: LabelTable, settings: Settings) -> Trainers:
+    """The trainers that settings and items ask for, the machine set up for them."""
+    if settings.recipe is not None:
+        final, oof, why = get_recipe(settings.recipe).choose_trainers(table, settings)
+        _set_up(settings, final, oof)
+        return Trainers(final, oof, why)
     name, oof_name, why = default_trainers(table, settings.trainer)
     oof_name = settings.oof_trainer or oof_name
     _check_options(settings, name, oof_name)
-    asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "epochs", "device")}
-    trainer = create_trainer(name, **asked)
-    oof_trainer = trainer if oof_name == name else create_trainer(oof_name, **asked)
-    runtime_line = _set_up(settings, trainer, oof_trainer)
-    progress.say(
+    asked = {s: getattr(settings, s) for s in _TRAINER_SETTINGS}
+    final = create_trainer(name, **asked)
+    oof = final if oof_name == name else create_trainer(oof_name, **asked)
+    _set_up(settings, final, oof)
+    return Trainers(final, oof, why)
+
+
+def _introduce(job: Job, why: str) -> None:
+    """Say what is about to happen, and on what."""
+    table, say = job.table, job.progress.say
+    say(
         f"{table.name}: {int((~table.valid).sum()):,} training items, "
         f"{int(table.valid.sum()):,} in the hold-out, {table.n_classes} classes"
     )
-    for line in notes:
-        progress.say(line)
-    progress.say(f"trainer: {name}, out-of-fold predictions: {oof_name} ({why})")
-    if runtime_line:
-        progress.say(runtime_line)
-    return Job(run, settings, table, groups, trainer, oof_trainer, progress, notes)
+    for line in job.notes:
+        say(line)
+    oof = job.oof_trainer.name
+    say(f"trainer: {job.trainer.name}, out-of-fold predictions: {oof} ({why})")
+    if {job.trainer.name, oof} != {"estimator"}:
+        from softfold.machine import runtime
+
+        say(runtime.describe())
 
 
-def run(
-    labels: str | Path | pd.DataFrame | LabelTable,
-    out: str | Path = "runs/softfold",
-    *,
-    resume: bool = False,
-    quiet: bool = False,
-    **settings: Any,
-) -> Run:
-    """The whole job: cross-fit, soft labels, training with both, comparison, report.
+def _set_up(settings: Settings, *trainers: Trainer) -> None:
+    """The machine's settings for torch trainers."""
+    if any(trainer.uses_torch for trainer in trainers):
+        from softfold.machine import runtime
 
-    Args:
-        labels: a CSV or Parquet file, a folder, a known dataset's name, a data frame or a
-            LabelTable.
-        out: the run folder to write.
-        resume: go on with the run that is there.
-        quiet: print nothing.
-        settings: the command line's options (see `softfold.runs.settings.Settings`).
-
-    Returns:
-        The run folder, with `metrics`, `items`, `soft_labels` and the rest.
-    """
-    table = labels if isinstance(labels, LabelTable) else None
-    if isinstance(labels, pd.DataFrame):
-        columns = ("images", "path", "label", "valid", "truth", "group")
-        table = read_table(labels, **{c: settings.get(c) for c in columns})
-    named = table.name if table is not None else str(labels)
-    asked = Settings(labels=named, **settings)
-    job = open_job(asked, out, table=table, resume=resume, quiet=quiet)
-    return finish(job)
+        runtime.setup(device=settings.device)
 
 
-def finish(job: Job) -> Run:
-    """Every step of a job that is not done yet, then metrics.json and the report."""
-    seeds = job.settings.seeds
-    job.crossfit(seeds)
-    job.write_metrics(job.compare(job.soften(seeds)))
-    from softfold.report import write_report
-
-    write_report(job.run.path)
-    return Run(job.run.path)
+def _check_options(settings: Settings, trainer: str, oof_trainer: str) -> None:
+    for name in ("arch", "weights", "size", "epochs"):
+        if getattr(settings, name) is None:
+            continue
+        if not takes(trainer, name) and not takes(oof_trainer, name):
+            raise InputError(
+                f"--{name} does not go with the trainer {trainer!r}: use --trainer finetune"
+            )
 
 
 def _claim(run: Run, settings: Settings, resume: bool) -> None:
@@ -165,21 +199,17 @@ def _claim(run: Run, settings: Settings, resume: bool) -> None:
         )
 
 
-def _check_options(settings: Settings, trainer: str, oof_trainer: str) -> None:
-    for name in ("arch", "weights", "size", "epochs"):
-        if getattr(settings, name) is None:
-            continue
-        if not takes(trainer, name) and not takes(oof_trainer, name):
-            raise InputError(
-                f"--{name} does not go with the trainer {trainer!r}: use --trainer finetune"
-            )
-
-
-def _set_up(settings: Settings, *trainers: Trainer) -> str | None:
-    """The machine's settings for torch trainers, in one line."""
-    if not any(trainer.uses_torch for trainer in trainers):
-        return None
-    from softfold.machine import runtime
-
-    runtime.setup(device=settings.device)
-    return runtime.describe()
+def _same_decisions(run: Run, decisions: pd.DataFrame | None) -> None:
+    """A run that goes on does so with the decisions that it began with."""
+    before = run.get("decisions")
+    if before is None or decisions is None or not any(run.path.rglob("*.safetensors")):
+        return
+    columns = ["item", "state", "label"]
+    kept = {tuple(row) for row in before[columns].to_numpy()}
+    other = [row for row in decisions[columns].to_numpy() if tuple(row) not in kept]
+    if other or len(before) != len(decisions):
+        first = other[0][0] if other else "one that is gone"
+        raise InputError(
+            f"{run.path}: decisions have changed since the run began; the first is about "
+            f"{first!r}: give another --out"
+        )

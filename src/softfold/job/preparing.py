@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from softfold.data.folds import draw_holdout
 from softfold.data.grouping import copies_of, groups_of_pairs, merge_groups
 from softfold.data.lookalikes import about_names
 from softfold.data.table import Images, LabelTable
 from softfold.data.texts import near_texts
+from softfold.decisions.applying import apply_decisions
 from softfold.errors import count_of
 from softfold.runs.settings import Settings
 from softfold.trainers import create_trainer
 
 
-def untangle(
-    table: LabelTable, settings: Settings
-) -> tuple[LabelTable, list[str], np.ndarray | None]:
-    """Apply decisions, find copies, draw the hold-out; notes say what was done."""
-    notes: list[str] = []
-    if settings.decisions is not None:
-        from softfold.decisions.applying import apply_decisions
+def prepare_items(
+    table: LabelTable, settings: Settings, decisions: pd.DataFrame | None = None
+) -> tuple[LabelTable, list[str], np.ndarray]:
+    """Apply decisions, find copies, draw the hold-out.
 
-        table = apply_decisions(table, settings.decisions)
+    Returns:
+        The table, notes that say what was done, and (n,) groups of the training items whose
+        members share a fold.
+    """
+    notes: list[str] = []
+    if decisions is not None:
+        table = apply_decisions(table, decisions)
     notes += about_names(
         table.vocab, np.bincount(table.given[~table.valid], minlength=table.n_classes)
     )

@@ -11,11 +11,10 @@ import pytest
 pytest.importorskip("fastai")
 from PIL import Image
 
+import softfold
 from softfold.errors import InputError
 from softfold.job.recipes import get_recipe
-from softfold.runs.folder import Run
 from softfold.runs.predicting import load
-from softfold.runs.settings import Settings
 from softfold.softening import soften
 
 
@@ -35,10 +34,11 @@ def made(tmp_path_factory):
     frame = pd.DataFrame(rows, columns=["path", "label", "truth", "is_valid"])
     frame.to_csv(folder / "labels.csv", index=False)
     recipe = get_recipe("post")
-    preset = recipe.SETTINGS | {"arch": "efficientnet_lite0", "size": 32, "epochs": 1}
-    settings = Settings(labels=str(folder / "labels.csv"), truth="truth", **preset)
-    metrics = recipe.run(settings, folder / "run", quiet=True)
-    return recipe, metrics, Run.open(folder / "run")
+    small = {"arch": "efficientnet_lite0", "size": 32, "epochs": 1}
+    run = softfold.run(
+        folder / "labels.csv", folder / "run", truth="truth", recipe="post", quiet=True, **small
+    )
+    return recipe, run.metrics, run
 
 
 def test_the_posts_figures_stand_beside_those_of_the_holdout(made):
@@ -72,6 +72,22 @@ def test_the_frame_has_each_items_largest_probability(made):
 def test_a_run_of_the_recipe_says_that_it_keeps_no_model(made):
     with pytest.raises(InputError, match="keeps no model"):
         load(made[2].path)
+
+
+def test_config_json_names_the_recipe_and_what_ran(made):
+    config = made[2].config
+    assert config["recipe"] == config["settings"]["recipe"] == "post"
+    ran = config["trainer_settings"]
+    assert ran == config["oof_trainer_settings"]
+    assert (ran["batch_size"], ran["arch"], ran["epochs"]) == (16, "efficientnet_lite0", 1)
+    assert "body_lr" not in ran and "views" not in ran
+
+
+def test_what_the_recipe_cannot_train_is_refused_before_anything_is_written(tmp_path):
+    frame = pd.DataFrame({"x": np.arange(40.0), "label": ["a", "b"] * 20})
+    with pytest.raises(InputError, match="the recipe post is for images"):
+        softfold.run(frame, tmp_path / "run", recipe="post", quiet=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_recipe_is_refused():

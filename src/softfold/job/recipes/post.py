@@ -8,7 +8,6 @@ last fold. The same models are measured on the clean hold-out too, since the fol
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,14 @@ from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.files import write_parquet
 from softfold.job.comparing import Comparison, comparison_table, holdout_labels
-from softfold.job.opening import open_job
-from softfold.job.steps import Job
+from softfold.job.state import Job
+from softfold.job.steps import (
+    SeedCrossFit,
+    keep_cross_fit,
+    write_comparison,
+    write_cross_fit,
+    write_metrics,
+)
 from softfold.noise.estimation import estimate_noise
 from softfold.runs.settings import Settings
 from softfold.softening import SoftLabels, soften
@@ -49,15 +54,17 @@ LEAK = (
 )
 
 
-def run(
-    settings: Settings, out: str | Path, *, resume: bool = False, quiet: bool = False
-) -> dict[str, Any]:
-    """Run the protocol into a run folder; gives its metrics, those of the post under `post`."""
-    job = open_job(settings, out, resume=resume, quiet=quiet)
-    if job.table.kind != "image":
-        raise InputError(f"{job.table.name}: the recipe post is for images")
-    job.trainer = job.oof_trainer = post_trainer(settings)
-    seeds = [_one_seed(job, s) for s in range(settings.seeds)]
+def choose_trainers(table: LabelTable, settings: Settings) -> tuple[FineTune, FineTune, str]:
+    """One trainer for all models: fastai as the post uses it."""
+    if table.kind != "image":
+        raise InputError(f"{table.name}: the recipe post is for images")
+    trainer = PostTrainer(settings)
+    return trainer, trainer, "--recipe post"
+
+
+def finish(job: Job) -> dict[str, Any]:
+    """The protocol's steps; gives the metrics, those of the post under `post`."""
+    seeds = [_one_seed(job, s) for s in range(job.settings.seeds)]
     labels, against = holdout_labels(job.table)
     made = Comparison(
         baseline=np.stack([s["baseline"]["holdout"] for s in seeds]),
@@ -67,18 +74,15 @@ def run(
         strategy="blend",
         history=pd.concat([s["history"] for s in seeds], ignore_index=True),
     )
-    job.write_oof()
-    seeds[0]["labels"].save(job.run.path / "soft_labels.safetensors")
-    job.write_comparison(made)
+    first = seeds[0]["cross_fit"]
+    write_cross_fit(job, first)
+    job.writer.soft_labels(seeds[0]["labels"])
+    write_comparison(job, made)
     figures = {
         name: {k: [s[name][k] for s in seeds] for k in seeds[0][name] if k != "holdout"}
         for name in ("baseline", "soft")
     }
-    metrics = job.write_metrics(made, post={**figures, "leak": LEAK})
-    from softfold.report import write_report
-
-    write_report(job.run.path)
-    return metrics
+    return write_metrics(job, first, made, post={**figures, "leak": LEAK})
 
 
 def summary(metrics: dict[str, Any]) -> str:
@@ -102,11 +106,41 @@ def summary(metrics: dict[str, Any]) -> str:
     return "\n".join([*lines, comparison_table(metrics)])
 
 
-def post_trainer(settings: Settings) -> FineTune:
+class PostTrainer(FineTune):
     """fastai as the post uses it: its head, its learning rate, its `fine_tune`."""
-    arch, size = settings.arch or "resnet18", settings.size or 224
 
-    def make_dls(frame: pd.DataFrame) -> Any:
+    def __init__(self, settings: Settings) -> None:
+        arch, size = settings.arch or SETTINGS["arch"], settings.size or SETTINGS["size"]
+        epochs = SETTINGS["epochs"] if settings.epochs is None else settings.epochs
+        super().__init__(
+            arch,
+            settings.weights,
+            size,
+            epochs,
+            BATCH_SIZE,
+            MIN_SCALE,
+            device=settings.device,
+            dls=self._make_dls,
+            learner=lambda dls: _learner(dls, arch, settings),
+        )
+        self.settings = settings
+
+    def describe(self) -> dict[str, Any]:
+        """What runs, as JSON holds it."""
+        r = self.recipe
+        return {
+            "recipe": "post",
+            "arch": self.arch,
+            "weights": self.weights,
+            "size": r.size,
+            "epochs": r.epochs,
+            "batch_size": r.batch_size,
+            "min_scale": r.min_scale,
+            "flip": 0.5,
+            "schedule": "fastai's fine_tune with its own learning rate",
+        }
+
+    def _make_dls(self, frame: pd.DataFrame) -> Any:
         from fastai.vision.all import (
             CategoryBlock,
             ColReader,
@@ -118,25 +152,16 @@ def post_trainer(settings: Settings) -> FineTune:
             RandomResizedCrop,
         )
 
-        mean, std = _scale(arch, settings)
+        mean, std = _scale(self.arch, self.settings)
         block = DataBlock(
             blocks=(ImageBlock, CategoryBlock(vocab=sorted(frame["label"].unique()))),
             get_x=ColReader("path"),
             get_y=ColReader("label"),
             splitter=ColSplitter("is_valid"),
-            item_tfms=[RandomResizedCrop(size, min_scale=MIN_SCALE), FlipItem(0.5)],
+            item_tfms=[RandomResizedCrop(self.recipe.size, min_scale=MIN_SCALE), FlipItem(0.5)],
             batch_tfms=[Normalize.from_stats(mean, std)],
         )
-        return block.dataloaders(frame, bs=BATCH_SIZE, device=settings.device)
-
-    def make_learner(dls: Any) -> Any:
-        return _learner(dls, arch, settings)
-
-    trainer = FineTune(arch, settings.weights, size, settings.epochs, dls=make_dls,
-                       learner=make_learner, device=settings.device)  # fmt: skip
-    about = {"recipe": "post", "arch": arch, "size": size, "epochs": settings.epochs}
-    trainer.describe = lambda: {**about, "weights": settings.weights}  # type: ignore[method-assign]
-    return trainer
+        return block.dataloaders(frame, bs=BATCH_SIZE, device=self.device)
 
 
 def _backbone(arch: str, settings: Settings) -> Any:
@@ -187,18 +212,19 @@ def _learner(dls: Any, arch: str, settings: Settings) -> Any:
 
 def _one_seed(job: Job, s: int) -> dict[str, Any]:
     """Both folds' models, the soft labels, the soft model; their figures on fold and hold-out."""
-    train, plan, trainer = job.table.train, job.plan(s), job.trainer
-    seed, last = job.settings.seed + s, plan.n_folds - 1
+    train, plan, trainer = job.train, job.plan(s), job.trainer
+    seed, last = job.seed(s), plan.n_folds - 1
     rows, fold_rows = plan.splits(0)[last]
     given = one_hot(train.given, train.n_classes)
     fold = replace(train.take(fold_rows), truth=None)
     folds = _FoldTrainer(trainer, train.item[rows], fold)
     with job.progress.step("crossfit", f"{plan.n_folds} models, each blind to one fold") as tell:
-        oof = cross_fit(train, folds, plan, seed=seed, out=job.work(s) / "folds", progress=tell)
-    job.keep_oof(s, oof, estimate_noise(train.given, oof.probabilities))
+        oof = cross_fit(train, folds, plan, seed=seed, out=job.folder(s) / "folds", progress=tell)
+    cross_fitted = SeedCrossFit(oof, estimate_noise(train.given, oof.probabilities))
+    keep_cross_fit(job, s, cross_fitted)
     frame = post_frame(train, oof.probabilities)
     if s == 0:
-        write_parquet(job.run.path / "frame.parquet", frame, index=True)
+        write_parquet(job.writer.path / "frame.parquet", frame, index=True)
     soft = soften(
         pd.get_dummies(frame[["y_true", "y_pred"]], columns=["y_true", "y_pred"]),
         strategy="blend",
@@ -218,7 +244,7 @@ def _one_seed(job: Job, s: int) -> dict[str, Any]:
         models["soft"] = trainer.fit(
             train.take(rows), soft.targets[rows], seed=own_seed, holdout=fold
         )
-    out: dict[str, Any] = {"labels": soft}
+    out: dict[str, Any] = {"cross_fit": cross_fitted, "labels": soft}
     curves = []
     with job.progress.step("evaluate", "measuring on the hold-out"):
         for name, model in models.items():

@@ -1,0 +1,100 @@
+"""Running jobs: the row of steps from labels to the report, and parts of it on a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from softfold.data.reading import read_table
+from softfold.data.table import LabelTable
+from softfold.job import steps
+from softfold.job.opening import open_job, reopen_job
+from softfold.job.recipes import get_recipe, settings_of
+from softfold.job.state import Job
+from softfold.report import write_report
+from softfold.runs.folder import Run
+from softfold.softening import SoftLabels
+
+
+def run(
+    labels: str | Path | pd.DataFrame | LabelTable,
+    out: str | Path = "runs/softfold",
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Run:
+    """The whole job: cross-fit, soft labels, training with both, comparison, report.
+
+    Args:
+        labels: a CSV or Parquet file, a folder, a known dataset's name, a data frame or a
+            LabelTable.
+        out: the run folder to write.
+        resume: go on with the run that is there.
+        quiet: print nothing.
+        settings: the command line's options (docs/settings.md).
+
+    Returns:
+        The run folder, with `metrics`, `items`, `soft_labels` and the rest.
+    """
+    table = labels if isinstance(labels, LabelTable) else None
+    if isinstance(labels, pd.DataFrame):
+        columns = ("images", "path", "label", "valid", "truth", "group")
+        table = read_table(labels, **{c: settings.get(c) for c in columns})
+    named = table.name if table is not None else str(labels)
+    asked = settings_of(labels=named, **settings)
+    return finish(open_job(asked, out, table=table, resume=resume, quiet=quiet))
+
+
+def finish(job: Job) -> Run:
+    """Every step of a job that is not done yet, then metrics.json and the report."""
+    if job.settings.recipe is not None:
+        get_recipe(job.settings.recipe).finish(job)
+    else:
+        _finish(job)
+    write_report(job.writer.path)
+    return Run(job.writer.path)
+
+
+def _finish(job: Job) -> None:
+    cross_fits = steps.cross_fit_seeds(job, job.settings.seeds)
+    softs = steps.soften_seeds(job, cross_fits)
+    baseline = steps.train_baseline(job, job.settings.seeds)
+    soft = steps.train_soft(job, softs)
+    comparison = steps.measure(job, baseline, soft, softs[0].strategy)
+    steps.write_metrics(job, cross_fits[0], comparison)
+
+
+def crossfit_labels(job: Job) -> dict[str, Any]:
+    """Out-of-fold predictions and the noise model of one seed; gives the metrics."""
+    return steps.write_metrics(job, steps.cross_fit_seeds(job, 1)[0])
+
+
+def soften_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> tuple[Job, SoftLabels]:
+    """Soft labels of a run's out-of-fold predictions, and the job that made them."""
+    job = reopen_job(path, quiet=quiet, **changes)
+    return job, steps.soften_seeds(job, [_first(job)])[0]
+
+
+def train_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
+    """One model on a run's soft labels, kept in the run; gives the job that made it."""
+    soft = Run.open(path).soft_labels
+    job = reopen_job(path, quiet=quiet, **changes)
+    steps.train_soft(job, [soft])
+    return job
+
+
+def compare_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> Run:
+    """Every step that a run lacks, with the changes; gives the run."""
+    return finish(reopen_job(path, quiet=quiet, **changes))
+
+
+def _first(job: Job) -> steps.SeedCrossFit:
+    """The cross-fit of the first seed, which the run must have."""
+    made = steps.kept_cross_fit(job, 0)
+    if made is None:
+        run = Run(job.writer.path)
+        made = steps.SeedCrossFit(run.oof, run.noise)
+    return made
