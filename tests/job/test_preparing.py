@@ -6,7 +6,7 @@ import pytest
 
 from softfold.data.folds import plan_folds
 from softfold.data.reading import read_table
-from softfold.job.preparing import untangle
+from softfold.job.preparing import prepare_items
 from softfold.runs.settings import Settings
 
 WORDS = np.array(["red", "green", "blue", "grey", "pink", "black", "white", "brown"])
@@ -25,7 +25,7 @@ def labelled(frame, **columns):
 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_copies_of_texts_share_a_fold_and_near_ones_on_request(grouped):
-    table, notes, groups = untangle(labelled(texts()), Settings(group_near_copies=grouped))
+    table, notes, groups = prepare_items(labelled(texts()), Settings(group_near_copies=grouped))
     text = table.train.data["text"].to_numpy()
     if grouped:
         assert any(n.startswith("5 pairs of near copies by their words") for n in notes)
@@ -40,7 +40,7 @@ def test_copies_of_texts_share_a_fold_and_near_ones_on_request(grouped):
 def test_rows_that_are_copies_of_the_hold_out_are_left_out_of_training():
     x = np.arange(60.0)
     frame = pd.DataFrame({"x": [*x, *x[:6]], "y": 1})
-    table, notes, _ = untangle(labelled(frame, is_valid=np.arange(66) >= 60), Settings())
+    table, notes, _ = prepare_items(labelled(frame, is_valid=np.arange(66) >= 60), Settings())
     assert len(table.train) == 54 and not set(table.train.data["x"]) & set(x[:6])
     assert any(n.startswith("6 training items have an exact copy in the hold-out") for n in notes)
 
@@ -48,11 +48,11 @@ def test_rows_that_are_copies_of_the_hold_out_are_left_out_of_training():
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_labels_that_look_alike_are_noted_for_the_report():
     frame = pd.DataFrame({"x": np.arange(60.0), "label": ["cat", "dog", " cat"] * 20})
-    _, notes, _ = untangle(read_table(frame), Settings())
+    _, notes, _ = prepare_items(read_table(frame), Settings())
     assert any("' cat' (20), 'cat' (20)" in n for n in notes)
 
 
 def test_a_table_whose_rows_are_mostly_alike_is_said_to_be_so():
     frame = pd.DataFrame({"x": np.arange(60) % 12, "y": 1.0})
-    _, notes, _ = untangle(labelled(frame), Settings())
+    _, notes, _ = prepare_items(labelled(frame), Settings())
     assert any(n.startswith("most rows have all their values in common") for n in notes)

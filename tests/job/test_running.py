@@ -26,6 +26,7 @@ from softfold.evaluation import (
 )
 from softfold.job.opening import open_job
 from softfold.job.running import compare_run, crossfit_labels, soften_run
+from softfold.noise.words import rate_fields
 from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
 from softfold.trainers import BaseModel, BaseTrainer
@@ -88,7 +89,7 @@ def test_metrics_can_be_recomputed_from_the_other_files(run):
             "log_loss_given": log_loss(oof, given),
             "accuracy_truth": accuracy(oof, truth),
         },
-        "noise": {"rate_estimate": run.noise.rate, "rate_truth": wrong.mean()},
+        "noise": {**rate_fields(run.noise), "rate_truth": wrong.mean()},
         "issues": {"average_precision": average_precision(train["suspicion"].to_numpy(), wrong)},
         "accuracy_against": "truth",
     }

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from softfold.cli.options import Asked, Json, Out, Quiet, Resume, RunFolder
-from softfold.cli.output import default_out, print_comparison, print_json
+from softfold.cli.output import default_out, print_comparison, print_json, print_rate
 
 
 def demo(
@@ -54,9 +54,9 @@ def crossfit(
     if json:
         print_json(metrics)
         return
-    rate, accuracy = metrics["noise"]["rate_estimate"], metrics["oof"]["accuracy_given"]
+    accuracy = metrics["oof"]["accuracy_given"]
     print(f"out-of-fold predictions agree with {accuracy:.1%} of the given labels")
-    print(f"estimated share of wrong labels: {rate:.1%}")
+    print_rate(metrics["noise"], out)
     print(f"next: softfold soften {out}; softfold compare {out}; softfold issues {out}")
 
 

@@ -19,15 +19,21 @@ def print_json(metrics: dict[str, Any]) -> None:
     print(json.dumps(metrics, indent=1))
 
 
+def print_rate(noise: dict[str, Any], out: str) -> None:
+    """Print what is known of the share of wrong labels."""
+    from softfold.noise.words import rate_lines
+
+    first, *more = rate_lines(noise, out)
+    if "rate_truth" in noise:
+        first += f"; in truth {noise['rate_truth']:.1%}"
+    print("\n".join([first, *more]))
+
+
 def print_comparison(metrics: dict[str, Any], out: str) -> None:
     """Print what a finished run found and where to look."""
     from softfold.job.comparing import comparison_table
 
-    noise = metrics["noise"]
-    line = f"estimated share of wrong labels: {noise['rate_estimate']:.1%}"
-    if "rate_truth" in noise:
-        line += f" (in truth {noise['rate_truth']:.1%})"
-    print(line)
+    print_rate(metrics["noise"], out)
     n, against = metrics["data"]["n_valid"], metrics["accuracy_against"]
     print(f"on {n:,} hold-out items, against their {against} labels:")
     print(comparison_table(metrics))

@@ -15,7 +15,7 @@ from softfold.align import find
 from softfold.arrays import one_hot, row_blocks
 from softfold.data.table import LabelTable
 from softfold.decisions.applying import read_decisions
-from softfold.noise.audit import reweighed
+from softfold.noise.audit import audited_rate, reweighed
 from softfold.noise.model import (
     LEAST_WEIGHT,
     Explanation,
@@ -23,6 +23,7 @@ from softfold.noise.model import (
     as_noise_model,
     posterior,
 )
+from softfold.noise.scoring import score
 from softfold.softening import SoftLabels
 
 Decisions = str | Path | pd.DataFrame
@@ -86,14 +87,46 @@ def learn_noise(
     # What is settled is certain: the interval narrows with the share that is not.
     share = 1 - len(rows) / max(1, len(table))
     low, high = (share * (bound - noise.rate) for bound in noise.rate_interval)
+    low, high = max(0.0, rate + low), min(1.0, rate + high)
+    found = _audited_rate(current, table, probabilities, decisions)
+    if found is not None:
+        rate, low, high, checked = found
+        current = replace(current, audited=checked)
     return replace(
         current,
         transition=sum(e.weight * e.transition for e in learned),
         prior=joint.sum(axis=1) / total,
         rate=rate,
-        rate_interval=(max(0.0, rate + low), min(1.0, rate + high)),
+        rate_interval=(low, high),
         joint=joint,
     )
+
+
+def _audited_rate(
+    noise: NoiseModel, table: LabelTable, probabilities: np.ndarray, decisions: Decisions
+) -> tuple[float, float, float, int] | None:
+    """Rate and interval of the labels as they stand now, from decisions on items drawn at random.
+
+    The audit says how many labels were wrong as first given; what people corrected or took out
+    since is wrong no more. None where no item was checked at random.
+    """
+    frame = read_decisions(decisions)
+    rows, truth, first = _confirmed(table.item, table.vocab, frame[frame["audited"]])
+    gone = int((frame["audited"] & frame["none_of_these"]).sum())
+    if len(rows) + gone < 2:
+        return None
+    every, right, before = _confirmed(table.item, table.vocab, frame)
+    given = table.given.copy()
+    given[every[before >= 0]] = before[before >= 0]
+    suspicion = score(given, probabilities, noise).suspicion
+    wrong = np.append(truth != first, np.ones(gone, bool))
+    # items of no class are in the table no more: they were suspected as the others were
+    suspicion = np.append(suspicion, np.full(gone, suspicion.mean()))
+    drawn = np.append(rows, np.arange(len(table), len(suspicion)))
+    mended = int((right != before)[before >= 0].sum()) + gone
+    bounds = [b - mended / len(suspicion) for b in audited_rate(suspicion, drawn, wrong)]
+    rate, low, high = (float(np.clip(b, 0.0, 1.0)) for b in bounds)
+    return rate, low, high, len(drawn)
 
 
 def _learned(

@@ -149,7 +149,7 @@ def _introduce(job: Job, why: str) -> None:
         say(line)
     oof = job.oof_trainer.name
     say(f"trainer: {job.trainer.name}, out-of-fold predictions: {oof} ({why})")
-    if {job.trainer.name, oof} != {"estimator"}:
+    if job.trainer.uses_torch or job.oof_trainer.uses_torch:
         from softfold.machine import runtime
 
         say(runtime.describe())

@@ -75,7 +75,11 @@ def crossfit_labels(job: Job) -> dict[str, Any]:
 def soften_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> tuple[Job, SoftLabels]:
     """Soft labels of a run's out-of-fold predictions, and the job that made them."""
     job = reopen_job(path, quiet=quiet, **changes)
-    return job, steps.soften_seeds(job, [_first(job)])[0]
+    before = _first(job)
+    made = steps.with_audit(job, before)
+    if made.noise is not before.noise:
+        steps.write_cross_fit(job, made)
+    return job, steps.soften_seeds(job, [made])[0]
 
 
 def train_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:

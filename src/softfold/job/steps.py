@@ -14,15 +14,18 @@ from softfold.crossfit.noise_aware import noise_aware_cross_fit
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit
 from softfold.data.texts import near_texts
+from softfold.decisions.audit import checked
 from softfold.decisions.correcting import confirm_soft_labels, learn_noise
+from softfold.decisions.log import LOG
 from softfold.errors import InputError, count_of
 from softfold.evaluation import accuracy, average_precision, log_loss
 from softfold.files import write_json
 from softfold.job.comparing import Comparison, Fit, compare_fits, fit_seeds
 from softfold.job.items import items_frame
 from softfold.job.state import Job
-from softfold.noise.estimation import estimate_noise
+from softfold.noise.estimation import audited, estimate_noise
 from softfold.noise.model import NoiseModel
+from softfold.noise.words import rate_fields
 from softfold.runs.folder import Run
 from softfold.softening import SoftLabels, soften
 from softfold.trainers import Trainer
@@ -56,7 +59,7 @@ def cross_fit_seeds(job: Job, seeds: int) -> list[SeedCrossFit]:
     with job.progress.step("crossfit", "out-of-fold predictions") as advance:
         for s in range(seeds):
             known = kept_cross_fit(job, s)
-            made.append(_cross_fit_seed(job, s) if known is None else known)
+            made.append(with_audit(job, _cross_fit_seed(job, s) if known is None else known))
             advance(s + 1, seeds)
     write_cross_fit(job, made[0])
     return made
@@ -82,6 +85,15 @@ def kept_cross_fit(job: Job, s: int) -> SeedCrossFit | None:
             "give another --out"
         )
     return SeedCrossFit(OutOfFold.load(kept.file("oof.safetensors"), job.plan(s)), kept.noise)
+
+
+def with_audit(job: Job, made: SeedCrossFit) -> SeedCrossFit:
+    """The cross-fit with a noise model that has heard what the run's own audit found."""
+    if not (job.writer.path / LOG).is_file():
+        return made
+    found = checked(job.writer.path, job.train.item, job.train.vocab)
+    noise = audited(made.noise, job.train.given, made.oof.probabilities, found)
+    return SeedCrossFit(made.oof, noise)
 
 
 def keep_cross_fit(job: Job, s: int, made: SeedCrossFit) -> None:
@@ -267,7 +279,7 @@ def _cross_fit_metrics(job: Job, made: SeedCrossFit) -> dict[str, Any]:
             "accuracy_given": float(accuracy(p, train.given)),
             "log_loss_given": float(log_loss(p, train.given)),
         },
-        "noise": {"rate_estimate": float(made.noise.rate)},
+        "noise": rate_fields(made.noise),
     }
     if train.truth is not None and (train.truth >= 0).any():
         known = train.truth >= 0

@@ -76,10 +76,15 @@ class Sample:
         return float((self.predicted != self.labels).mean())
 
     @cached_property
+    def _lots(self) -> np.ndarray:
+        """What orders equally sure items: rows are sorted by label, so that their order may not."""
+        return np.random.default_rng(0).permutation(len(self))
+
+    @cached_property
     def strength(self) -> float:
         """How often the surer half of predictions agrees with labels, above chance: up to 1."""
         top = self.p[self.rows, self.predicted]
-        surer = np.argsort(-top, kind="stable")[: max(1, len(self) // 2)]
+        surer = np.lexsort((self._lots, -top))[: max(1, len(self) // 2)]
         agreed = float((self.predicted == self.labels)[surer].mean())
         chance = float(((self._counts / len(self)) ** 2).sum())
         return (agreed - chance) / max(1 - chance, 1e-9)
@@ -169,7 +174,7 @@ class Sample:
         """
         best = v.argmax(axis=1)
         top = v[self.rows, best]
-        order = np.lexsort((-top, best))
+        order = np.lexsort((self._lots, -top, best))
         ends = np.cumsum(np.bincount(best, minlength=self.n_classes))
         won = pairs = 0.0
         for k, end in enumerate(ends):

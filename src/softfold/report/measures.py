@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from softfold.decisions.audit import AuditState, audit_state
 from softfold.runs.folder import Run
 
 SAMPLE = 200_000
@@ -99,15 +100,33 @@ class ExpectedWrong:
 
 
 def expected_wrong(run: Run) -> ExpectedWrong | None:
-    """From the noise model's rate; without one, the sum of all suspicions."""
+    """From the run's audit, else the noise model's rate; without both, the sum of suspicions.
+
+    None where nothing can be said.
+    """
     n = len(run.train)
     noise = run.get("noise")
+    checked = audit_of(run)
+    if checked is not None and checked.low is not None and checked.high is not None:
+        return ExpectedWrong(n * checked.rate, n * checked.low, n * checked.high)
+    if noise is not None and noise.rate != noise.rate:
+        return None
     if noise is not None:
         low, high = noise.rate_interval
         return ExpectedWrong(n * noise.rate, n * low, n * high)
     if len(run.ranking):
         return ExpectedWrong(float(np.nansum(run.suspicion)))
     return None
+
+
+def audit_of(run: Run) -> AuditState | None:
+    """What the run's audit says, None where fewer than two items are checked."""
+    if not len(run.ranking):
+        return None
+    items = run.train["item"].to_numpy(dtype=object)
+    suspicion = np.nan_to_num(run.suspicion)
+    state = audit_state(run.path, items, run.vocab, run.codes("given"), suspicion)
+    return None if state.rate is None else state
 
 
 def worst_pairs(run: Run, top: int = 10) -> pd.DataFrame:

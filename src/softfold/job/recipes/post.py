@@ -123,11 +123,11 @@ class PostTrainer(FineTune):
             dls=self._make_dls,
             learner=lambda dls: _learner(dls, arch, settings),
         )
-        self.settings = settings
+        self.asked = settings
 
     def describe(self) -> dict[str, Any]:
         """What runs, as JSON holds it."""
-        r = self.recipe
+        r = self.settings
         return {
             "recipe": "post",
             "arch": self.arch,
@@ -152,13 +152,13 @@ class PostTrainer(FineTune):
             RandomResizedCrop,
         )
 
-        mean, std = _scale(self.arch, self.settings)
+        mean, std = _scale(self.arch, self.asked)
         block = DataBlock(
             blocks=(ImageBlock, CategoryBlock(vocab=sorted(frame["label"].unique()))),
             get_x=ColReader("path"),
             get_y=ColReader("label"),
             splitter=ColSplitter("is_valid"),
-            item_tfms=[RandomResizedCrop(self.recipe.size, min_scale=MIN_SCALE), FlipItem(0.5)],
+            item_tfms=[RandomResizedCrop(self.settings.size, min_scale=MIN_SCALE), FlipItem(0.5)],
             batch_tfms=[Normalize.from_stats(mean, std)],
         )
         return block.dataloaders(frame, bs=BATCH_SIZE, device=self.device)
