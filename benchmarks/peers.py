@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from softfold.noise.evidence import confident_joint, gather
 
 from softfold.arrays import one_hot
+from softfold.noise.classwise import confident_joint
+from softfold.noise.sample import Sample
 from softfold.softening import soften
 from softfold.trainers.probe.fold_solver import FoldSolver
 from softfold.trainers.probe.softmax_regression import Design, Targets, solve
@@ -183,7 +184,7 @@ def recipes(problem: Problem) -> dict[str, Callable[[], Recipe]]:
 
 def published_transition(given: np.ndarray, p: np.ndarray) -> np.ndarray:
     """T from the confident joint of plain out-of-fold predictions."""
-    joint = confident_joint(gather(given, p)) + 1e-3
+    joint = confident_joint(Sample.of(given, p, np.arange(len(given)))) + 1e-3
     return joint / joint.sum(axis=1, keepdims=True)
 
 

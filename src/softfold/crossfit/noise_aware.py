@@ -28,7 +28,7 @@ from softfold.noise.model import Explanation, NoiseModel, log2_floored
 from softfold.noise.no_class import no_class
 from softfold.noise.sample import FLOOR, Sample
 from softfold.noise.surest import SHRINK
-from softfold.noise.weighing import with_weights
+from softfold.noise.weighing import evidence, with_weights
 from softfold.trainers import Trainer, create_trainer
 
 MAX_ROUNDS = 4
@@ -210,21 +210,28 @@ def _combined(
 ) -> NoiseModel:
     """The noise model of new predictions: their explanation, beside those that stay open.
 
-    How much each is believed was decided on the plain predictions, which alone can say it.
+    How much each is believed was weighed on the plain predictions. What training adds to that is
+    how much likelier than under right labels the held-out given labels have become.
     """
     rows = np.arange(len(table))
     if len(rows) > EM_ITEMS:
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), EM_ITEMS, replace=False))
     sample = Sample.of(table.given, best.oof.probabilities, rows)
-    open_ = [clean(sample), no_class(sample)]
-    weights = [noise.weight("surest", "by_class", "even")]
-    weights += [noise.weight(e.name) for e in open_]
-    rates = [best.explanation.rate, *(_heaviest(noise, e.name).rate for e in open_)]
-    made = with_weights([best.explanation, *open_], rates, np.log(np.maximum(weights, 1e-12)))
+    stay = [clean(sample), no_class(sample)]
+    before = _levels(table.given, plain, _heaviest(noise, "clean"))
+    weights = [noise.weight("surest", "by_class", "even"), *(noise.weight(e.name) for e in stay)]
+    logs = np.log(np.maximum(weights, 1e-12))
+    logs[0] += evidence(best.level - before, table.n_classes)
+    rates = [best.explanation.rate, *(_heaviest(noise, e.name).rate for e in stay)]
+    made = with_weights([best.explanation, *stay], rates, logs)
     out = described(made, sample)
-    alive = [*noise.explanations, replace(best.explanation, weight=weights[0])]
+    alive = [e for e in noise.explanations if e.name not in ("clean", "no_class")]
+    believed = sum(e.weight for e in made if e.name == best.explanation.name)
+    alive = [replace(e, weight=e.weight * believed / max(weights[0], 1e-12)) for e in alive]
     first = Sample.of(table.given, plain.probabilities, rows)
-    return replace(out, rate_interval=interval(alive, first), information=noise.information)
+    return replace(
+        out, rate_interval=interval([*alive, *made], first), information=noise.information
+    )
 
 
 def _heaviest(noise: NoiseModel, *names: str) -> Explanation:

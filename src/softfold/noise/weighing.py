@@ -50,7 +50,7 @@ def weighed(
 
     rates: share of wrong labels by each. Explanations of one name share its prior.
     """
-    unit = ITEMS / np.log10(max(sample.n_classes, 3))
+    unit = _unit(sample.n_classes)
     views = [_view(sample, e) for e in explanations]
     levels = np.array([_level(sample, e, v) for e, v in zip(explanations, views, strict=True)])
     names = np.array([e.name for e in explanations])
@@ -78,6 +78,19 @@ def with_weights(
     return tuple(
         replace(explanations[i], weight=float(weights[i]), rate=float(rates[i])) for i in order
     )
+
+
+def evidence(gain: np.ndarray, n_classes: int) -> float:
+    """What (N,) gains of log likelihood add to the log of a weight: 0 unless they are certain.
+
+    A standard error is taken off their mean, and the likelihood counts as that of `ITEMS` items.
+    """
+    certain = float(gain.mean()) - float(gain.std()) / np.sqrt(len(gain))
+    return _unit(n_classes) * max(0.0, certain)
+
+
+def _unit(n_classes: int) -> float:
+    return ITEMS / float(np.log10(max(n_classes, 3)))
 
 
 def _view(sample: Sample, explanation: Explanation) -> np.ndarray:
