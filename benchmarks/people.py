@@ -48,7 +48,7 @@ ROWS = [
 ]
 ARMS = ["given", "post", "softfold", "softfold, 100 checked", "clean labels"]
 CHECKED, IMAGES, DRAWN, WITH_PREDICTIONS = 100, 25_000, 10_000, 9_500
-EPOCHS, BATCH = 8, 64
+EPOCHS, BATCH = 4, 64
 
 
 def targets_of(given, truth, p, plain, noise, seed: int) -> dict[str, np.ndarray]:

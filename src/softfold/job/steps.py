@@ -10,6 +10,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from softfold.crossfit.noise_aware import noise_aware_cross_fit
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit
@@ -19,7 +22,7 @@ from softfold.decisions.correcting import confirm_soft_labels, learn_noise
 from softfold.decisions.log import LOG
 from softfold.errors import InputError, count_of
 from softfold.evaluation import accuracy, average_precision, log_loss
-from softfold.files import write_json
+from softfold.files import write_json, write_parquet
 from softfold.job.comparing import Comparison, Fit, compare_fits, fit_seeds
 from softfold.job.items import items_frame
 from softfold.job.state import Job
@@ -54,7 +57,7 @@ class SeedCrossFit:
 def cross_fit_seeds(job: Job, seeds: int) -> list[SeedCrossFit]:
     """Out-of-fold predictions and the noise model of each seed; the first one's as the run's."""
     prepare(job, job.oof_trainer)
-    _note_near_copies(job)
+    note_near_copies(job)
     made = []
     with job.progress.step("crossfit", "out-of-fold predictions") as advance:
         for s in range(seeds):
@@ -149,23 +152,23 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _note_near_copies(job: Job) -> None:
+def note_near_copies(job: Job) -> list[str]:
     """Name near copies that different folds or the hold-out could share; they stay there."""
     table, by = job.table, "features"
     if len(table) > MOST_COMPARED or job.settings.group_near_copies:
-        return
+        return []
     if table.kind == "text":
         pairs, similarity = near_texts(table.data.iloc[:, 0])
         by = "their words"
     else:
         features = job.oof_trainer.features(table) if table.kind == "image" else None
         if features is None:
-            return
+            return []
         from softfold.vision.copies import near_copies
 
         pairs, similarity = near_copies(features)
     if not len(pairs):
-        return
+        return []
     across = int((table.valid[pairs[:, 0]] != table.valid[pairs[:, 1]]).sum())
     a, b = table.item[pairs[0]]
     line = (
@@ -173,9 +176,32 @@ def _note_near_copies(job: Job) -> None:
         f"{across:,} of them between training and hold-out; the closest: {a} and {b} "
         f"({similarity[0]:.3f}); --group-near-copies keeps them together"
     )
-    if line not in job.notes:
-        job.progress.say(line)
-        job.write_config(line)
+    lines = [each for each in (line, *_conflicts(job, pairs)) if each not in job.notes]
+    for each in lines:
+        job.progress.say(each)
+    job.write_config(*lines)
+    return lines
+
+
+def _conflicts(job: Job, pairs: np.ndarray) -> list[str]:
+    """Lines on copies with different labels among pairs (P, 2) of rows, which the run keeps."""
+    table = job.table
+    pairs = pairs[table.given[pairs[:, 0]] != table.given[pairs[:, 1]]]
+    if not len(pairs):
+        return []
+    a, b = pairs.T
+    names = np.asarray(table.vocab, dtype=object)
+    columns = {"item": table.item[a], "given": names[table.given[a]]}
+    columns |= {"copy": table.item[b], "copy_given": names[table.given[b]]}
+    frame = pd.DataFrame(columns)
+    write_parquet(job.writer.path / "conflicting_copies.parquet", frame)
+    first = frame.iloc[0]
+    several = "pairs of near copies have"
+    return [
+        f"{count_of(len(frame), 'pair of near copies has', several)} different labels, so that one "
+        "of each is wrong (conflicting_copies.parquet); the first: "
+        f"{first['item']} is {first['given']}, {first['copy']} is {first['copy_given']}"
+    ]
 
 
 # -- soft labels ----------------------------------------------------------------------------------

@@ -11,6 +11,10 @@ LITTLE = 0.1
 """Predictions that explain no more of the labels' entropy say little, and are said to."""
 
 CHECKS = 100
+"""Items that an audit begins with."""
+
+LEFT = 0.4
+"""How much of the variance suspicion leaves: 100 checks are worth some 250 without predictions."""
 
 
 def rate_fields(noise: NoiseModel) -> dict[str, float | int]:
@@ -33,7 +37,7 @@ def rate_lines(fields: dict[str, float | int], run: str | None = None) -> list[s
     >>> for line in rate_lines({"rate_estimate": 0.08, "rate_low": 0.04, "rate_high": 0.13}, "r"):
     ...     print(line)
     between 4.0% and 13.0% of labels are wrong (best guess 8.0%)
-    to know it to 4 points or better, check 100 drawn at random: softfold audit r
+    to know it to 3 points or better, check 100 drawn at random: softfold audit r
     """
     low, high = fields["rate_low"], fields["rate_high"]
     if "rate_estimate" not in fields:
@@ -65,7 +69,7 @@ def rate_lines(fields: dict[str, float | int], run: str | None = None) -> list[s
 def points_after(rate: float, checks: int) -> int:
     """Half the width of the interval after so many checks, in points, suspicion helping a little.
 
-    Two standard errors of a plain share, less the third that predictions usually explain.
+    Two standard errors of a plain share, less what suspicion usually explains of it.
     """
-    variance = max(rate * (1 - rate), 0.01) * 2 / 3
+    variance = max(rate * (1 - rate), 0.01) * LEFT
     return max(1, round(200 * (variance / checks) ** 0.5))
