@@ -50,8 +50,8 @@ def roc_auc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
     if (np.bincount(labels, minlength=k) == 0).any():
         return None
     if k == 2:
-        return _binary_auc(probabilities[:, 1], labels == 1)
-    return float(np.mean([_binary_auc(probabilities[:, j], labels == j) for j in range(k)]))
+        return binary_auc(probabilities[:, 1], labels == 1)
+    return float(np.mean([binary_auc(probabilities[:, j], labels == j) for j in range(k)]))
 
 
 def average_precision(scores: np.ndarray, positive: np.ndarray) -> float | None:
@@ -174,7 +174,7 @@ def _checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray,
     return probabilities, labels
 
 
-def _binary_auc(scores: np.ndarray, positive: np.ndarray) -> float:
+def binary_auc(scores: np.ndarray, positive: np.ndarray) -> float:
     """Mann-Whitney statistic by the mean ranks of the positives, so that ties count a half."""
     ordered = np.sort(scores)
     chosen = scores[positive]

@@ -11,6 +11,7 @@ from fastai import metrics as fastai_metrics
 from fastai.learner import Metric, mk_metric
 from torch import Tensor
 
+from softfold.evaluation import binary_auc
 from softfold.fastai.loss import plain
 
 
@@ -100,13 +101,13 @@ def roc_auc_score(preds: Tensor, targs: Tensor) -> float:
     >>> roc_auc_score(torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([0, 1]))
     1.0
     """
-    from sklearn.metrics import roc_auc_score as area
-
     labels = plain(hard_targets(targs)).cpu().numpy()
     scores = plain(preds).detach().float().cpu().numpy()
     columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
     areas = [
-        area(labels == k, scores[:, k]) for k in columns if 0 < (labels == k).sum() < len(labels)
+        binary_auc(scores[:, k], labels == k)
+        for k in columns
+        if 0 < (labels == k).sum() < len(labels)
     ]
     return float(np.mean(areas)) if areas else float("nan")
 

@@ -18,7 +18,6 @@ import hashlib
 import io
 import json
 import os
-import sys
 import time
 import uuid
 import warnings
@@ -31,6 +30,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from softfold.errors import require
 from softfold.files import write_bytes
 
 KEY = np.dtype("S16")
@@ -47,13 +47,8 @@ def cache_dir() -> Path:
     """The cache's folder (it need not exist yet)."""
     if os.environ.get("SOFTFOLD_CACHE"):
         return Path(os.environ["SOFTFOLD_CACHE"]).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "softfold"
+    platformdirs = require("platformdirs", extra="cli")
+    return platformdirs.user_cache_path("softfold", appauthor=False)
 
 
 def cache_limit() -> int:
