@@ -1,0 +1,1 @@
+"""Several annotators: their votes, what they say together, how good each of them is."""
