@@ -108,8 +108,8 @@ def report(runs: list[dict], said: list[dict], new_truth: np.ndarray) -> str:
     lines = [
         "# Several annotators",
         "",
-        "| labels | largest entry right, % | log loss of truth | probe trained on them, test images "
-        "right, % | difference from majority, points (95% interval) |",
+        "| labels | largest entry right, % | log loss of truth | probe trained on them, "
+        "test images right, % | difference from majority, points (95% interval) |",
         "| --- | --- | --- | --- | --- |",
     ]
 

@@ -120,7 +120,7 @@ def test_rows_match_by_key_and_columns_by_name():
 
 
 def test_long_and_wide_say_the_same():
-    truth, votes = draw(n=400, share=0.7)
+    _truth, votes = draw(n=400, share=0.7)
     votes[0] = 0
     row, who = np.nonzero(votes >= 0)
     long = pd.DataFrame({"item": row, "annotator": who, "label": votes[row, who]})

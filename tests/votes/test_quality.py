@@ -12,7 +12,7 @@ def test_intervals_of_accuracy_hold_the_truth():
     held, many = 0, 0
     for seed in range(12):
         accuracy = np.random.default_rng(seed).uniform(0.5, 0.95, 12)
-        truth, votes = draw(n=1000, accuracy=accuracy, share=0.4, seed=seed)
+        _truth, votes = draw(n=1000, accuracy=accuracy, share=0.4, seed=seed)
         found = combine_votes(votes).quality().set_index("annotator")
         for w in range(12):
             row = found.loc[str(w)]
@@ -48,7 +48,7 @@ def test_no_pairs_no_rows():
 
 
 def test_the_next_vote_is_asked_of_the_best_who_has_not_voted_on_the_most_doubtful():
-    truth, votes = draw(n=2000, k=2, accuracy=(0.95, 0.8, 0.8, 0.55), share=0.8)
+    _truth, votes = draw(n=2000, k=2, accuracy=(0.95, 0.8, 0.8, 0.55), share=0.8)
     votes[0] = [-1, 0, 1, -1]
     votes[1] = [0, 0, 0, -1]
     asked = combine_votes(votes).ask_next(2000).set_index("item")

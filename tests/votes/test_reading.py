@@ -51,7 +51,7 @@ def test_the_same_vote_twice_counts_once_and_a_contradiction_is_refused():
     part = LONG[LONG["worker"].notna()]
     assert len(read_votes(pd.concat([part, part]))) == len(part)
     torn = part.assign(label="cat")
-    with pytest.raises(InputError, match="contradict.*'bob' about 'a.jpg'"):
+    with pytest.raises(InputError, match=r"contradict.*'bob' about 'a\.jpg'"):
         read_votes(pd.concat([part, torn]))
 
 
@@ -71,5 +71,5 @@ def test_a_long_table_becomes_one_row_an_item():
 
 def test_an_item_in_both_splits_is_refused():
     torn = LONG.assign(is_valid=[0, 1, 0, 0, 0, 0, 1])
-    with pytest.raises(InputError, match="the first is 'a.jpg'"):
+    with pytest.raises(InputError, match=r"the first is 'a\.jpg'"):
         one_row_an_item(torn, annotator="worker")
