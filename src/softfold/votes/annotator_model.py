@@ -19,8 +19,10 @@ LEAST = 1e-9
 """Smallest entry of a transition matrix."""
 STRENGTHS = np.array([2, 5, 10, 20, 50, 100, 200, 500, 1000], float)
 """Items that a common share or row may weigh against an annotator's own."""
-CHOICE_CELLS = 1 << 21
-"""Cells of counts that a strength is chosen on."""
+CHOICE_CELLS = 1 << 19
+"""Cells of counts that a strength is chosen on, or one annotator's."""
+FEW = 1e-3
+"""Expected votes that say nothing of a strength."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def fit_annotators(
     counts = expected_counts(votes, layout, targets)
     totals = np.zeros((n_people, k))
     starts = np.flatnonzero(np.r_[True, layout.who[1:] != layout.who[:-1]])
-    totals[layout.who[starts]] = np.add.reduceat(counts, starts, axis=0, dtype=float)
+    totals[layout.who[starts]] = np.add.reduceat(counts, starts, axis=0)
     hits = np.bincount(
         layout.who, counts[np.arange(len(layout.who)), layout.said], minlength=n_people
     )
@@ -142,20 +144,22 @@ def _common(counts: np.ndarray, totals: np.ndarray, layout: Layout, hits: float)
     for rows in row_blocks(len(order), k):
         said = layout.said[order[rows]]
         starts = np.flatnonzero(np.r_[True, said[1:] != said[:-1]])
-        sums[said[starts]] += np.add.reduceat(counts[order[rows]], starts, axis=0, dtype=float)
+        sums[said[starts]] += np.add.reduceat(counts[order[rows]], starts, axis=0)
     return (sums.T + k * even) / (totals.sum(axis=0) + k)[:, None]
 
 
 def _choose_strength(model: AnnotatorModel, layout: Layout) -> float:
     """The likeliest strength, by the Dirichlet-multinomial of expected counts."""
-    k, n_people = model.counts.shape[1], len(model.totals)
-    some = np.arange(n_people)
-    if model.counts.size > CHOICE_CELLS:
-        share = CHOICE_CELLS / model.counts.size
-        some = some[:: max(1, round(1 / share))]
-    pairs = np.flatnonzero(np.isin(layout.who, some))[: CHOICE_CELLS // k + 1]
-    means = model._means(layout.who[pairs], layout.said[pairs])
-    counts, totals = model.counts[pairs], model.totals[np.unique(layout.who[pairs])]
+    some = np.random.default_rng(0).permutation(len(model.totals))
+    pairs_of = np.bincount(layout.who, minlength=len(some))[some]
+    want = max(1, CHOICE_CELLS // model.counts.shape[1])
+    some = some[: np.searchsorted(np.cumsum(pairs_of), want) + 1]
+    pairs = np.flatnonzero(np.isin(layout.who, some))
+    means, counts = model._means(layout.who[pairs], layout.said[pairs]), model.counts[pairs]
+    seen = counts > FEW  # others change nothing, and of many classes they are nearly all
+    means, counts = means[seen], counts[seen].astype(float)
+    totals = model.totals[some]
+    totals = totals[totals > FEW]
 
     def score(s: float) -> float:
         rows = _log_gamma(np.array(s)) - _log_gamma(totals + s)
