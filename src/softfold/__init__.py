@@ -26,6 +26,7 @@ _HOME = {
     "SoftLabels": "softening",
     "soften": "softening",
     "rank_issues": "issues",
+    "combine_votes": "votes.combining",
     "compare": "job.comparing",
     "load": "runs.predicting",
     "run": "job.running",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from softfold.runs.predicting import load as load
     from softfold.softening import SoftLabels as SoftLabels
     from softfold.softening import soften as soften
+    from softfold.votes.combining import combine_votes as combine_votes
 
 
 def __getattr__(name: str) -> Any:

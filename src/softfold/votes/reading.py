@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.data.reading import LABEL_NAMES, PATH_NAMES, read_frame
-from softfold.data.table import sort_names
+from softfold.align import sort_names
 from softfold.errors import InputError, count_of
 
 ITEM_NAMES = ("item", "item_id", "task", "id", *PATH_NAMES)
