@@ -32,6 +32,8 @@ from softfold.noise.words import rate_fields
 from softfold.runs.folder import Run
 from softfold.softening import SoftLabels, soften
 from softfold.trainers import Trainer
+from softfold.votes.combining import combine_votes
+from softfold.votes.reading import Votes
 
 NOISE_AWARE = ("auto", "posterior")
 """Strategies whose out-of-fold predictions are made through a noise model."""
@@ -210,9 +212,13 @@ def _conflicts(job: Job, pairs: np.ndarray) -> list[str]:
 def soften_seeds(job: Job, made: list[SeedCrossFit]) -> list[SoftLabels]:
     """Soft labels of each seed; the first one's as the run's. Confirmed labels are final."""
     settings = job.settings
+    votes = settings.read_votes() if settings.annotator is not None else None
     with job.progress.step("soften", f"soft labels ({settings.strategy})"):
         softs = []
         for each in made:
+            if votes is not None:
+                softs.append(_voted(job, votes, each))
+                continue
             soft = soften(
                 job.train,
                 each.oof,
@@ -226,6 +232,17 @@ def soften_seeds(job: Job, made: list[SeedCrossFit]) -> list[SoftLabels]:
             softs.append(soft if known is None else confirm_soft_labels(soft, known))
         job.writer.soft_labels(softs[0])
     return softs
+
+
+def _voted(job: Job, votes: Votes, made: SeedCrossFit) -> SoftLabels:
+    """Soft labels of several annotators' votes and the predictions; what they are worth is kept."""
+    both = combine_votes(votes.of(job.train.item), made.oof)
+    every = SoftLabels(both.item, both.targets, both.vocab, "votes")
+    targets = every.aligned(job.train.item, job.train.vocab)
+    soft = SoftLabels(job.train.item, targets, job.train.vocab, "votes")
+    job.writer.annotators(both.quality())
+    known = job.decisions
+    return soft if known is None else confirm_soft_labels(soft, known)
 
 
 # -- training and measuring -----------------------------------------------------------------------

@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from softfold.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from softfold.data.table import LabelTable
+    from softfold.votes.reading import Votes
 
 Check = Callable[[Any], str | None]
 """What is wrong with a value, None where nothing is."""
@@ -130,6 +133,9 @@ class Settings:
     valid: str | None = setting(None, "column that marks the hold-out (is_valid)", READING)
     truth: str | None = setting(None, "column of right labels, to measure with only", READING)
     group: str | None = setting(None, "column of groups that share a fold", CROSS_FITTING)
+    annotator: str | None = setting(
+        None, "column that names who gave a label: one row a vote", "run crossfit"
+    )
     holdout: str | None = setting(
         None, "table of the hold-out's items", "run crossfit", is_path=True
     )
@@ -185,7 +191,7 @@ class Settings:
     repeats: int = setting(1, "cross-fits to average", "run crossfit", check=at_least(1))
     strategy: str = setting(
         "auto",
-        "how soft labels are made: auto, posterior, blend, gate, given",
+        "how soft labels are made: auto, posterior, people, blend, gate, given",
         "run crossfit soften",
         check=_one_of(_strategies),
     )
@@ -244,6 +250,50 @@ class Settings:
 
         return self.labels in DATASETS or Path(str(self.labels)).exists()
 
+    def read_votes(self) -> Votes:
+        """Every vote of a table with one row a vote (`annotator`)."""
+        return self._votes()[1]
+
+    def _votes(self) -> tuple[pd.DataFrame, Votes]:
+        from softfold.votes.reading import one_row_an_item
+
+        return one_row_an_item(
+            str(self.labels), annotator=str(self.annotator), item=self.path, label=self.label
+        )
+
+    def _read_voted(self) -> LabelTable:
+        """The label table of a table of votes: what most say, or what was checked.
+
+        Items with a checked label and no vote are the hold-out, where no other is named.
+        """
+        from softfold.data.reading import PATH_NAMES, read_table
+        from softfold.votes.reading import ITEM_NAMES
+
+        frame, _ = self._votes()
+        valid = self.valid
+        if valid is None and self.holdout is None and "is_valid" not in frame:
+            checked = frame["votes"] == 0
+            if checked.any():
+                valid = "is_valid"
+                frame["is_valid"] = checked
+        item = self.path or next(name for name in ITEM_NAMES if name in frame)
+        pictures = self.images is not None or self.path is not None or item in PATH_NAMES
+        keys = frame[item].astype(str).to_numpy(dtype=object)
+        table = read_table(
+            frame.drop(columns=["votes"] if pictures else ["votes", item]),
+            images=(self.images or str(Path(str(self.labels)).parent)) if pictures else None,
+            path=item if pictures else None,
+            label=self.label,
+            valid=valid,
+            truth=self.truth,
+            group=self.group,
+            holdout=self.holdout,
+            holdout_label=self.holdout_label,
+        )
+        if not pictures:  # rows of numbers and texts are known by the items' names
+            table.item[: len(keys)] = keys
+        return table
+
     def read_labels(self) -> LabelTable:
         """The label table that the settings name.
 
@@ -262,6 +312,8 @@ class Settings:
             raise InputError(
                 f"{option} is for known datasets ({', '.join(DATASETS)}), not for {self.labels}"
             )
+        if self.annotator is not None:
+            return self._read_voted()
         return read_table(
             self.labels,
             images=self.images,

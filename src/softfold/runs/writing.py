@@ -67,6 +67,10 @@ class RunWriter:
         """soft_labels.safetensors, of the first seed."""
         soft.save(self.path / "soft_labels.safetensors")
 
+    def annotators(self, quality: pd.DataFrame) -> None:
+        """annotators.parquet: one row an annotator, how good their votes are."""
+        write_parquet(self.path / "annotators.parquet", quality)
+
     def holdout(self, baseline: np.ndarray, soft: np.ndarray) -> None:
         """holdout.safetensors: predictions (S seeds, M, K) float32 of both ways to train."""
         write_tensors(self.path / "holdout.safetensors", {"baseline": baseline, "soft": soft})

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.data.reading import LABEL_NAMES, PATH_NAMES, read_frame
 from softfold.align import sort_names
+from softfold.data.reading import LABEL_NAMES, PATH_NAMES, read_frame
 from softfold.errors import InputError, count_of
 
 ITEM_NAMES = ("item", "item_id", "task", "id", *PATH_NAMES)
@@ -52,6 +52,20 @@ class Votes:
         table = np.full((len(self.item), len(self.annotators)), -1, np.int64)
         table[self.row, self.annotator] = self.label
         return table
+
+    def of(self, item: Sequence[str] | np.ndarray) -> Votes:
+        """The votes about these items only, which keep their order here."""
+        keep = pd.Index(self.item).isin(np.asarray(item, dtype=object))
+        place = np.cumsum(keep) - 1
+        about = keep[self.row]
+        return Votes(
+            self.item[keep],
+            self.annotators,
+            self.vocab,
+            place[self.row[about]],
+            self.annotator[about],
+            self.label[about],
+        )
 
     def with_vocab(self, vocab: Sequence[str]) -> Votes:
         """The same votes with their classes in another order, or among more classes."""
