@@ -111,7 +111,7 @@ def cleanlab_says(given: np.ndarray, p: np.ndarray, wrong: np.ndarray) -> tuple[
 
 def measure(stored: dict[str, np.ndarray], seed: int) -> dict[str, float]:
     p, given, truth, wrong = part(stored, seed)
-    n, k = p.shape
+    n = len(p)
     noise = estimate_checked(given, p, seed=seed)
     low, high = noise.rate_interval
     rate, cleanlab_found = cleanlab_says(given, p, wrong)
@@ -126,6 +126,8 @@ def measure(stored: dict[str, np.ndarray], seed: int) -> dict[str, float]:
         else np.nan,
         "cleanlab_found": cleanlab_found if wrong.any() else np.nan,
     }
+    if wrong.any():
+        out["found"] = average_precision(score(given, p, noise).suspicion, wrong)
     known = np.where(wrong, -1, given) if truth is None else truth
     for m in AUDITS:
         errors, held, widths = [], [], []
@@ -286,7 +288,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results")
     args = parser.parse_args()
     about = machine()
-    where = f"{about['cores']} cores, {about['platform']}, Python {about['python']}, {about['versions']}"
+    where = f"{about['cores']} cores, {about['platform']}, Python {about['python']}, "
+    where += f"{about['versions']}"
     if args.speed:
         name, title, lines = "analysis_speed", "Analysis: seconds beside cleanlab's", speed()
         how = f"Made by `python benchmarks/real_predictions.py --speed`: {where}."
@@ -298,9 +301,9 @@ def main() -> None:
         lines = [*rate_table(results), "", *label_table_lines(results), *soft_truth(args.data)]
         name, title = "real_predictions", "Predictions that others published"
         how = (
-            "Made by `python benchmarks/real_predictions.py`: rates and errors in points, means over "
-            f"seeds 0 to {args.seeds - 1}, which draw the items; audits of the first seed, {DRAWS} "
-            f"draws each. {where}."
+            "Made by `python benchmarks/real_predictions.py`: errors and widths in points, means "
+            f"over seeds 0 to {args.seeds - 1}, which draw the items; audits of the first seed, "
+            f"{DRAWS} draws each. {where}."
         )
     text = f"# {title}\n\n{how}\n\n" + "\n".join(lines) + "\n"
     args.out.mkdir(parents=True, exist_ok=True)
