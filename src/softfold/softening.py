@@ -229,18 +229,21 @@ def soften(
     use_strategy = _check_settings(strategy, given_weight, threshold)
     both = align_predictions(labels, probabilities, vocab)
     labels, probabilities = both.labels, both.probabilities
-    if use_strategy in ("auto", "posterior") and not isinstance(noise, NoiseModel):
+    model: NoiseModel | None = None
+    if use_strategy in ("auto", "posterior"):
         if noise is None:
-            noise = estimate_checked(labels, probabilities)
+            model = estimate_checked(labels, probabilities)
+        elif isinstance(noise, NoiseModel):
+            model = noise
         else:
-            noise = as_noise_model(noise, probabilities.shape[1])
-    if use_strategy == "auto":
-        use_strategy = "given" if noise.rate != noise.rate else "posterior"
+            model = as_noise_model(noise, probabilities.shape[1])
+        if use_strategy == "auto":
+            use_strategy = "given" if model.rate != model.rate else "posterior"
     use = _Settings(
         given_weight=float(given_weight),
         hard=bool(hard),
         threshold=GATE_THRESHOLD if threshold is None else float(threshold),
-        noise=noise if use_strategy == "posterior" else None,
+        noise=model if use_strategy == "posterior" else None,
         temperature=_people_temperature(labels, probabilities) if use_strategy == "people" else 1.0,
     )
     targets = _output(out, probabilities.shape)

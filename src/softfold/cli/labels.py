@@ -37,7 +37,8 @@ def corrupt(
     from softfold.runs.settings import Settings
 
     settings = Settings(**asked)
-    rates = rate or ([None] if transition is not None else [0.05, 0.25, 0.5])
+    usual: list[float | None] = [None] if transition is not None else [0.05, 0.25, 0.5]
+    rates = list(rate) if rate else usual
     line = corrupt_file(
         settings.read_labels(),
         out,

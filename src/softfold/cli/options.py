@@ -48,9 +48,11 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameter(setting: Setting, command: str) -> inspect.Parameter:
     """A setting as a parameter for typer. Its default is None, "not given"."""
+    kind: Any = setting.type
     if setting.positional:
-        annotation = Annotated[setting.type, Argument(help=setting.help, show_default=False)]
-        default = inspect.Parameter.empty
+        about = Argument(help=setting.help, show_default=False)
+        annotation: Any = Annotated[kind, about]
+        default: Any = inspect.Parameter.empty
     else:
         help = setting.help
         if (
@@ -60,7 +62,7 @@ def _parameter(setting: Setting, command: str) -> inspect.Parameter:
         ):
             help += f" ({setting.default})"
         names = setting.flags or setting.option
-        annotation = Annotated[setting.type | None, Option(names, help=help)]
+        annotation = Annotated[kind | None, Option(names, help=help)]
         default = None
     return inspect.Parameter(
         setting.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation

@@ -129,8 +129,8 @@ def _factorized(values: pd.Series) -> tuple[np.ndarray, list[Any]]:
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(object)
     if values.dtype != object or pd.api.types.infer_dtype(values, skipna=True) == "string":
-        codes, kinds = pd.factorize(values)
-        return codes, list(kinds)
+        places, different = pd.factorize(values)
+        return places, list(different)
     missing = values.isna().to_numpy()
     found: dict[Any, int] = {}
     kinds: list[Any] = []

@@ -149,6 +149,12 @@ class LabelTable:
             return "labels"
         return "text" if text_column(self.data) is not None else "table"
 
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The items as a data frame, of texts and tables that are one."""
+        assert isinstance(self.data, pd.DataFrame)
+        return self.data
+
     def take(self, rows: np.ndarray) -> LabelTable:
         """The part of the table with the rows given as integers or as a mask."""
         rows = np.asarray(rows)

@@ -87,7 +87,7 @@ def prepare_items(
 def near_pairs(table: LabelTable, settings: Settings) -> np.ndarray:
     """(P, 2) rows of images whose features are close, or of texts that share most words."""
     if table.kind == "text":
-        return near_texts(table.data.iloc[:, 0])[0]
+        return near_texts(table.frame.iloc[:, 0])[0]
     from softfold.vision.copies import near_copies
 
     asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "device")}

@@ -160,7 +160,7 @@ def note_near_copies(job: Job) -> list[str]:
     if len(table) > MOST_COMPARED or job.settings.group_near_copies:
         return []
     if table.kind == "text":
-        pairs, similarity = near_texts(table.data.iloc[:, 0])
+        pairs, similarity = near_texts(table.frame.iloc[:, 0])
         by = "their words"
     else:
         features = job.oof_trainer.features(table) if table.kind == "image" else None

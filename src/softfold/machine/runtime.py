@@ -129,7 +129,9 @@ def describe() -> str:
 
 def available_cores() -> int:
     """Cores this process may use: its affinity, and a container's share of them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
     try:
         with open("/sys/fs/cgroup/cpu.max") as file:
             quota, period = file.read().split()
@@ -300,9 +302,8 @@ def _processor() -> str:
     """The processor's name, such as `AMD EPYC`."""
     try:
         with open("/proc/cpuinfo") as file:
-            found = dict(
-                (part.strip() for part in line.split(":", 1)) for line in file if ":" in line
-            )
+            pairs = (line.split(":", 1) for line in file if ":" in line)
+            found = {name.strip(): value.strip() for name, value in pairs}
         return f"{found['model name']} {found.get('cpu family', '')}.{found.get('model', '')}"
     except (OSError, KeyError):
         return platform.processor() or platform.machine()

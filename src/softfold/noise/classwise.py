@@ -36,13 +36,13 @@ def by_class(sample: Sample) -> Explanation:
     """
     part = _part(sample)
     transition, temperature = normalised_counts(confident_joint(part), START_SHRINK), 1.0
-    best = None
+    best: tuple[float, Explanation] = (-np.inf, Explanation("by_class", transition, 1.0))
     for _ in range(TURNS):
         logs = unmixed_logs(part, transition)
         temperature = _best_temperature(part, logs, transition, temperature)
         v = part.at(temperature, logs)
         score = part.log_likelihood(v, transition)
-        if best is None or score > best[0]:
+        if score > best[0]:
             best = (score, Explanation("by_class", transition, temperature, unmix=True))
         for _ in range(STEPS):
             transition = _em_step(part, v, transition)
@@ -63,7 +63,8 @@ def refined(
 
 def even(sample: Sample) -> Explanation:
     """All wrong classes alike: rate and temperature are the likeliest of a grid."""
-    k, best, part = sample.n_classes, None, _part(sample)
+    k, part = sample.n_classes, _part(sample)
+    best = (-np.inf, sample.temperature, float(RATES[0]))
     for sharper in SHARPER:
         temperature = sample.temperature * sharper
         own = part.at(temperature)[part.rows, part.labels].astype(float)
@@ -72,7 +73,7 @@ def even(sample: Sample) -> Explanation:
                 break
             # p(given | x) follows from the probability of the given label alone.
             score = float(np.log(own * (1 - rate) + (1 - own) * rate / (k - 1)).mean())
-            if best is None or score > best[0]:
+            if score > best[0]:
                 best = (score, temperature, float(rate))
     return Explanation("even", symmetric(k, best[2]), best[1])
 

@@ -211,11 +211,11 @@ def log2_floored(probabilities: np.ndarray) -> np.ndarray:
 def posterior(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
     """q(k | x, given), the mean over explanations: float32 (n, K), for a block of rows."""
     logs = log2_floored(probabilities)
-    total, out = 0.0, None
+    total, out = 0.0, np.zeros_like(logs)
     for explanation in noise.counted:
         q, _ = explanation.read(labels, logs)
         q *= np.float32(explanation.weight)
-        out = q if out is None else np.add(out, q, out=out)
+        out += q
         total += explanation.weight
     out /= np.float32(total)
     return out

@@ -327,7 +327,7 @@ class Desk:
             told = any(decision.audit for decision in held)
         if told:
             return {**self.describe(row), "opinion": self.opinion(row, me)}
-        nothing = {"state": "open", "mine": None, "others": 0, "sides": []}
+        nothing: dict[str, Any] = {"state": "open", "mine": None, "others": 0, "sides": []}
         return {**self._shown(row), "opinion": nothing}
 
     def _shown(self, row: int) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
         else:
             keys, data = frame.index.astype(str), frame.reset_index(drop=True)
     else:
-        files = [items] if isinstance(items, (str, Path)) else list(items)
+        files = [Path(f) for f in ([items] if isinstance(items, (str, Path)) else items)]
         lost = [f for f in files if not Path(f).is_file()]
         if lost:
             raise InputError(

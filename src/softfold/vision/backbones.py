@@ -55,12 +55,16 @@ class Backbone:
     @property
     def body(self) -> nn.Module:
         """All layers up to the pooled features (n, n_features)."""
-        return self.module.body
+        body = self.module.body
+        assert isinstance(body, nn.Module)
+        return body
 
     @property
     def head(self) -> nn.Module:
         """What follows the pooled features: `nn.Identity`, or one linear layer."""
-        return self.module.head
+        head = self.module.head
+        assert isinstance(head, nn.Module)
+        return head
 
     @head.setter
     def head(self, head: nn.Module) -> None:

@@ -278,7 +278,7 @@ class FineTune(BaseTrainer):
             tfms = ([ToFloat(*scale), crop], [ToFloat(*scale)])
             if self.arch != SMALL_CNN:
                 net.dtype = precision(net, s.size, name=self.arch, training=True)
-        trained.to(device, memory_format=torch.channels_last)
+        trained.to(device).to(memory_format=torch.channels_last)
         batch = min(s.batch_size, len(train))
         loader = BatchDL(train, bs=batch, shuffle=True, drop_last=True, after_batch=tfms[0])
         return trained, [loader, BatchDL(valid, bs=2 * s.batch_size, after_batch=tfms[1])]

@@ -221,7 +221,11 @@ class Probe(BaseTrainer):
         mark = self._mark(table)
         if self._design is None or self._design[0] != mark:
             parts = self._parts(table, stages=self.stages is not False)
-            if self.stages is None and len(parts) == 2 and not stages_help(*parts, table):
+            if (
+                self.stages is None
+                and len(parts) == 2
+                and not stages_help(parts[0], parts[1], table)
+            ):
                 parts.pop()
             self._design = (mark, table.data, Design.of(*parts))
             self.uses_stages = len(parts) == 2
