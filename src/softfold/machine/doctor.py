@@ -21,7 +21,7 @@ from softfold.machine.cache import cache_info
 _SIZE = 128
 """Side of the images that are measured with."""
 
-_BATCH = 16
+_BATCH = 8
 """Images in a measured step."""
 
 
@@ -132,7 +132,7 @@ def _network_rates(backbone: str, device: str) -> dict[str, float]:
                 dtype,
                 training=use == "train",
                 batch_size=_BATCH,
-                repeats=5 if use == "predict" else 3,
+                repeats=3 if use == "predict" else 1,
                 device=device,
             )
             rates[f"{use}_{str(dtype).removeprefix('torch.')}"] = _BATCH / seconds
