@@ -312,7 +312,8 @@ def test_compare_trains_on_the_targets_of_the_items(name, seed, several):
     table, targets = targets_of(name, seed)
     trainer = Recorder()
     compare(table, [targets, targets] if several else targets, trainer, seeds=2)
-    for baseline, soft in zip(trainer.seen[::2], trainer.seen[1::2], strict=True):
+    # the models of the given labels first, one a seed, then those of the soft labels
+    for baseline, soft in zip(trainer.seen[:2], trainer.seen[2:], strict=True):
         assert set(baseline) == set(soft) == set(GIVEN)
         for item in soft:
             assert baseline[item] == {c: float(GIVEN[item] == c) for c in NAMES}
