@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlparse
 
 from softfold.errors import InputError, require
@@ -55,16 +55,12 @@ class Backbone:
     @property
     def body(self) -> nn.Module:
         """All layers up to the pooled features (n, n_features)."""
-        body = self.module.body
-        assert isinstance(body, nn.Module)
-        return body
+        return cast("nn.Module", self.module.body)
 
     @property
     def head(self) -> nn.Module:
         """What follows the pooled features: `nn.Identity`, or one linear layer."""
-        head = self.module.head
-        assert isinstance(head, nn.Module)
-        return head
+        return cast("nn.Module", self.module.head)
 
     @head.setter
     def head(self, head: nn.Module) -> None:
