@@ -57,7 +57,7 @@ def test_a_cell_is_read_as_its_number_or_stays_as_written(cells):
         assert [None if pd.isna(c) else c for c in made] == cells
         return
     for cell, number in zip(cells, made, strict=True):
-        if cell is not None and not pd.isna(number) and made.dtype != bool:
+        if cell is not None and not pd.isna(number) and not pd.api.types.is_bool_dtype(made):
             assert float(cell) == pytest.approx(number, rel=1e-14)
 
 

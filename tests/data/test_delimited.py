@@ -187,3 +187,12 @@ def test_a_mutated_table_is_refused_or_its_labels_stay_with_their_items(tmp_path
         touched += len(of) != 1 or names[row] != f"{kinds[of[0] % 2]}{of[0] % 2}"
     # a cut spoils the row it is in, and the one below where it takes the line's end
     assert touched <= 2 * len(cuts)
+
+
+@pytest.mark.parametrize("column", ["0\xa00", "a b", "x\\s y", "wide\u2003blank"])
+def test_a_formula_in_a_column_with_odd_blanks_in_its_name_comes_back(column, tmp_path):
+    frame = pd.DataFrame({column: ["=1+1", "b"], "label": ["x", "y"]})
+    (tmp_path / "out.csv").write_text(csv_text(frame), encoding="utf-8")
+    again = read_delimited(tmp_path / "out.csv")
+    assert list(again.columns) == list(frame.columns)
+    assert again[column].tolist() == frame[column].tolist()

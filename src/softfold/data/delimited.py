@@ -118,7 +118,9 @@ def _safe(cell: str) -> str:
 
 def _named(marks: str, names: list[str]) -> str:
     """Columns by name, each followed by its blanks and backslashes escaped, divided by blanks."""
-    return " ".join(names[int(m)].replace("\\", "\\\\").replace(" ", "\\s") for m in marks.split())
+    return " ".join(
+        names[int(m)].replace("\\", "\\\\").replace(" ", "\\s") for m in marks.split(" ") if m
+    )
 
 
 def _without_quotes(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -128,7 +130,7 @@ def _without_quotes(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     marks = frame[QUOTED]
     cells = {c: frame[c].to_numpy(dtype=object, copy=True) for c in frame.columns if c != QUOTED}
     for i in np.flatnonzero(marks.notna().to_numpy()):
-        for mark in marks.iloc[i].split():
+        for mark in filter(None, marks.iloc[i].split(" ")):
             column = re.sub(r"\\(.)", lambda m: " " if m[1] == "s" else m[1], mark)
             if column not in cells:
                 raise InputError(f"{name}: {QUOTED} names {column!r} in row {i}, no column of it")
