@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,11 @@ class Explanation:
     weight: float = 1.0
     rate: float = float("nan")
 
+    @cached_property
+    def _columns(self) -> np.ndarray:
+        """float32 (K, K), row y: T[:, y]."""
+        return np.ascontiguousarray(np.maximum(self.transition.T, LEAST_SHARE), np.float32)
+
     def likeness(self, logs: np.ndarray) -> np.ndarray:
         """p(k | x) up to a factor a row: float32 (n, K), from log2 of predictions (n, K)."""
         if self.unmix:
@@ -63,7 +69,7 @@ class Explanation:
         q = self.likeness(logs)
         if self.offset is not None:
             return self._read_no_class(labels, q)
-        q *= np.maximum(self.transition.T, LEAST_SHARE).astype(np.float32)[labels]
+        q *= self._columns[labels]
         own = q[rows, labels]
         q[rows, labels] = 0
         # The sum over the others keeps its digits where 1 - q(given) would lose them.
