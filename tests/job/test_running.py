@@ -319,3 +319,34 @@ def test_a_run_does_not_go_on_with_other_decisions(decided):
     decisions.iloc[1:].to_csv(folder / "decisions.csv", index=False)
     with pytest.raises(InputError, match="decisions have changed since the run began"):
         softfold.run(folder / "t.csv", run.path, resume=True, **settings)
+
+
+def test_an_audit_is_heard_when_soft_labels_are_made_again(tmp_path):
+    from decision_rows import row
+
+    from softfold.decisions.audit import draw
+    from softfold.decisions.log import LOG, DecisionLog
+    from softfold.job.running import soften_run
+
+    frame = flowers(300).rename(columns={"right": "truth"})
+    file = tmp_path / "flowers.csv"
+    frame.to_csv(file, index=False)
+    made = softfold.run(
+        str(file), out=tmp_path / "run", truth="truth", seeds=1, strategy="posterior", quiet=True
+    )
+    train = made.train.set_index("item")
+    items = draw(made.path, train.index.to_numpy(dtype=object), 60)
+    log = DecisionLog(made.path / LOG)
+    strokes = [
+        row("ann", f"s{i}", key, "class", train.loc[key, "truth"], train.loc[key, "given"])
+        for i, key in enumerate(items)
+    ]
+    log.append([{**stroke, "audit": True} for stroke in strokes])
+    log.close()
+    soften_run(made.path, quiet=True)
+    after = Run.open(made.path)
+    assert after.noise.audited == 60
+    assert after.metrics["noise"]["audited"] == 60
+    wrong = (train["given"] != train["truth"]).mean()
+    assert after.metrics["noise"]["rate_low"] <= wrong <= after.metrics["noise"]["rate_high"]
+    assert after.metrics["noise"]["rate_truth"] == pytest.approx(wrong)

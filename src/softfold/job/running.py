@@ -79,6 +79,7 @@ def soften_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> tupl
     made = steps.with_audit(job, before)
     if made.noise is not before.noise:
         steps.write_cross_fit(job, made)
+        steps.write_rate(job, made.noise)
     return job, steps.soften_seeds(job, [made])[0]
 
 

@@ -295,6 +295,14 @@ def prepare(job: Job, trainer: Trainer) -> None:
         trainer.prepare(job.table, progress=advance)
 
 
+def write_rate(job: Job, noise: NoiseModel) -> None:
+    """What an audit found, in the metrics.json that is there."""
+    metrics = Run(job.writer.path).get("metrics")
+    if metrics is not None:
+        metrics["noise"] |= rate_fields(noise)
+        job.writer.metrics(metrics)
+
+
 def write_metrics(
     job: Job, first: SeedCrossFit, comparison: Comparison | None = None, **more: Any
 ) -> dict[str, Any]:
