@@ -12,6 +12,9 @@ UNMIX_ROWS = 3_000
 
 LEAST = np.float32(1e-12)
 
+SAFE_ENTRY = 1e-9
+"""Where no entry of T is smaller, nothing in `unmix` comes near `LEAST`."""
+
 
 def symmetric(n_classes: int, rate: float) -> np.ndarray:
     """(1 - rate) on the diagonal, the rest spread evenly over the other classes: float64 (K, K)."""
@@ -42,12 +45,15 @@ def unmix(p: np.ndarray, transition: np.ndarray) -> np.ndarray:
     forward = np.ascontiguousarray(transition, np.float32)
     back = np.ascontiguousarray(transition.T, np.float32)
     q = p / np.einsum("ij->i", p)[:, None]
+    # Rows of q sum to 1 at every step: no entry of q T is below the least of T.
+    may_vanish = forward.min() < SAFE_ENTRY
     for start in range(0, len(p), UNMIX_ROWS):
         seen, part = p[start : start + UNMIX_ROWS], q[start : start + UNMIX_ROWS]
         ratio, step = np.empty_like(part), np.empty_like(part)
         for _ in range(UNMIX_STEPS):
             np.matmul(part, forward, out=ratio)
-            np.maximum(ratio, LEAST, out=ratio)
+            if may_vanish:
+                np.maximum(ratio, LEAST, out=ratio)
             np.divide(seen, ratio, out=ratio)
             np.matmul(ratio, back, out=step)
             part *= step
