@@ -68,8 +68,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
         mixed[here, y] = -np.inf
         suggested[rows] = mixed.argmax(axis=1)
 
-    # Every explanation reads all classes: rows are as long as all of that, when work is shared out.
-    each_block(work, n, k * max(1, len(explanations)))
+    each_block(work, n, k)
     ranking = np.argsort(-_order(noise, odds, plain), kind="stable")
     suspicion = np.empty(n)
     suspicion[ranking] = -np.sort(-wrong)
