@@ -10,7 +10,6 @@ from softfold.runs.settings import Settings
 
 pytest.importorskip("sklearn")
 pytest.importorskip("safetensors")
-LOGISTIC = "sklearn.linear_model.LogisticRegression"
 
 
 def test_copies_and_groups_that_the_holdout_shares_are_left_out_and_named(tmp_path):
