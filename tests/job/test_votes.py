@@ -48,3 +48,42 @@ def test_a_column_that_is_not_there_is_named(tmp_path):
     file, _ = votes(tmp_path)
     with pytest.raises(InputError, match="no column 'nobody'"):
         Settings(labels=file, annotator="nobody").read_labels()
+
+
+def test_a_checked_label_is_final_whatever_the_votes_say(tmp_path):
+    file, truth = votes(tmp_path)
+    frame = pd.read_csv(file)
+    frame["is_valid"] = frame["item"].str[1:].astype(int) % 5 == 0
+    names = np.array(["iris", "rose", "tulip"])
+    wrong, alone = "i1", "i2"  # all three say the same wrong class; a checked label and no vote
+    frame.loc[frame["item"] == wrong, "label"] = names[(truth[1] + 1) % 3]
+    frame = frame[frame["item"] != alone]
+    extra = pd.DataFrame(
+        {
+            "item": [wrong, alone],
+            "petal": [frame.loc[frame["item"] == wrong, "petal"].iloc[0], 2.25],
+            "right": names[truth[[1, 2]]],
+            "label": names[truth[[1, 2]]],
+            "is_valid": False,
+        }
+    )
+    pd.concat([frame, extra]).to_csv(file, index=False)
+    made = run(
+        file, out=tmp_path / "run", annotator="annotator", truth="right", seeds=1, quiet=True
+    )
+    soft = made.soft_labels.aligned([wrong, alone], names)
+    np.testing.assert_array_equal(soft, np.eye(3)[truth[[1, 2]]])
+
+
+def test_an_item_column_of_any_name(tmp_path):
+    file, _ = votes(tmp_path, item="flower")
+    table = Settings(labels=file, annotator="annotator", path="flower").read_labels()
+    assert table.kind == "table" and table.item[0] == "i0"
+    with pytest.raises(InputError, match="--path and --label"):
+        Settings(labels=file, annotator="annotator").read_labels()
+
+
+@pytest.mark.parametrize("asked", [{"strategy": "blend"}, {"given_weight": 0.5}, {"hard": True}])
+def test_what_votes_would_ignore_is_refused(asked):
+    with pytest.raises(InputError, match="does not go with --annotator"):
+        Settings(labels="votes.csv", annotator="who", **asked)

@@ -61,6 +61,8 @@ def prepare_items(
             "no split given: a stratified fifth of the items was drawn as the hold-out, the same "
             "for every seed"
         )
+        if settings.annotator is not None:
+            notes.append("the hold-out's labels are those that most annotators gave")
     copy = "a near copy" if settings.group_near_copies else "an exact copy"
     for what in (copy, "another item of their group"):
         group = copies if what == copy else table.group

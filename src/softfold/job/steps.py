@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.align import find
+from softfold.arrays import one_hot
 from softfold.crossfit.noise_aware import noise_aware_cross_fit
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit
@@ -235,14 +237,23 @@ def soften_seeds(job: Job, made: list[SeedCrossFit]) -> list[SoftLabels]:
 
 
 def _voted(job: Job, votes: Votes, made: SeedCrossFit) -> SoftLabels:
-    """Soft labels of several annotators' votes and the predictions; what they are worth is kept."""
+    """Soft labels of several annotators' votes and the predictions; what they are worth is kept.
+
+    An item with a checked label has that label, whatever the votes say.
+    """
     both = combine_votes(votes.of(job.train.item), made.oof)
+    targets = one_hot(job.train.given, job.train.n_classes)
     every = SoftLabels(both.item, both.targets, both.vocab, "votes")
-    targets = every.aligned(job.train.item, job.train.vocab)
+    targets[find(job.train.item, both.item)] = every.aligned(both.item, job.train.vocab)
     soft = SoftLabels(job.train.item, targets, job.train.vocab, "votes")
-    job.writer.annotators(both.quality())
-    known = job.decisions
-    return soft if known is None else confirm_soft_labels(soft, known)
+    quality = both.quality()
+    job.writer.annotators(quality)
+    low, high = quality["accuracy"].min(), quality["accuracy"].max()
+    job.progress.say(
+        f"{count_of(len(quality), 'annotator')}, right on {low:.0%} to {high:.0%} of their votes "
+        f"as far as votes and predictions tell ({job.writer.path / 'annotators.parquet'})"
+    )
+    return soft if job.decisions is None else confirm_soft_labels(soft, job.decisions)
 
 
 # -- training and measuring -----------------------------------------------------------------------

@@ -221,8 +221,21 @@ class Settings:
                 continue
             value = about.checked(value)
             object.__setattr__(self, about.name, value)
+        if self.annotator is not None:
+            self._refuse_with_votes()
         if self.threshold is not None and self.strategy != "gate":
             raise InputError(f"--threshold goes with --strategy gate, not {self.strategy}")
+
+    def _refuse_with_votes(self) -> None:
+        """Votes and predictions make the soft labels: nothing that makes them otherwise."""
+        usual = {each.name: each for each in fields(self)}
+        for name in ("strategy", "given_weight", "hard", "threshold"):
+            if getattr(self, name) != usual[name].default:
+                option = "--" + name.replace("_", "-")
+                raise InputError(
+                    f"{option} does not go with --annotator: several people's votes and the "
+                    "predictions make the soft labels; leave it out"
+                )
 
     def to_json(self) -> dict[str, Any]:
         """The settings as config.json keeps them."""
@@ -251,8 +264,18 @@ class Settings:
         return self.labels in DATASETS or Path(str(self.labels)).exists()
 
     def read_votes(self) -> Votes:
-        """Every vote of a table with one row a vote (`annotator`)."""
-        return self._votes()[1]
+        """The votes of a table with one row a vote (`annotator`); not those on checked items.
+
+        A checked label is the item's label, whatever annotators said.
+        """
+        frame, votes = self._votes()
+        item = self._item_column(frame)
+        return votes.of(frame.loc[~frame["checked"], item].astype(str).to_numpy(dtype=object))
+
+    def _item_column(self, frame: pd.DataFrame) -> str:
+        from softfold.votes.reading import ITEM_NAMES
+
+        return self.path or next(name for name in ITEM_NAMES if name in frame)
 
     def _votes(self) -> tuple[pd.DataFrame, Votes]:
         from softfold.votes.reading import one_row_an_item
@@ -267,7 +290,6 @@ class Settings:
         Items with a checked label and no vote are the hold-out, where no other is named.
         """
         from softfold.data.reading import PATH_NAMES, read_table
-        from softfold.votes.reading import ITEM_NAMES
 
         frame, _ = self._votes()
         valid = self.valid
@@ -276,12 +298,17 @@ class Settings:
             if checked.any():
                 valid = "is_valid"
                 frame["is_valid"] = checked
-        item = self.path or next(name for name in ITEM_NAMES if name in frame)
-        pictures = self.images is not None or self.path is not None or item in PATH_NAMES
+        item = self._item_column(frame)
+        folder = Path(self.images or Path(str(self.labels)).parent)
+        pictures = (
+            self.images is not None
+            or item in PATH_NAMES
+            or (len(frame) > 0 and (folder / str(frame[item].iloc[0])).is_file())
+        )
         keys = frame[item].astype(str).to_numpy(dtype=object)
         table = read_table(
-            frame.drop(columns=["votes"] if pictures else ["votes", item]),
-            images=(self.images or str(Path(str(self.labels)).parent)) if pictures else None,
+            frame.drop(columns=["votes", "checked"] + ([] if pictures else [item])),
+            images=str(folder) if pictures else None,
             path=item if pictures else None,
             label=self.label,
             valid=valid,

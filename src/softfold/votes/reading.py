@@ -140,7 +140,8 @@ def one_row_an_item(
     """A long table as a label table, one row an item, and its votes.
 
     The frame keeps the columns and the order of the items; its label is the one most votes say
-    (the first of equals in the vocabulary), and `votes` is their count. A row without an annotator
+    (the first of equals in the vocabulary), `votes` is their count, and `checked` says whether the
+    label was checked. A row without an annotator
     is a checked label: it is the item's label, and no vote. Other columns must say the same in
     every row of an item.
 
@@ -159,7 +160,10 @@ def one_row_an_item(
     item = item or _usual(frame, ITEM_NAMES)
     label = label or _usual(frame, LABEL_NAMES)
     if item is None or label is None:
-        raise InputError(f"{name}: name the columns of items and of labels")
+        raise InputError(
+            f"{name}: name the columns of items and of labels "
+            "(item and label; on the command line --path and --label)"
+        )
     frame = frame.reset_index(drop=True)
     rest = [c for c in frame.columns if c not in (annotator, label)]
     items = frame[rest].drop_duplicates(subset=[item]).reset_index(drop=True)
@@ -192,6 +196,7 @@ def one_row_an_item(
         checked.reindex(keys).where(checked.reindex(keys).notna(), chosen.reindex(keys)).to_numpy()
     )
     counts = pd.Series(votes.n_votes, index=votes.item)
+    items["checked"] = checked.reindex(keys).notna().to_numpy()
     items["votes"] = counts.reindex(keys).fillna(0).astype(int).to_numpy()
     return items, votes
 
