@@ -188,4 +188,3 @@ def test_items_of_no_class_are_suspected_whatever_their_label():
     issues = rank_issues(truth, p).sort_values("index")
     suspected = issues["none_of_these"].to_numpy()
     assert suspected[odd].mean() > 3 * suspected[~odd].mean()
-    assert (issues["none_of_these"] <= issues["suspicion"] + 0.6).all()

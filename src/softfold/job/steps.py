@@ -32,6 +32,7 @@ from softfold.noise.estimation import audited, estimate_noise
 from softfold.noise.model import NoiseModel
 from softfold.noise.words import rate_fields
 from softfold.runs.folder import Run
+from softfold.runs.voted import read_run_votes
 from softfold.softening import SoftLabels, soften
 from softfold.trainers import Trainer
 from softfold.votes.combining import combine_votes
@@ -214,7 +215,7 @@ def _conflicts(job: Job, pairs: np.ndarray) -> list[str]:
 def soften_seeds(job: Job, made: list[SeedCrossFit]) -> list[SoftLabels]:
     """Soft labels of each seed; the first one's as the run's. Confirmed labels are final."""
     settings = job.settings
-    votes = settings.read_votes() if settings.annotator is not None else None
+    votes = read_run_votes(settings) if settings.annotator is not None else None
     with job.progress.step("soften", f"soft labels ({settings.strategy})"):
         softs = []
         for each in made:

@@ -18,10 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from softfold.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from softfold.data.table import LabelTable
-    from softfold.votes.reading import Votes
 
 Check = Callable[[Any], str | None]
 """What is wrong with a value, None where nothing is."""
@@ -263,64 +260,6 @@ class Settings:
 
         return self.labels in DATASETS or Path(str(self.labels)).exists()
 
-    def read_votes(self) -> Votes:
-        """The votes of a table with one row a vote (`annotator`); not those on checked items.
-
-        A checked label is the item's label, whatever annotators said.
-        """
-        frame, votes = self._votes()
-        item = self._item_column(frame)
-        return votes.of(frame.loc[~frame["checked"], item].astype(str).to_numpy(dtype=object))
-
-    def _item_column(self, frame: pd.DataFrame) -> str:
-        from softfold.votes.reading import ITEM_NAMES
-
-        return self.path or next(name for name in ITEM_NAMES if name in frame)
-
-    def _votes(self) -> tuple[pd.DataFrame, Votes]:
-        from softfold.votes.reading import one_row_an_item
-
-        return one_row_an_item(
-            str(self.labels), annotator=str(self.annotator), item=self.path, label=self.label
-        )
-
-    def _read_voted(self) -> LabelTable:
-        """The label table of a table of votes: what most say, or what was checked.
-
-        Items with a checked label and no vote are the hold-out, where no other is named.
-        """
-        from softfold.data.reading import PATH_NAMES, read_table
-
-        frame, _ = self._votes()
-        valid = self.valid
-        if valid is None and self.holdout is None and "is_valid" not in frame:
-            checked = frame["votes"] == 0
-            if checked.any():
-                valid = "is_valid"
-                frame["is_valid"] = checked
-        item = self._item_column(frame)
-        folder = Path(self.images or Path(str(self.labels)).parent)
-        pictures = (
-            self.images is not None
-            or item in PATH_NAMES
-            or (len(frame) > 0 and (folder / str(frame[item].iloc[0])).is_file())
-        )
-        keys = frame[item].astype(str).to_numpy(dtype=object)
-        table = read_table(
-            frame.drop(columns=["votes", "checked"] + ([] if pictures else [item])),
-            images=str(folder) if pictures else None,
-            path=item if pictures else None,
-            label=self.label,
-            valid=valid,
-            truth=self.truth,
-            group=self.group,
-            holdout=self.holdout,
-            holdout_label=self.holdout_label,
-        )
-        if not pictures:  # rows of numbers and texts are known by the items' names
-            table.item[: len(keys)] = keys
-        return table
-
     def read_labels(self) -> LabelTable:
         """The label table that the settings name.
 
@@ -340,7 +279,9 @@ class Settings:
                 f"{option} is for known datasets ({', '.join(DATASETS)}), not for {self.labels}"
             )
         if self.annotator is not None:
-            return self._read_voted()
+            from softfold.runs.voted import read_voted
+
+            return read_voted(self)
         return read_table(
             self.labels,
             images=self.images,

@@ -1,0 +1,71 @@
+"""A table with one row a vote, as the settings of a job name it: its label table and its votes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from softfold.data.reading import PATH_NAMES, read_table
+from softfold.data.table import LabelTable
+from softfold.runs.settings import Settings
+from softfold.votes.reading import ITEM_NAMES, Votes, one_row_an_item
+
+
+def read_voted(settings: Settings) -> LabelTable:
+    """The label table: what most annotators say of an item, or what was checked.
+
+    Items with a checked label and no vote are the hold-out, where no other is named.
+    """
+    frame, _ = _items_and_votes(settings)
+    valid = settings.valid
+    if valid is None and settings.holdout is None and "is_valid" not in frame:
+        checked = frame["votes"] == 0
+        if checked.any():
+            valid = "is_valid"
+            frame["is_valid"] = checked
+    item = _item_column(settings, frame)
+    folder = Path(settings.images or Path(str(settings.labels)).parent)
+    pictures = (
+        settings.images is not None
+        or item in PATH_NAMES
+        or (len(frame) > 0 and (folder / str(frame[item].iloc[0])).is_file())
+    )
+    keys = frame[item].astype(str).to_numpy(dtype=object)
+    table = read_table(
+        frame.drop(columns=["votes", "checked"] + ([] if pictures else [item])),
+        images=str(folder) if pictures else None,
+        path=item if pictures else None,
+        label=settings.label,
+        valid=valid,
+        truth=settings.truth,
+        group=settings.group,
+        holdout=settings.holdout,
+        holdout_label=settings.holdout_label,
+    )
+    if pictures:
+        return table
+    # rows of numbers and texts are known by the items' names
+    return replace(table, item=np.append(keys, table.item[len(keys) :]))
+
+
+def read_run_votes(settings: Settings) -> Votes:
+    """The votes; not those on checked items, whose label is final."""
+    frame, votes = _items_and_votes(settings)
+    item = _item_column(settings, frame)
+    return votes.of(frame.loc[~frame["checked"], item].astype(str).to_numpy(dtype=object))
+
+
+def _items_and_votes(settings: Settings) -> tuple[pd.DataFrame, Votes]:
+    return one_row_an_item(
+        str(settings.labels),
+        annotator=str(settings.annotator),
+        item=settings.path,
+        label=settings.label,
+    )
+
+
+def _item_column(settings: Settings, frame: pd.DataFrame) -> str:
+    return settings.path or next(name for name in ITEM_NAMES if name in frame)
