@@ -14,7 +14,8 @@
 Arms: given labels, the post's soft labels (0.7 given, 0.3 the predicted class), softfold's default,
 the same after 100 items drawn at random were checked, and the right labels. Measured on items with
 right labels that took no part; the difference has a 95% interval over seeds and items. Nothing is
-chosen by the test items. Every finished row and seed is kept in --work; the table is made of what there is.
+chosen by the test items. Every finished row and seed is kept in --work; the table is made of what
+there is.
 """
 
 from __future__ import annotations

@@ -176,7 +176,8 @@ def rate_table(results: dict[str, list[dict]]) -> list[str]:
         ]
         lines.append(
             f"| {name} | {100 * mean['wrong']:.1f}% | {mean['foreseen']:.2f} "
-            f"| {100 * mean['rate']:.1f}% ({100 * first['low']:.1f} to {100 * first['high']:.1f}) | {error:.1f} | "
+            f"| {100 * mean['rate']:.1f}% "
+            f"({100 * first['low']:.1f} to {100 * first['high']:.1f}) | {error:.1f} | "
             f"{100 * mean['cleanlab']:.1f}% | {peer:.1f} | {held} of {len(runs)} | {width:.1f} | "
             + " | ".join(audits)
             + " |"
