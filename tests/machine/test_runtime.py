@@ -1,6 +1,5 @@
 """The machine: choices that are told, measured and reversible, and never change a result."""
 
-import json
 import subprocess
 import sys
 
@@ -86,41 +85,20 @@ def test_the_allocator_keeps_its_pages_can_be_left_alone_and_changes_no_bit():
         assert int(kept) < 0.5 * int(default)
 
 
-def test_precision_is_measured_once_and_kept(monkeypatch):
-    if not runtime.setup().bfloat16:
-        pytest.skip("no bfloat16 on this device")
-    seconds = {torch.float32: 2.0, torch.bfloat16: 1.0}
-    monkeypatch.setattr(
-        runtime, "seconds_per_batch", lambda module, size, dtype, **kwargs: seconds[dtype]
-    )
-    assert runtime.precision(small(), 16, name="a", device="cpu") == torch.bfloat16
-    seconds[torch.bfloat16] = 3.0
-    assert runtime.precision(small(), 16, name="a", device="cpu") == torch.bfloat16
-    assert runtime.precision(small(), 16, name="b", device="cpu") == torch.float32
-    assert runtime.precision(small(), 16, name="a", training=True, device="cpu") == torch.float32
-    kept = json.loads((runtime.cache_dir() / "precision.json").read_text())
-    assert sorted(kept.values()) == ["bfloat16", "float32", "float32"]
-
-
-def test_without_bfloat16_units_nothing_is_measured(monkeypatch):
-    monkeypatch.setattr(runtime, "_has_bfloat16", lambda torch, device: False)
-    monkeypatch.setattr(runtime, "seconds_per_batch", lambda *a, **k: pytest.fail("measured"))
-    assert runtime.precision(small(), 16, name="c", device="cpu") == torch.float32
-
-
-@pytest.mark.parametrize("training", [False, True])
-def test_measuring_leaves_network_and_random_numbers_alone(training):
-    net = small().train()
-    net[1].eval()
-    before = {key: value.clone() for key, value in net.state_dict().items()}
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    runtime.seconds_per_batch(net, 16, torch.float32, training=training, batch_size=2)
-    assert torch.equal(torch.rand(3), expected)
-    assert net.training and not net[1].training
-    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
-    assert all(p.grad is None for p in net.parameters())
+@pytest.mark.parametrize(
+    ("device", "units", "training", "expected"),
+    [
+        ("cpu", True, False, torch.bfloat16),
+        ("cpu", True, True, torch.float32),
+        ("cpu", False, False, torch.float32),
+        ("cuda:0", True, False, torch.bfloat16),
+        ("cuda:0", True, True, torch.bfloat16),
+        ("cuda:0", False, True, torch.float32),
+    ],
+)
+def test_precision_is_a_rule_of_device_and_use(monkeypatch, device, units, training, expected):
+    monkeypatch.setattr(runtime, "_has_bfloat16", lambda torch, device: units)
+    assert runtime.precision(device, training=training) == expected
 
 
 def test_bfloat16_gives_the_same_within_its_rounding():

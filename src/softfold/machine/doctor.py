@@ -10,13 +10,19 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from softfold.errors import require
 from softfold.machine import runtime
 from softfold.machine.cache import cache_info
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 _SIZE = 128
 """Side of the images that are measured with."""
@@ -37,11 +43,10 @@ def diagnose(device: str | None = None, backbone: str = "efficientnet_lite0") ->
     ]
     ours = _measure_apart(device, backbone)
     lines += [
-        f"arithmetic  {ours['gflops_float32']:,.0f} GFLOP/s in float32, "
-        f"{ours['gflops_bfloat16']:,.0f} in bfloat16; memory {ours['copy_gb']:.1f} GB/s copied; "
+        f"arithmetic  GFLOP/s: {_rates(ours, 'gflops')}; memory {ours['copy_gb']:.1f} GB/s copied; "
         f"{ours['decoded']:,.0f} JPEGs of 213x160 px decoded a second and core",
         f"precision   {backbone} at {_SIZE} px, images a second: predicting "
-        f"{_pair(ours, 'predict')}; training {_pair(ours, 'train')}",
+        f"{_rates(ours, 'predict')}; training {_rates(ours, 'train')}",
     ]
     if not chosen.bfloat16:
         lines.append("            this device has no bfloat16 units, so float32 is used throughout")
@@ -59,7 +64,7 @@ def _compare(
     ours: dict[str, float], device: str | None, backbone: str, chosen: runtime.Runtime
 ) -> list[str]:
     """The same forward pass in processes without one of the choices."""
-    kind = "bfloat16" if ours["predict_bfloat16"] > ours["predict_float32"] else "float32"
+    kind = "bfloat16" if chosen.bfloat16 else "float32"
     now = ours[f"predict_{kind}"]
     lines = []
     if chosen.allocator.startswith("glibc"):
@@ -77,9 +82,11 @@ def _compare(
     return lines
 
 
-def _pair(found: dict[str, float], use: str) -> str:
-    exact, rough = found[f"{use}_float32"], found[f"{use}_bfloat16"]
-    return f"{exact:,.0f} in float32, {rough:,.0f} in bfloat16"
+def _rates(found: dict[str, float], measure: str) -> str:
+    """What was measured under that name, in each precision."""
+    kinds = ("float32", "bfloat16")
+    rates = [f"{found[f'{measure}_{k}']:,.0f} in {k}" for k in kinds if f"{measure}_{k}" in found]
+    return ", ".join(rates)
 
 
 def _measure_apart(device: str | None, backbone: str, **environment: str) -> dict[str, float]:
@@ -99,41 +106,48 @@ def measure(backbone: str, device: str | None = None) -> dict[str, float]:
     chosen = runtime.setup(device)
     torch = require("torch", extra="fastai")
     found: dict[str, float] = {}
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in _dtypes(chosen.bfloat16):
         name = str(dtype).removeprefix("torch.")
         matrix = torch.randn(1024, 1024, device=chosen.device, dtype=dtype)
         product = lambda m=matrix: (m @ m).sum().item()  # noqa: E731 - item() waits for a GPU
         product()
-        found[f"gflops_{name}"] = 2 * 1024**3 / runtime.best_of(product, 5) / 1e9
+        found[f"gflops_{name}"] = 2 * 1024**3 / best_of(product, 5) / 1e9
     source = np.ones(16 << 20, np.float32)
     target = np.empty_like(source)
-    seconds = runtime.best_of(lambda: np.copyto(target, source), 5)
+    seconds = best_of(lambda: np.copyto(target, source), 5)
     found["copy_gb"] = 2 * source.nbytes / seconds / 1e9
     found["decoded"] = _decode_rate()
-    found |= _network_rates(backbone, chosen.device)
+    found |= _network_rates(backbone, chosen)
     return found
 
 
-def _network_rates(backbone: str, device: str) -> dict[str, float]:
+def _dtypes(bfloat16: bool) -> tuple[torch.dtype, ...]:
+    """What is worth measuring: without units for it, bfloat16 is emulated, tens of times slower."""
+    import torch
+
+    return (torch.float32, torch.bfloat16) if bfloat16 else (torch.float32,)
+
+
+def _network_rates(backbone: str, chosen: runtime.Runtime) -> dict[str, float]:
     import torch
 
     from softfold.vision.backbones import create_backbone
     from softfold.vision.batchnorm_folding import for_inference
 
-    module = create_backbone(backbone, pretrained=False).module.to(device)
+    module = create_backbone(backbone, pretrained=False).module.to(chosen.device)
     module = module.to(memory_format=torch.channels_last)
     ready = for_inference(module, _SIZE)
     rates = {}
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in _dtypes(chosen.bfloat16):
         for use, net in (("predict", ready), ("train", module)):
-            seconds = runtime.seconds_per_batch(
+            seconds = seconds_per_batch(
                 net,
                 _SIZE,
                 dtype,
                 training=use == "train",
                 batch_size=_BATCH,
                 repeats=3 if use == "predict" else 1,
-                device=device,
+                device=chosen.device,
             )
             rates[f"{use}_{str(dtype).removeprefix('torch.')}"] = _BATCH / seconds
     return rates
@@ -152,7 +166,45 @@ def _decode_rate() -> float:
     coarse.resize((213, 160), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
     encoded: Any = stream.getvalue()
     decode(encoded, 160)
-    return 50 / runtime.best_of(lambda: [decode(encoded, 160) for _ in range(50)], 3)
+    return 50 / best_of(lambda: [decode(encoded, 160) for _ in range(50)], 3)
+
+
+def seconds_per_batch(
+    module: nn.Module,
+    size: int,
+    dtype: torch.dtype,
+    *,
+    training: bool = False,
+    batch_size: int = 16,
+    repeats: int = 2,
+    device: str = "cpu",
+) -> float:
+    """Seconds of a forward pass (and backward pass, if training) over a batch: the best of some."""
+    import torch
+
+    module.train(training)
+    batch = torch.randn(batch_size, 3, size, size).to(device)
+    batch = batch.contiguous(memory_format=torch.channels_last)
+
+    def step() -> None:
+        with torch.set_grad_enabled(training), runtime.autocast(dtype, device):
+            out = module(batch).float().square().mean()
+        if training:
+            out.backward()
+        out.item()  # waits for a GPU
+
+    step()
+    return best_of(step, repeats)
+
+
+def best_of(step: Callable[[], Any], repeats: int) -> float:
+    """Seconds of the fastest call."""
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        step()
+        best = min(best, time.perf_counter() - started)
+    return best
 
 
 if __name__ == "__main__":

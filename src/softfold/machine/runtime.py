@@ -1,19 +1,15 @@
 """The machine used well: device, threads, precision, memory format, allocator.
 
 `setup()` is called once, before the first tensor; `describe()` tells in one line what it chose.
-Precision is measured, not guessed: bfloat16 helps one network on one processor and hurts another.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import platform
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -21,20 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softfold.errors import InputError, require
-from softfold.files import write_bytes
-from softfold.machine.cache import cache_dir
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 # numbers of glibc's mallopt(3) settings, from its malloc.h
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 _M_ARENA_MAX = -8
-
-_GAIN = 1.1
-"""How much faster bfloat16 must be before it is taken."""
 
 
 def before_torch() -> None:
@@ -62,7 +52,7 @@ class Runtime:
         threads: threads of a torch operation on the CPU.
         decode_threads: threads that decode images.
         channels_last: keep images as (n, height, width, channels) in memory.
-        bfloat16: whether the device computes in bfloat16 at all; `precision` measures if it pays.
+        bfloat16: whether the device computes in bfloat16; `precision` says what is computed in it.
         allocator: `glibc, kept` where freed memory is kept for the next batch, else `default`.
     """
 
@@ -76,7 +66,7 @@ class Runtime:
     def describe(self) -> str:
         """One line for people."""
         parts = [self.device if self.device != "cpu" else f"cpu, {self.threads} threads"]
-        parts.append("bfloat16 where it measures faster" if self.bfloat16 else "float32")
+        parts.append("bfloat16" if self.bfloat16 else "float32")
         if self.channels_last:
             parts.append("channels_last")
         parts.append(f"allocator {self.allocator}")
@@ -151,106 +141,23 @@ def autocast(dtype: torch.dtype, device: str | None = None) -> AbstractContextMa
     return torch.autocast((device or setup().device).split(":")[0], dtype)
 
 
-def precision(
-    module: nn.Module, size: int, *, name: str, training: bool = False, device: str | None = None
-) -> torch.dtype:
-    """The faster of float32 and bfloat16 for this network on this machine, measured once.
+def precision(device: str | None = None, *, training: bool = False) -> torch.dtype:
+    """What networks compute in: a rule, so that the same command gives the same bytes.
 
-    A few batches of noise are timed with both (about a second on two cores). The choice is kept in
-    the cache by processor, torch version, network, size and use, so later runs repeat it.
+    bfloat16 on GPUs that have it, and for predicting on processors that have it; float32 else.
+    Training on a processor stays in float32: depthwise convolutions gain little there, and the
+    conversions cost. A clock never decides.
 
     Args:
-        module: takes float (n, 3, size, size).
-        name: of the network, for the key.
-        training: time the backward pass too.
+        device: torch device; the one that `setup` chose where None.
+        training: for a network that is trained, not only asked.
     """
     import torch
 
-    runtime = setup()
-    device = device or runtime.device
-    if not _has_bfloat16(torch, device):
+    device = device or setup().device
+    if not _has_bfloat16(torch, device) or (training and device.startswith("cpu")):
         return torch.float32
-    if not device.startswith("cpu"):
-        return torch.bfloat16
-    key = "|".join(
-        (_processor(), torch.__version__, str(runtime.threads), name, str(size), str(training))
-    )
-    kept = _kept_choices()
-    if key not in kept:
-        kept[key] = _faster(module, size, training, device)
-        _keep_choices(kept)
-    return torch.bfloat16 if kept[key] == "bfloat16" else torch.float32
-
-
-def _faster(module: nn.Module, size: int, training: bool, device: str) -> str:
-    import torch
-
-    seconds = {
-        dtype: seconds_per_batch(module, size, dtype, training=training, device=device)
-        for dtype in (torch.float32, torch.bfloat16)
-    }
-    gain = seconds[torch.float32] / seconds[torch.bfloat16]
-    return "bfloat16" if gain > _GAIN else "float32"
-
-
-def seconds_per_batch(
-    module: nn.Module,
-    size: int,
-    dtype: torch.dtype,
-    *,
-    training: bool = False,
-    batch_size: int = 16,
-    repeats: int = 2,
-    device: str = "cpu",
-) -> float:
-    """Seconds of a forward pass (and backward pass, if training) over a batch: the best of some."""
-    import torch
-
-    with _left_as_it_was(module, training):
-        batch = torch.randn(batch_size, 3, size, size).to(device)
-        batch = batch.contiguous(memory_format=torch.channels_last)
-
-        def step() -> None:
-            with torch.set_grad_enabled(training), autocast(dtype, device):
-                out = module(batch).float().square().mean()
-            if training:
-                out.backward()
-            out.item()  # waits for a GPU
-
-        step()
-        return best_of(step, repeats)
-
-
-@contextmanager
-def _left_as_it_was(module: nn.Module, training: bool) -> Iterator[None]:
-    """Time a network without changing it: mode, BatchNorm statistics, gradients, random numbers."""
-    import torch
-
-    was_training = [part.training for part in module.modules()]
-    buffers = {k: v.clone() for k, v in module.named_buffers()} if training else {}
-    module.train(training)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        for part, mode in zip(module.modules(), was_training):
-            part.training = mode
-        with torch.no_grad():
-            for key, value in module.named_buffers():
-                if key in buffers:
-                    value.copy_(buffers[key])
-        if training:
-            module.zero_grad(set_to_none=True)
-
-
-def best_of(step: Callable[[], Any], repeats: int) -> float:
-    """Seconds of the fastest call."""
-    best = float("inf")
-    for _ in range(repeats):
-        started = time.perf_counter()
-        step()
-        best = min(best, time.perf_counter() - started)
-    return best
+    return torch.bfloat16
 
 
 def _pick_device(torch: Any, device: str | None) -> str:
@@ -307,22 +214,6 @@ def _processor() -> str:
         return f"{found['model name']} {found.get('cpu family', '')}.{found.get('model', '')}"
     except (OSError, KeyError):
         return platform.processor() or platform.machine()
-
-
-def _kept_choices() -> dict[str, str]:
-    try:
-        return json.loads((cache_dir() / "precision.json").read_text())
-    except (OSError, ValueError):
-        return {}
-
-
-def _keep_choices(choices: dict[str, str]) -> None:
-    try:
-        cache_dir().mkdir(parents=True, exist_ok=True)
-        content = json.dumps(choices, indent=1, sort_keys=True).encode()
-        write_bytes(cache_dir() / "precision.json", content)
-    except OSError:
-        pass  # a folder that cannot be written costs a measurement a run
 
 
 def _number(variable: str) -> int:

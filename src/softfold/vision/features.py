@@ -120,7 +120,8 @@ def _of_kind(
         "backbone": settings["name"],
         "weights": weights_identity(settings["name"], settings["weights"]),
         "size": size,
-        "version": 2,
+        "precision": str(precision(setup(device).device)),
+        "version": 3,
     }
     stores = {name: RowStore(name, about) for name in ("features", "stages")}
     keys = image_keys(images)
@@ -187,7 +188,7 @@ def forward_batches(
     runtime = setup(device)
     batch_size = batch_size or (16 if runtime.device == "cpu" else 256)
     module = for_inference(with_stages(backbone).to(runtime.device), size)
-    dtype = precision(module, size, name=backbone.name)
+    dtype = precision(runtime.device)
     mean = torch.tensor(backbone.mean, device=runtime.device).view(1, 3, 1, 1) * 255
     scale = 1 / (torch.tensor(backbone.std, device=runtime.device).view(1, 3, 1, 1) * 255)
     threads = runtime.decode_threads

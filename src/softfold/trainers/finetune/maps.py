@@ -158,7 +158,8 @@ class MapMaker:
             "size": self.size,
             "shape": list(self.shape),
             "view": view,
-            "version": 2,
+            "precision": str(precision(self.device)),
+            "version": 3,
         }
         if view:
             settings |= {
@@ -183,7 +184,7 @@ class MapMaker:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             net = for_inference(self.first.to(self.device), self.size)
-        dtype = precision(net, self.size, name=f"{self.name}-first")
+        dtype = precision(self.device)
         pixels = decoded(images, self.large if view else self.size)
         mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) * 255 for v in self.scale)
         step = 32 if self.device == "cpu" else 256

@@ -61,7 +61,7 @@ class ImageModel(BaseModel):
             raise InputError(f"{table.name}: this model predicts images, not {table.kind} items")
         device = setup(self.device).device
         net = self.net.to(device, memory_format=torch.channels_last).eval()
-        trained_in, net.dtype = net.dtype, precision(net, self.size, name=self.arch)
+        trained_in, net.dtype = net.dtype, precision(device)
         mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in self.scale)
         pixels = decoded(table.data, self.size)
         out = np.empty((len(table), len(self.vocab)), np.float32)

@@ -268,7 +268,7 @@ class FineTune(BaseTrainer):
                 valid = MapRows([maker.view(holdout.data, 0)], known, holdout.item, table.vocab)
             tfms: tuple[list, list] = ([], [])
             if device != "cpu":
-                trained.dtype = precision(net, s.size, name=self.arch, training=True)
+                trained.dtype = precision(device, training=True)
         else:
             train = ImageRows(decoded(table.data, large), *of_train)
             valid, trained = train.new_empty(), net
@@ -277,7 +277,7 @@ class FineTune(BaseTrainer):
                 valid = ImageRows(pixels, known, holdout.item, table.vocab)
             tfms = ([ToFloat(*scale), crop], [ToFloat(*scale)])
             if self.arch != SMALL_CNN:
-                net.dtype = precision(net, s.size, name=self.arch, training=True)
+                net.dtype = precision(device, training=True)
         trained.to(device).to(memory_format=torch.channels_last)
         batch = min(s.batch_size, len(train))
         loader = BatchDL(train, bs=batch, shuffle=True, drop_last=True, after_batch=tfms[0])
