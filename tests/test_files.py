@@ -1,6 +1,8 @@
 """What is kept is written whole, and is not taken for what it was not made from."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -89,3 +91,38 @@ def test_a_checksum_changes_with_one_bit(tmp_path):
     content[2 << 20] ^= 1
     path.write_bytes(content)
     assert len(before) == 64 and files.checksum(path) != before
+
+
+def test_the_same_tensors_give_the_same_bytes_in_every_process(tmp_path):
+    pytest.importorskip("safetensors")
+    code = (
+        "import sys, numpy as np; from softfold.files import write_tensors; "
+        "write_tensors(sys.argv[1], {'a': np.arange(5), 'é': np.eye(2, dtype='f4')}, "
+        "metadata={'vocab': '[]', 'strategy': 'auto', 'settings': '{}', 'z': 'é'})"
+    )
+    paths = [tmp_path / f"{i}.safetensors" for i in range(4)]
+    for path in paths:
+        subprocess.run([sys.executable, "-c", code, path], check=True)
+    assert len({path.read_bytes() for path in paths}) == 1
+
+
+@pytest.mark.parametrize("damage", ["one bit", "half", "nothing", "junk"])
+def test_every_damage_of_a_tensor_file_is_told(tmp_path, damage):
+    pytest.importorskip("safetensors")
+    path = tmp_path / "fold.safetensors"
+    files.write_tensors(path, {"rows": np.arange(50)}, fingerprint="these items")
+    whole = path.read_bytes()
+    places = range(len(whole)) if damage == "one bit" else [0]
+    for place in places:
+        content = bytearray(whole)
+        content[place] ^= 1
+        broken = {"one bit": bytes(content), "half": whole[: len(whole) // 2], "nothing": b""}
+        path.write_bytes(broken.get(damage, b"junk" * 100))
+        with pytest.raises(files.Damaged, match=r"fold\.safetensors: damaged"):
+            files.read_tensors(path)
+        with pytest.warns(UserWarning, match="it is made again"):
+            assert files.read_tensors_of(path, "these items") is None
+        with pytest.raises(files.Damaged):
+            files.memory_map(path, "rows")
+    path.write_bytes(whole)
+    assert files.read_tensors_of(path, "these items") is not None

@@ -1,7 +1,8 @@
 """Files: written whole or not at all, tensors tied to what they were made from, memory maps.
 
 Everything that softfold keeps is written beside its place, brought to the disk, and put in its
-place in one step. A crash leaves the old file or the new one, never half of one.
+place in one step. A crash leaves the old file or the new one, never half of one. Tensors carry a
+checksum of their whole file: what is read is what was written, or it is said to be damaged.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import hashlib
 import json
 import os
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,19 @@ import pandas as pd
 from softfold.errors import InputError, require
 
 _FINGERPRINT = "fingerprint"
+_CHECKSUM, _SEALED = "sha256", "sealed"
+"""Two words in a tensor file's header, so that a damage of one of them does not hide itself."""
+
+_UNKNOWN = "0" * 64
+"""What stands for the checksum of a tensor file while the checksum is computed."""
+
+_sound: set[tuple[str, int, int, int]] = set()
+"""Tensor files that this process found sound: path, size, time of change, inode."""
+
 _MAPPED = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "I64": np.int64}
+_LONGEST_HEADER = 100 << 20
+"""Bytes; safetensors itself reads no longer one."""
+
 _CHECKSUM_BLOCK = 1 << 20
 """Bytes read at a time, so that memory stays flat on large files."""
 
@@ -98,39 +112,137 @@ def write_tensors(
     if fingerprint is not None:
         about[_FINGERPRINT] = fingerprint
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    _save_sealed(save_file, path, arrays, about)
+
+
+def write_torch_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: dict) -> None:
+    """Write torch tensors as `write_tensors` writes arrays; they may be of any dtype."""
+    save_file = require("safetensors.torch", extra="cli").save_file
+    _save_sealed(save_file, path, {k: v.contiguous() for k, v in tensors.items()}, metadata)
+
+
+def _save_sealed(save_file: Any, path: str | Path, tensors: dict, metadata: dict[str, str]) -> None:
+    """Save whole, with a checksum; the same tensors and metadata always give the same bytes."""
     with replacing(path) as part:
-        save_file(arrays, str(part), metadata=about or None)
+        save_file(tensors, str(part), metadata=metadata | {_CHECKSUM: _UNKNOWN, _SEALED: "yes"})
+        with part.open("rb+") as file:
+            length, header = _header(file)
+            # safetensors writes the metadata in an order that changes from process to process
+            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+            _write_header(file, length, header)
+            file.flush()
+            header["__metadata__"][_CHECKSUM] = _digest_of(part)
+            _write_header(file, length, header)
+
+
+def _header(file: IO[bytes]) -> tuple[int, dict[str, Any]]:
+    """The length of a safetensors header in bytes, and the header.
+
+    Format: 8 bytes little-endian header length, a JSON header, the tensors' bytes.
+    """
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    if length > _LONGEST_HEADER:
+        raise ValueError("its header has no end")
+    header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")
+    return length, header
+
+
+def _write_header(file: IO[bytes], length: int, header: dict[str, Any]) -> None:
+    content = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    assert len(content) <= length, "safetensors writes a compact header"
+    file.seek(8)
+    file.write(content.ljust(length))
+
+
+def _digest_of(path: Path) -> str:
+    """SHA-256 of a tensor file with `_UNKNOWN` in the checksum's place."""
+    with path.open("rb") as file:
+        length, header = _header(file)
+        header.setdefault("__metadata__", {})[_CHECKSUM] = _UNKNOWN
+        digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+        file.seek(8 + length)
+        while block := file.read(_CHECKSUM_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Damaged(InputError):
+    """A file of softfold's own is not what was written."""
+
+
+@contextmanager
+def told_if_damaged(path: str | Path) -> Iterator[None]:
+    """Read a file of softfold's own in here: what cannot be read raises `Damaged`, in one line."""
+    try:
+        yield
+    except (InputError, MemoryError, FileNotFoundError):
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise Damaged(f"{path}: damaged: it cannot be read ({why[:200]})") from None
+
+
+def check_tensors(path: str | Path) -> None:
+    """Compare a tensor file with its checksum, once a process; files of others have none.
+
+    Raises:
+        Damaged: it is not what was written.
+    """
+    path = Path(path)
+    found = path.stat()
+    mark = (str(path), found.st_size, found.st_mtime_ns, found.st_ino)
+    if mark in _sound:
+        return
+    with told_if_damaged(path):
+        with path.open("rb") as file:
+            header = _header(file)[1]
+        about = header.pop("__metadata__", {})
+        if not all("dtype" in tensor for tensor in header.values()):
+            raise ValueError("its header names no tensors")
+        if (_CHECKSUM in about or _SEALED in about) and about.get(_CHECKSUM) != _digest_of(path):
+            raise Damaged(f"{path}: damaged: it is not what was written (its checksum differs)")
+    _sound.add(mark)
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays of a safetensors file and the text in its header, both by name."""
+    """The arrays of a safetensors file and the text in its header, both by name.
+
+    Raises:
+        Damaged: the file is not what was written.
+    """
     safe_open = require("safetensors", extra="cli").safe_open
-    with safe_open(str(path), framework="numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    check_tensors(path)
+    with told_if_damaged(path), safe_open(str(path), framework="numpy") as file:
+        about = {k: v for k, v in (file.metadata() or {}).items() if k not in (_CHECKSUM, _SEALED)}
+        return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
 
 
 def read_tensors_of(path: str | Path, fingerprint: str) -> dict[str, np.ndarray] | None:
-    """The arrays of a file, None where it is not there or was made from something else."""
-    safe_open = require("safetensors", extra="cli").safe_open
+    """The arrays of a file; None where it is not there, is damaged (a warning says so) or was
+    made from something else.
+    """
     if not Path(path).exists():
         return None
-    with safe_open(str(path), framework="numpy") as file:
-        if (file.metadata() or {}).get(_FINGERPRINT) != fingerprint:
-            return None
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        tensors, about = read_tensors(path)
+    except Damaged as error:
+        warnings.warn(f"{error}; it is made again", stacklevel=2)
+        return None
+    return tensors if about.get(_FINGERPRINT) == fingerprint else None
 
 
 def memory_map(path: Path, name: str) -> np.ndarray:
     """One tensor of a safetensors file as a read-only memory map: nothing is loaded.
 
-    Format: 8 bytes little-endian header length, a JSON header, the tensors' bytes.
-
     Raises:
-        InputError: the file holds no tensor of that name.
+        InputError: the file is damaged, or holds no tensor of that name.
     """
+    check_tensors(path)
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+        length, header = _header(file)
     if name not in header:
         raise InputError(f"{path}: it holds no {name!r}, only {', '.join(sorted(header))}")
     start, end = header[name]["data_offsets"]

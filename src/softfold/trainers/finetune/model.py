@@ -15,7 +15,7 @@ import pandas as pd
 from softfold.align import match_columns, take_part
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError, require
-from softfold.files import replacing
+from softfold.files import check_tensors, told_if_damaged, write_torch_tensors
 from softfold.trainers.protocol import BaseModel
 
 SMALL_CNN = "small_cnn"
@@ -78,7 +78,6 @@ class ImageModel(BaseModel):
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file: the network's tensors, and in its header all else."""
-        save_file = require("safetensors.torch", extra="cli").save_file
         meta = {
             "trainer": "finetune",
             "arch": self.arch,
@@ -87,9 +86,7 @@ class ImageModel(BaseModel):
             "mean": list(self.scale[0]),
             "std": list(self.scale[1]),
         }
-        tensors = {k: v.contiguous() for k, v in self.net.state_dict().items()}
-        with replacing(path) as part:
-            save_file(tensors, str(part), metadata={"softfold": json.dumps(meta)})
+        write_torch_tensors(path, self.net.state_dict(), {"softfold": json.dumps(meta)})
 
 
 class LearnerModel(BaseModel):
@@ -125,11 +122,8 @@ class LearnerModel(BaseModel):
 
     def save(self, path: str | Path) -> None:
         """Write the network's tensors as safetensors; `learn.export` writes the whole Learner."""
-        save_file = require("safetensors.torch", extra="cli").save_file
         meta = {"trainer": "finetune", "arch": None, "vocab": list(self.vocab)}
-        tensors = {k: v.contiguous() for k, v in self.learn.model.state_dict().items()}
-        with replacing(path) as part:
-            save_file(tensors, str(part), metadata={"softfold": json.dumps(meta)})
+        write_torch_tensors(path, self.learn.model.state_dict(), {"softfold": json.dumps(meta)})
 
 
 def load(path: str | Path) -> ImageModel:
@@ -141,7 +135,8 @@ def load(path: str | Path) -> ImageModel:
     safetensors = require("safetensors", extra="cli")
     if not Path(path).is_file():
         raise InputError(f"{path}: no such model file")
-    with safetensors.safe_open(str(path), framework="pt") as file:
+    check_tensors(path)
+    with told_if_damaged(path), safetensors.safe_open(str(path), framework="pt") as file:
         about = json.loads((file.metadata() or {}).get("softfold", "{}"))
         if about.get("trainer") != "finetune":
             raise InputError(f"{path}: not the file of a fine-tuned model")
