@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from softfold.job.opening import open_job
-from softfold.job.running import finish
+from softfold.job.running import run_settings
 from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
 
@@ -31,4 +30,4 @@ def run_demo(out: str | Path, *, quiet: bool = False) -> Run:
         InputError: the folder holds another run, or something that is no run.
     """
     resume = Run(out).has("config.json")
-    return finish(open_job(SETTINGS, out, resume=resume, quiet=quiet))
+    return run_settings(SETTINGS, out, resume=resume, quiet=quiet)

@@ -87,6 +87,27 @@ def write_parquet(path: str | Path, frame: pd.DataFrame, *, index: bool = False)
         frame.to_parquet(part, index=index)
 
 
+def read_json(path: str | Path) -> Any:
+    """What a JSON file of softfold's own holds.
+
+    Raises:
+        Damaged: it is no JSON.
+    """
+    with told_if_damaged(path):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_parquet(path: str | Path) -> pd.DataFrame:
+    """The data frame of a Parquet file of softfold's own.
+
+    Raises:
+        Damaged: it is no Parquet.
+    """
+    require("pyarrow", extra="cli")
+    with told_if_damaged(path):
+        return pd.read_parquet(path)
+
+
 def copy_file(source: str | Path, path: str | Path) -> None:
     """Copy a file's content, whole."""
     write_bytes(path, Path(source).read_bytes())
@@ -178,7 +199,7 @@ def told_if_damaged(path: str | Path) -> Iterator[None]:
     """Read a file of softfold's own in here: what cannot be read raises `Damaged`, in one line."""
     try:
         yield
-    except (InputError, MemoryError, FileNotFoundError):
+    except (InputError, MemoryError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from softfold.errors import InputError
 from softfold.machine import cache
 
 
@@ -21,7 +22,7 @@ def filled():
     with store.writer(20, (7,), np.float16) as writer:
         writer.write(KEYS[:12], ROWS[:12])
         writer.write(KEYS[12:], ROWS[12:])
-    return store, next(store.folder.glob("*.rows.npy")), next(store.folder.glob("*.keys.npy"))
+    return store, next(store.folder.glob("*.rows.npy")), next(store.folder.glob("*.keys"))
 
 
 def as_a_new_process(monkeypatch):
@@ -58,12 +59,45 @@ def test_damaged_rows_are_missing_and_said_and_the_others_stay(damage, monkeypat
 
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("left", [0, 1, 100, 200])
-def test_a_file_cut_short_is_as_if_it_were_not_there(which, left, monkeypatch):
+def test_a_file_cut_short_gives_the_rows_that_it_still_has(which, left, monkeypatch):
     store, *files = filled()
     as_a_new_process(monkeypatch)
     files[which].write_bytes(files[which].read_bytes()[:left])
     rows, missing = store.find(KEYS)
-    assert rows is None and missing.all()
+    header = 128 if which == 0 else 0
+    whole = max(0, left - header) // (14 if which == 0 else 20)
+    assert np.flatnonzero(~missing).tolist() == list(range(whole))
+    if whole:
+        assert np.array_equal(rows[np.arange(whole)], ROWS[:whole])
+
+
+def test_what_was_finished_before_a_kill_is_there(monkeypatch):
+    store = cache.RowStore("features", {"size": 7})
+    monkeypatch.setattr(cache, "_COMMIT_ROWS", 5)
+    with pytest.raises(KeyboardInterrupt), store.writer(20, (7,), np.float16) as writer:
+        for start in (0, 4, 8, 12):  # a multiple of 5 is passed at 8 and at 16
+            writer.write(KEYS[start : start + 4], ROWS[start : start + 4])
+            if start == 8:
+                raise KeyboardInterrupt
+    rows, missing = store.find(KEYS)
+    assert np.flatnonzero(~missing).tolist() == list(range(8))
+    assert np.array_equal(rows[np.arange(8)], ROWS[:8])
+
+
+def test_a_writer_that_wrote_nothing_leaves_nothing():
+    store = cache.RowStore("features", {"size": 7})
+    with pytest.raises(RuntimeError, match="0 of 3 rows"), store.writer(3, (7,), np.float16):
+        pass
+    assert [file.name for file in store.folder.iterdir()] == ["settings.json"]
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path / "file"))
+    store = cache.RowStore("features", {"size": 7})
+    wanted = "the cache folder .*file cannot be written: .*SOFTFOLD_CACHE"
+    with pytest.raises(InputError, match=wanted), store.writer(1, (7,), np.float16):
+        pass
 
 
 def test_any_flipped_byte_is_never_read_as_a_row(monkeypatch):

@@ -168,7 +168,7 @@ def test_more_are_drawn_from_the_page(server, open_page, digits):
         page.keyboard.press("k")
     has_text(page, "#words", "by 30 items drawn at random and checked: 0 wrong")
     page.click("#more")
-    has_text(page, "#count", re.compile(r"^30 of \d+ checked$"))
+    has_text(page, "#count", re.compile(r"^30 of (?!30 )\d+ checked$"))
     assert drawn(digits)[:30] == before and len(drawn(digits)) > 30
 
 

@@ -150,7 +150,7 @@ def test_a_crash_leaves_nothing_that_is_read(folder, monkeypatch):
 
 def test_rows_without_their_keys_are_not_read(folder):
     decoding.decoded(Images(folder), 24)
-    next(cache.cache_dir().rglob("*.keys.npy")).unlink()
+    next(cache.cache_dir().rglob("*.keys")).unlink()
     assert np.array_equal(
         decoding.decoded(Images(folder), 24)[1], decoding.decode(folder[1].read_bytes(), 24)
     )

@@ -1,6 +1,7 @@
 """Features: row i is image i's, computed once, the same whatever the batch."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -164,3 +165,13 @@ def test_features_that_were_damaged_on_disk_are_made_again_and_said(encoded, dam
     with pytest.warns(UserWarning, match="rows of features that are not what was written"):
         again = image_features(data, size=64)
     np.testing.assert_allclose(again, first, rtol=2e-2, atol=2e-2)
+
+
+def test_features_are_the_same_bytes_whatever_images_come_with_them(encoded):
+    together = image_features(Images(encoded=encoded), size=64, batch_size=8)
+    for rows in ([20], [3, 19, 4], list(range(20, 5, -1))):
+        cache_dir_rows = [encoded[row] for row in rows]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SOFTFOLD_CACHE", f"{os.environ['SOFTFOLD_CACHE']}-{rows[0]}-{len(rows)}")
+            alone = image_features(Images(encoded=cache_dir_rows), size=64, batch_size=8)
+        assert np.array_equal(alone, together[rows])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -31,9 +33,18 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         sys.exit(0)
     except (KeyboardInterrupt, typer.Abort):
-        print("softfold: stopped; what is finished is kept (--resume goes on)", file=sys.stderr)
+        print(f"softfold: stopped; what is finished is kept: {_again(arguments)}", file=sys.stderr)
         sys.exit(130)
+    except MemoryError:
+        _refuse(f"not enough memory; free some, or give fewer items at a time: {_again(arguments)}")
+    except OSError as error:
+        _refuse(f"{_of_the_system(error)}: {_again(arguments)}")
     except Exception as error:
+        if _lacks_memory(error):
+            _refuse(
+                "not enough memory for a batch; use a smaller --size or --arch, or --device cpu: "
+                f"{_again(arguments)}"
+            )
         # typer's own exceptions about the command line can say what is wrong with it
         if not hasattr(error, "format_message"):
             raise
@@ -43,6 +54,30 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             sys.exit(2)
         asked = "softfold" if context is None else context.command_path
         _refuse(f"{line.rstrip('.')} (see {asked} --help)")
+
+
+def _again(arguments: list[str] | None) -> str:
+    """The words that say how to go on."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] not in (["run"], ["crossfit"], ["demo"]):
+        return "the same command again starts anew"
+    more = [] if "--resume" in given or given[0] == "demo" else ["--resume"]
+    return f"go on with {shlex.join(['softfold', *given, *more])}"
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the operating system refused, in words."""
+    where = f"{error.filename}: " if error.filename else ""
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{where}no room on the disk; make some"
+    return f"{where}{reason}"
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether torch said that memory ran out, on the processor or on a GPU."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return "OutOfMemoryError" in names or "not enough memory" in str(error)
 
 
 def _show_warning(message: Any, category: Any, filename: str, *rest: Any, **more: Any) -> None:

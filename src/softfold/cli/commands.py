@@ -21,6 +21,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     jobs.predict,
     labels.corrupt,
     pages.report,
+    pages.verify,
     labels.issues,
     audit,
     pages.review,

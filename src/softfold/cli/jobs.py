@@ -25,13 +25,12 @@ def run(
     asked: Asked, out: Out = None, resume: Resume = False, quiet: Quiet = False, json: Json = False
 ) -> None:
     """The whole job: cross-fit, soften, train, compare, report."""
-    from softfold.job.opening import open_job
     from softfold.job.recipes import get_recipe, settings_of
-    from softfold.job.running import finish
+    from softfold.job.running import run_settings
 
     settings = settings_of(**asked)
     out = out or default_out(settings.labels, settings.recipe or settings.noise)
-    metrics = finish(open_job(settings, out, resume=resume, quiet=quiet)).metrics
+    metrics = run_settings(settings, out, resume=resume, quiet=quiet).metrics
     if json:
         print_json(metrics)
     elif settings.recipe is not None:
@@ -44,13 +43,12 @@ def crossfit(
     asked: Asked, out: Out = None, resume: Resume = False, quiet: Quiet = False, json: Json = False
 ) -> None:
     """Only the out-of-fold predictions and the noise model."""
-    from softfold.job.opening import open_job
-    from softfold.job.running import crossfit_labels
+    from softfold.job.running import crossfit_settings
     from softfold.runs.settings import Settings
 
     settings = Settings(**asked, seeds=1)
     out = out or default_out(settings.labels, settings.noise)
-    metrics = crossfit_labels(open_job(settings, out, resume=resume, quiet=quiet))
+    metrics = crossfit_settings(settings, out, resume=resume, quiet=quiet)
     if json:
         print_json(metrics)
         return

@@ -87,12 +87,11 @@ def issues(
     elif pred_probs is not None:
         listing = predicted_issues(Settings(labels=labels, **asked).read_labels(), pred_probs)
     else:
-        from softfold.job.opening import open_job
-        from softfold.job.running import crossfit_labels
+        from softfold.job.running import crossfit_settings
 
         settings = Settings(labels=labels, **asked, seeds=1)
         folder = run_folder or default_out(labels, settings.noise)
-        crossfit_labels(open_job(settings, folder, quiet=quiet))
+        crossfit_settings(settings, folder, quiet=quiet)
         listing = run_issues(folder)
         print(f"run folder: {folder}", file=sys.stderr)
     listing = listing.select(given=given, suggested=suggested, threshold=min_suspicion)

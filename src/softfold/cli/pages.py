@@ -12,8 +12,27 @@ from softfold.cli.options import RunFolder
 def report(run: RunFolder) -> None:
     """Write the run's report, one HTML file."""
     from softfold.report import write_report
+    from softfold.runs.folder import Run
+    from softfold.runs.lock import locked
 
-    print(write_report(run))
+    with locked(Run.open(run).path):
+        print(write_report(run))
+
+
+def verify(run: RunFolder) -> None:
+    """Tell whether everything in a run fits together."""
+    from softfold.errors import InputError, count_of
+    from softfold.runs.verifying import verify as look
+
+    found = look(run)
+    for line in found:
+        print(line)
+    if found:
+        things = count_of(len(found), "thing does", "things do")
+        raise InputError(
+            f"{run}: {things} not fit; softfold run with --resume makes again what it can"
+        )
+    print(f"{run}: everything fits together")
 
 
 def review(

@@ -82,7 +82,7 @@ def draw_plan(table: LabelTable, n_folds: int, *, repeats: int = 1, seed: int = 
 
 def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) -> OutOfFold:
     """The folds that are not on disk yet, then the mean over repeats."""
-    total = np.zeros((len(table), table.n_classes), dtype=np.float32)
+    sums = np.zeros((plan.repeats, len(table), table.n_classes), dtype=np.float32)
     made = np.zeros((len(table), plan.repeats), dtype=bool)
     n_tasks, finished = plan.n_folds * plan.repeats, 0
 
@@ -99,7 +99,7 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
                 f"the trainer {trainer.name!r} gave predictions that are not numbers in fold "
                 f"{task.fold}: training diverged; lower its learning rate"
             )
-        total[task.predict] += probabilities / plan.repeats
+        sums[task.repeat, task.predict] = probabilities / plan.repeats
         made[task.predict, task.repeat] = True
         finished += 1
         if progress is not None:
@@ -128,4 +128,6 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
         trainer.prepare(table)
         get_engine(engine).run(trainer, table, left, targets, noise, save)
     assert made.all(), "every row must be predicted once a repeat"
+    # in the order of repeats, whichever of them were on disk: the same bytes after a stop
+    total = sums[0] if plan.repeats == 1 else sums.sum(axis=0)
     return OutOfFold(item=table.item, probabilities=total, fold=plan.fold, vocab=table.vocab)

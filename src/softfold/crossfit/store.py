@@ -11,6 +11,7 @@ import numpy as np
 from softfold.crossfit.engines.local import Task
 from softfold.errors import require
 from softfold.files import read_tensors_of, write_tensors
+from softfold.stopping import stop_here
 
 
 class FoldStore:
@@ -30,6 +31,7 @@ class FoldStore:
             "probabilities": np.ascontiguousarray(probabilities, dtype=np.float32),
         }
         write_tensors(self._file(task), tensors, fingerprint=self.fingerprint)
+        stop_here()
 
     def load(self, task: Task) -> np.ndarray | None:
         """The fold's predictions, None where it is not there or was made from something else."""

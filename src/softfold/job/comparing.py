@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,8 +19,17 @@ from softfold.arrays import one_hot
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.evaluation import accuracy, paired_difference, roc_auc
-from softfold.files import read_tensors_of, write_parquet, write_tensors, write_text
+from softfold.files import (
+    Damaged,
+    check_tensors,
+    read_parquet,
+    read_tensors_of,
+    write_parquet,
+    write_tensors,
+    write_text,
+)
 from softfold.softening import SoftLabels
+from softfold.stopping import stop_here
 from softfold.trainers import Model, Trainer, TrainerLike, check_model, create_trainer
 
 _KEPT_MODEL = "kept-model.txt"
@@ -250,14 +260,21 @@ def fit_once(
         if made.history is not None:
             write_parquet(curve, made.history)
         write_tensors(file, {"probabilities": made.holdout}, fingerprint=mark)
+        stop_here()
     return made
 
 
 def _model_of(file: Path, model_file: str | Path) -> str | None:
     """The fingerprint of the fit whose model was kept last, None where there is no model."""
     mark = file.with_name(_KEPT_MODEL)
-    known = Path(model_file).exists() and mark.exists()
-    return mark.read_text(encoding="utf-8") if known else None
+    if not Path(model_file).exists() or not mark.exists():
+        return None
+    try:
+        check_tensors(model_file)
+        return mark.read_text(encoding="utf-8")
+    except (Damaged, UnicodeDecodeError) as error:
+        warnings.warn(f"{error}; it is made again", stacklevel=2)
+        return None
 
 
 def _finished(file: Path, mark: str) -> Fit | None:
@@ -266,7 +283,11 @@ def _finished(file: Path, mark: str) -> Fit | None:
     if kept is None:
         return None
     curve = file.with_suffix(".parquet")
-    history = pd.read_parquet(curve) if curve.exists() else None
+    try:
+        history = read_parquet(curve) if curve.exists() else None
+    except Damaged as error:
+        warnings.warn(f"{error}; it is made again", stacklevel=2)
+        return None
     return Fit(holdout=kept["probabilities"], history=history, model=None)
 
 

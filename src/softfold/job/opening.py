@@ -13,14 +13,19 @@ from softfold.data.lookalikes import LookAlikes
 from softfold.data.table import LabelTable
 from softfold.decisions.applying import read_decisions
 from softfold.errors import InputError, require
+from softfold.files import Damaged
 from softfold.job.preparing import prepare_items
 from softfold.job.recipes import get_recipe
 from softfold.job.state import Job
 from softfold.progress import Progress
-from softfold.runs.folder import Run
+from softfold.runs.folder import FILES, Run
+from softfold.runs.lock import is_empty
 from softfold.runs.settings import Settings
 from softfold.runs.writing import RunWriter
 from softfold.trainers import Trainer, create_trainer, default_trainers, takes
+
+_ASIDE = ".damaged"
+"""What is put behind the name of a file that is not what was written."""
 
 _TRAINER_SETTINGS = ("arch", "weights", "size", "epochs", "device")
 
@@ -57,6 +62,8 @@ def open_job(
     require("pyarrow", extra="cli")
     require("safetensors", extra="cli")
     settings, run, progress = settings.absolute(), Run(out), Progress(quiet=quiet)
+    if resume:
+        _set_damaged_aside(run)
     _claim(run, settings, resume)
     with progress.step("load", "reading the labels"):
         decisions = None if settings.decisions is None else read_decisions(settings.decisions)
@@ -173,11 +180,27 @@ def _check_options(settings: Settings, trainer: str, oof_trainer: str) -> None:
             )
 
 
+def _set_damaged_aside(run: Run) -> None:
+    """Rename files of a run that are not what was written, so that they are made again.
+
+    What the job does not read, it writes anew anyway.
+    """
+    for part in ("config", "decisions", "metrics"):
+        try:
+            run.get(part)
+        except Damaged as error:
+            file = run.path / FILES[part]
+            file.replace(file.with_name(file.name + _ASIDE))
+            warnings.warn(
+                f"{error}; it is kept as {file.name}{_ASIDE} and made again", stacklevel=2
+            )
+
+
 def _claim(run: Run, settings: Settings, resume: bool) -> None:
     """A run folder belongs to one job: a new one, or with `resume` the same one."""
     if run.path.is_file():
         raise InputError(f"{run.path}: a file is there; give a folder (--out)")
-    if not run.path.exists() or not any(run.path.iterdir()):
+    if is_empty(run.path) or (resume and run.has("config.json" + _ASIDE)):
         return
     if not run.has("config.json"):
         raise InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from softfold.job.recipes import get_recipe, settings_of
 from softfold.job.state import Job
 from softfold.report import write_report
 from softfold.runs.folder import Run
+from softfold.runs.lock import locked
+from softfold.runs.settings import Settings
 from softfold.softening import SoftLabels
+from softfold.stopping import watch
 
 
 def run(
@@ -45,7 +50,20 @@ def run(
         table = read_table(labels, **{c: settings.get(c) for c in columns})
     named = table.name if table is not None else str(labels)
     asked = settings_of(labels=named, **settings)
-    return finish(open_job(asked, out, table=table, resume=resume, quiet=quiet))
+    return run_settings(asked, out, table=table, resume=resume, quiet=quiet)
+
+
+def run_settings(settings: Settings, out: str | Path, **how: Any) -> Run:
+    """The whole job of settings that are made; `how` is that of `open_job`."""
+    with writes(out):
+        return finish(open_job(settings, out, **how))
+
+
+@contextmanager
+def writes(path: str | Path) -> Iterator[None]:
+    """Write a run folder in here: nobody else does, and Ctrl-C waits for the step in hand."""
+    with locked(path), watch():
+        yield
 
 
 def finish(job: Job) -> Run:
@@ -67,33 +85,42 @@ def _finish(job: Job) -> None:
     steps.write_metrics(job, cross_fits[0], comparison)
 
 
-def crossfit_labels(job: Job) -> dict[str, Any]:
+def crossfit_settings(settings: Settings, out: str | Path, **how: Any) -> dict[str, Any]:
     """Out-of-fold predictions and the noise model of one seed; gives the metrics."""
+    with writes(out):
+        return crossfit_labels(open_job(settings, out, **how))
+
+
+def crossfit_labels(job: Job) -> dict[str, Any]:
+    """Out-of-fold predictions and the noise model of a job's first seed; gives the metrics."""
     return steps.write_metrics(job, steps.cross_fit_seeds(job, 1)[0])
 
 
 def soften_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> tuple[Job, SoftLabels]:
     """Soft labels of a run's out-of-fold predictions, and the job that made them."""
-    job = reopen_job(path, quiet=quiet, **changes)
-    before = _first(job)
-    made = steps.with_audit(job, before)
-    if made.noise is not before.noise:
-        steps.write_cross_fit(job, made)
-        steps.write_rate(job, made.noise)
-    return job, steps.soften_seeds(job, [made])[0]
+    with writes(Run.open(path).path):
+        job = reopen_job(path, quiet=quiet, **changes)
+        before = _first(job)
+        made = steps.with_audit(job, before)
+        if made.noise is not before.noise:
+            steps.write_cross_fit(job, made)
+            steps.write_rate(job, made.noise)
+        return job, steps.soften_seeds(job, [made])[0]
 
 
 def train_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
     """One model on a run's soft labels, kept in the run; gives the job that made it."""
     soft = Run.open(path).soft_labels
-    job = reopen_job(path, quiet=quiet, **changes)
-    steps.train_soft(job, [soft])
-    return job
+    with writes(path):
+        job = reopen_job(path, quiet=quiet, **changes)
+        steps.train_soft(job, [soft])
+        return job
 
 
 def compare_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> Run:
     """Every step that a run lacks, with the changes; gives the run."""
-    return finish(reopen_job(path, quiet=quiet, **changes))
+    with writes(Run.open(path).path):
+        return finish(reopen_job(path, quiet=quiet, **changes))
 
 
 def _first(job: Job) -> steps.SeedCrossFit:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +26,7 @@ from softfold.decisions.correcting import confirm_soft_labels, learn_noise
 from softfold.decisions.log import LOG
 from softfold.errors import InputError, count_of
 from softfold.evaluation import accuracy, average_precision, log_loss
-from softfold.files import write_json, write_parquet
+from softfold.files import Damaged, read_json, write_json, write_parquet
 from softfold.job.comparing import Comparison, Fit, compare_fits, fit_seeds
 from softfold.job.items import items_frame
 from softfold.job.state import Job
@@ -32,8 +34,10 @@ from softfold.noise.estimation import audited, estimate_noise
 from softfold.noise.model import NoiseModel
 from softfold.noise.words import rate_fields
 from softfold.runs.folder import Run
+from softfold.runs.manifest import written
 from softfold.runs.voted import read_run_votes
 from softfold.softening import SoftLabels, soften
+from softfold.stopping import stop_here
 from softfold.trainers import Trainer
 from softfold.votes.combining import combine_votes
 from softfold.votes.reading import Votes
@@ -82,7 +86,12 @@ def kept_cross_fit(job: Job, s: int) -> SeedCrossFit | None:
     kept = Run(job.folder(s))
     if not kept.has(_MADE_FROM):
         return None
-    before = json.loads(kept.file(_MADE_FROM).read_text(encoding="utf-8"))
+    try:
+        before = read_json(kept.file(_MADE_FROM))
+        made = SeedCrossFit(OutOfFold.load(kept.file("oof.safetensors")), kept.noise)
+    except Damaged as error:
+        warnings.warn(f"{error}; it is made again", stacklevel=2)
+        return None
     now = _made_from(job, s)
     if job.reopened:  # its items are read from the run itself
         del now[_ITEMS]
@@ -92,7 +101,8 @@ def kept_cross_fit(job: Job, s: int) -> SeedCrossFit | None:
             f"{job.writer.path}: the {changed[0]} of its cross-fit were others than now; "
             "give another --out"
         )
-    return SeedCrossFit(OutOfFold.load(kept.file("oof.safetensors"), job.plan(s)), kept.noise)
+    made.oof.check(job.plan(s))
+    return made
 
 
 def with_audit(job: Job, made: SeedCrossFit) -> SeedCrossFit:
@@ -108,9 +118,12 @@ def keep_cross_fit(job: Job, s: int, made: SeedCrossFit) -> None:
     """Put one seed's out-of-fold predictions and noise model on disk."""
     folder = job.folder(s)
     folder.mkdir(parents=True, exist_ok=True)
-    made.oof.save(folder / "oof.safetensors")
-    write_json(folder / "noise.json", made.noise.to_json())
-    write_json(folder / _MADE_FROM, _made_from(job, s))  # last: it says that the seed is finished
+    with written(folder, "oof.safetensors", "noise.json"):
+        made.oof.save(folder / "oof.safetensors")
+        write_json(folder / "noise.json", made.noise.to_json())
+    with written(folder, _MADE_FROM):  # last: it says that the seed is finished
+        write_json(folder / _MADE_FROM, _made_from(job, s))
+    stop_here()
 
 
 def write_cross_fit(job: Job, made: SeedCrossFit) -> None:
@@ -199,7 +212,8 @@ def _conflicts(job: Job, pairs: np.ndarray) -> list[str]:
     columns = {"item": table.item[a], "given": names[table.given[a]]}
     columns |= {"copy": table.item[b], "copy_given": names[table.given[b]]}
     frame = pd.DataFrame(columns)
-    write_parquet(job.writer.path / "conflicting_copies.parquet", frame)
+    with job.writer.writing("conflicting_copies.parquet") as file:
+        write_parquet(file, frame)
     first = frame.iloc[0]
     several = "pairs of near copies have"
     return [
@@ -273,14 +287,16 @@ def train_soft(job: Job, softs: list[SoftLabels]) -> list[Fit]:
 def _train(job: Job, step: str, labels: str, softs: list[Any]) -> list[Fit]:
     prepare(job, job.trainer)
     title = f"training on {labels} labels ({job.trainer.name})"
-    with job.progress.step(step, title) as advance:
+    model_file = job.model_file if labels == "soft" else None
+    kept = nullcontext() if model_file is None else job.writer.writing(model_file.name)
+    with job.progress.step(step, title) as advance, kept:
         return fit_seeds(
             job.table,
             softs,
             job.trainer,
             seed=job.settings.seed,
             out=job.fits,
-            model_file=job.model_file if labels == "soft" else None,
+            model_file=model_file,
             progress=advance,
         )
 

@@ -2,12 +2,12 @@
 
 Every row is found by a key of its item's content, so that subsets, other orders and later runs
 share rows. A folder of the cache holds one kind of rows with one set of settings, as pairs of
-`ID.rows.npy` (n, ...) and `ID.keys.npy` (n, 20 bytes: a key, and the CRC-32 of row and key).
-Files are written under a temporary name; the keys are renamed into place last, so a crash leaves
-nothing that is read, and two runs at a time at worst do the same work twice. A process checks
-every file once before it uses it: rows that are not what was written count as missing, so that
-they are made again, and a warning says so. The least recently used files go when the cache is
-full.
+`ID.rows.npy` (n, ...) and `ID.keys` (20 bytes a row: a key, and the CRC-32 of row and key). Both
+grow while rows are made: every few hundred rows go to the disk, their keys after them. What was
+killed leaves what it had finished, and a rows file that is shorter than its header says. A process
+checks every file once before it uses it: rows that are not what was written count as missing, so
+that they are made again, and a warning says so. Two runs at a time at worst do the same work
+twice. The least recently used files go when the cache is full.
 
 The folder is `SOFTFOLD_CACHE`, else the user's cache folder; `SOFTFOLD_CACHE_GB` bounds it (20).
 """
@@ -15,7 +15,6 @@ The folder is `SOFTFOLD_CACHE`, else the user's cache folder; `SOFTFOLD_CACHE_GB
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import time
@@ -30,14 +29,19 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from softfold.errors import require
+from softfold.errors import InputError, require
 from softfold.files import write_bytes
+from softfold.stopping import stop_here
 
 KEY = np.dtype("S16")
 _DEFAULT_LIMIT_GB = 20.0
 _STALE_SECONDS = 24 * 3600
 _REOPEN_BYTES = 256 << 20
 _SUM_BYTES = 4
+_RECORD = KEY.itemsize + _SUM_BYTES
+_COMMIT_ROWS = 448
+"""Rows after which what was made goes to the disk: whole batches, and a few seconds of work."""
+
 _CHECK_BYTES = 16 << 20
 _checked: dict[tuple[str, int, int, int], tuple[np.ndarray, np.ndarray]] = {}
 """Keys and soundness of the rows of files that this process looked at, by file."""
@@ -69,7 +73,7 @@ def cache_info() -> dict[str, Any]:
             {
                 "kind": folder.parent.name,
                 "settings": json.loads(described.read_text()) if described.is_file() else {},
-                "rows": sum(_n_rows(file) for file in folder.glob("*.keys.npy")),
+                "rows": sum(_n_rows(file) for file in folder.glob("*.keys")),
                 "bytes": sum(_size(file) for file in files),
                 "last_used": max((_used(file) for file in files), default=0.0),
             }
@@ -90,9 +94,6 @@ def clear_cache() -> int:
                 empty.rmdir()
             except OSError:
                 break
-    for file in cache_dir().glob("*.json"):  # choices that were measured once
-        freed += _size(file)
-        file.unlink(missing_ok=True)
     return freed
 
 
@@ -149,7 +150,7 @@ class Rows:
             self._maps.clear()
             self._touched = 0
         if file not in self._maps:
-            self._maps[file] = np.load(self.paths[file], mmap_mode="r")
+            self._maps[file] = _map_rows(self.paths[file])
         found = np.array(self._maps[file][rows])
         self._touched += found.nbytes
         return found
@@ -178,10 +179,10 @@ class RowStore:
         at_row = np.zeros(len(wanted), np.int64)
         paths: list[Path] = []
         shape, dtype = (), np.dtype("u1")
-        for key_file in sorted(self.folder.glob("*.keys.npy")) if len(keys) else ():
-            rows_file = key_file.with_name(key_file.name.replace(".keys.", ".rows."))
+        for key_file in sorted(self.folder.glob("*.keys")) if len(keys) else ():
+            rows_file = key_file.with_suffix(".rows.npy")
             try:
-                header = np.load(rows_file, mmap_mode="r")
+                header = _map_rows(rows_file)
                 stored, sound = self._sound(key_file, rows_file, header)
             except (OSError, ValueError, EOFError):
                 continue
@@ -210,21 +211,21 @@ class RowStore:
         found = rows_file.stat()
         mark = (str(rows_file), found.st_size, found.st_ino, _size(key_file))
         if mark not in _checked:
-            packed = np.load(key_file)
-            if packed.shape != (len(rows), KEY.itemsize + _SUM_BYTES) or packed.dtype != np.uint8:
-                raise ValueError("the two files of a pair do not belong together")
+            content = key_file.read_bytes()
+            n = min(len(content) // _RECORD, len(rows))  # a power cut can leave half a record
+            packed = np.frombuffer(content[: n * _RECORD], np.uint8).reshape(n, _RECORD)
+            rows = rows[:n]
             keys = np.ascontiguousarray(packed[:, : KEY.itemsize]).view(KEY).reshape(-1)
             sums = np.ascontiguousarray(packed[:, KEY.itemsize :]).view("<u4").reshape(-1)
             sound = np.empty(len(rows), bool)
             step = max(1, _CHECK_BYTES // max(1, rows[:1].nbytes))
-            with rows_file.open(
-                "rb"
-            ) as stream:  # a map's pages would count as this process's memory
+            # not through the map, whose pages would count as this process's memory
+            with rows_file.open("rb") as stream:
                 stream.seek(getattr(rows, "offset", 0))
                 for start in range(0, len(rows), step):
                     part = slice(start, min(start + step, len(rows)))
-                    content = np.frombuffer(stream.read(rows[part].nbytes), rows.dtype)
-                    block = content.reshape(rows[part].shape)
+                    block = np.frombuffer(stream.read(rows[part].nbytes), rows.dtype)
+                    block = block.reshape(rows[part].shape)
                     sound[part] = _sums(packed[part, : KEY.itemsize], block) == sums[part]
             if not sound.all():
                 count = len(rows) - int(sound.sum())
@@ -240,45 +241,52 @@ class RowStore:
     def writer(
         self, n: int, shape: tuple[int, ...], dtype: np.typing.DTypeLike
     ) -> Iterator[RowWriter]:
-        """Append rows in order; on leaving without an error they become visible, all at once."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        described = self.folder / "settings.json"
-        if not described.is_file():
-            write_bytes(described, json.dumps(self.settings, indent=1).encode())
-        name = uuid.uuid4().hex
-        temporary = self.folder / f".{name}.tmp"
-        row_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-        _make_room(n * (row_bytes + KEY.itemsize))
+        """Append rows in order. Every few hundred are kept, whatever happens to the others."""
         try:
-            with temporary.open("wb") as stream:
-                header = {
-                    "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
-                    "fortran_order": False,
-                    "shape": (n, *shape),
-                }
-                np.lib.format.write_array_header_1_0(stream, header)
-                writer = RowWriter(stream, shape, np.dtype(dtype))
-                yield writer
-                if writer.n != n:
-                    raise RuntimeError(f"{writer.n:,} of {n:,} rows were written")
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, self.folder / f"{name}.rows.npy")
-            key_file = self.folder / f"{name}.keys.npy"
-            write_bytes(key_file, npy_bytes(np.concatenate(writer.keys)))
-        finally:
-            temporary.unlink(missing_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            described = self.folder / "settings.json"
+            if not described.is_file():
+                write_bytes(described, json.dumps(self.settings, indent=1).encode())
+            row_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+            _make_room(n * (row_bytes + _RECORD))
+            name = uuid.uuid4().hex
+            rows_file, key_file = self.folder / f"{name}.rows.npy", self.folder / f"{name}.keys"
+            try:
+                with rows_file.open("wb") as rows, key_file.open("wb") as keys:
+                    header = {
+                        "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+                        "fortran_order": False,
+                        "shape": (n, *shape),
+                    }
+                    np.lib.format.write_array_header_1_0(rows, header)
+                    writer = RowWriter(rows, keys, shape, np.dtype(dtype))
+                    yield writer
+                    writer.commit()
+            finally:
+                if _size(key_file) == 0:
+                    key_file.unlink(missing_ok=True)
+                    rows_file.unlink(missing_ok=True)
+        except OSError as error:
+            if not str(error.filename or cache_dir()).startswith(str(cache_dir())):
+                raise
+            raise InputError(
+                f"the cache folder {cache_dir()} cannot be written: {error.strerror or error}; "
+                "make room or give another in SOFTFOLD_CACHE"
+            ) from None
+        if writer.n != n:
+            raise RuntimeError(f"{writer.n:,} of {n:,} rows were written")
 
 
 @dataclass
 class RowWriter:
-    """Takes rows (n, *shape) with their keys, in order."""
+    """Takes rows (n, *shape) with their keys, in order; they are kept a few hundred at a time."""
 
     stream: BinaryIO
+    key_stream: BinaryIO
     shape: tuple[int, ...]
     dtype: np.dtype
     n: int = 0
-    keys: list[np.ndarray] = field(default_factory=list)
+    waiting: list[np.ndarray] = field(default_factory=list)
 
     def write(self, keys: np.ndarray, rows: np.ndarray) -> None:
         """Append a batch; its rows are cast to the file's dtype."""
@@ -287,8 +295,37 @@ class RowWriter:
         self.stream.write(values.data)
         packed = np.array(keys, KEY).view(np.uint8).reshape(-1, KEY.itemsize)
         sums = _sums(packed, values).view(np.uint8).reshape(-1, _SUM_BYTES)
-        self.keys.append(np.concatenate([packed, sums], axis=1))
+        self.waiting.append(np.concatenate([packed, sums], axis=1))
         self.n += len(keys)
+        if sum(map(len, self.waiting)) >= _COMMIT_ROWS:
+            self.commit()
+            stop_here()
+
+    def commit(self) -> None:
+        """Bring the rows to the disk, then their keys: from now on they are found."""
+        if not self.waiting:
+            return
+        for stream, content in ((self.stream, b""), (self.key_stream, b"".join(self.waiting))):
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        self.waiting.clear()
+
+
+def _map_rows(path: Path) -> np.ndarray:
+    """The rows (m, ...) that a rows file holds so far, as a read-only memory map."""
+    with path.open("rb") as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError(f"{path.name}: not a rows file")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        offset = stream.tell()
+    row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+    n = min(shape[0], (_size(path) - offset) // row_bytes) if row_bytes else shape[0]
+    if fortran or n < 0 or dtype.hasobject:
+        raise ValueError(f"{path.name}: not a rows file")
+    if n == 0 or row_bytes == 0:
+        return np.zeros((n, *shape[1:]), dtype)
+    return np.memmap(path, dtype, "r", offset, (n, *shape[1:]))
 
 
 def _sums(keys: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -306,7 +343,7 @@ def _folders() -> list[Path]:
 
 
 def _n_rows(key_file: Path) -> int:
-    return max(0, (_size(key_file) - 128) // (KEY.itemsize + _SUM_BYTES))
+    return _size(key_file) // _RECORD
 
 
 def _size(file: Path) -> int:
@@ -330,11 +367,8 @@ def _touch(file: Path) -> None:
         pass
 
 
-def npy_bytes(array: np.ndarray) -> bytes:
-    """The array as the content of an .npy file."""
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=False)
-    return stream.getvalue()
+def _keys_of(rows_file: Path) -> Path:
+    return rows_file.with_name(rows_file.name.replace(".rows.npy", ".keys"))
 
 
 def _make_room(wanted: int) -> None:
@@ -347,7 +381,7 @@ def _make_room(wanted: int) -> None:
                 if now - _used(file) > _STALE_SECONDS:
                     file.unlink(missing_ok=True)
             elif file.name.endswith(".rows.npy"):
-                keys = file.with_name(file.name.replace(".rows.", ".keys."))
+                keys = _keys_of(file)
                 if not keys.is_file() and now - _used(file) > _STALE_SECONDS:
                     file.unlink(missing_ok=True)
                 else:
@@ -356,7 +390,7 @@ def _make_room(wanted: int) -> None:
     for _, size, file in sorted(pairs):
         if room >= 0:
             break
-        file.with_name(file.name.replace(".rows.", ".keys.")).unlink(missing_ok=True)
+        _keys_of(file).unlink(missing_ok=True)
         try:
             file.unlink(missing_ok=True)
             room += size

@@ -15,6 +15,7 @@ from softfold.report.parts import el, raw, void
 from softfold.report.sections import SECTIONS
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
+from softfold.runs.manifest import written
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """No script and nothing from elsewhere, whatever a label or file name holds."""
@@ -34,9 +35,12 @@ def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
         InputError: `run_dir` is no run folder, or its files belong to different runs.
     """
     run = Run.open(run_dir)
-    target = Path(out) if out is not None else run.path / "report.html"
-    write_text(target, render(run))
-    return target
+    if out is not None:
+        write_text(out, render(run))
+        return Path(out)
+    with written(run.path, "report.html"):
+        write_text(run.path / "report.html", render(run))
+    return run.path / "report.html"
 
 
 def render(run: Run) -> str:

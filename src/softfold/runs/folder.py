@@ -7,7 +7,6 @@ makes it. Who can do without asks with `get`.
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ import pandas as pd
 from softfold.align import find
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.table import Images, LabelTable
-from softfold.errors import InputError, require
-from softfold.files import memory_map, read_tensors
+from softfold.errors import InputError
+from softfold.files import memory_map, read_json, read_parquet, read_tensors, told_if_damaged
 from softfold.noise.model import NoiseModel
+from softfold.runs.manifest import check
 from softfold.runs.settings import Settings
 from softfold.softening import SoftLabels
 
@@ -82,10 +82,15 @@ class Run:
         return (self.path / name).is_file()
 
     def file(self, name: str) -> Path:
-        """The path of a file that must be there."""
+        """The path of a file that must be there and be what was written.
+
+        Raises:
+            InputError: the file is not there; `Damaged` where it is not what was written.
+        """
         if not self.has(name):
             maker = _MAKERS.get(name, "softfold run")
             raise InputError(f"{self.path}: the run has no {name} yet ({maker} makes it)")
+        check(self.path, name)
         return self.path / name
 
     def get(self, part: str, default: Any = None) -> Any:
@@ -95,7 +100,7 @@ class Run:
     # -- JSON ---------------------------------------------------------------------------------
 
     def _json(self, name: str) -> Any:
-        return json.loads(self.file(name).read_text(encoding="utf-8"))
+        return read_json(self.file(name))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -105,7 +110,8 @@ class Run:
     @property
     def settings(self) -> Settings:
         """The settings of its job."""
-        return Settings.from_json(self.config["settings"])
+        with told_if_damaged(self.path / "config.json"):
+            return Settings.from_json(self.config["settings"])
 
     @property
     def name(self) -> str:
@@ -125,13 +131,13 @@ class Run:
     @cached_property
     def noise(self) -> NoiseModel:
         """The noise model of the first seed."""
-        return NoiseModel.from_json(self._json("noise.json"))
+        with told_if_damaged(self.path / "noise.json"):
+            return NoiseModel.from_json(self._json("noise.json"))
 
     # -- frames -------------------------------------------------------------------------------
 
     def _frame(self, name: str) -> pd.DataFrame:
-        require("pyarrow", extra="cli")
-        return pd.read_parquet(self.file(name))
+        return read_parquet(self.file(name))
 
     @cached_property
     def items(self) -> pd.DataFrame:

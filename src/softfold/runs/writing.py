@@ -1,7 +1,9 @@
-"""The run folder, written: every file whole or not at all."""
+"""The run folder, written: every file whole or not at all, and listed in the manifest."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from softfold.crossfit.oof import OutOfFold
 from softfold.data.table import Images, LabelTable
 from softfold.files import write_json, write_parquet, write_tensors
 from softfold.noise.model import NoiseModel
+from softfold.runs.manifest import written
 from softfold.softening import SoftLabels
 
 _CURVES = {
@@ -31,25 +34,37 @@ class RunWriter:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Write a file of the run in here; afterwards the manifest lists it."""
+        with written(self.path, name):
+            yield self.path / name
+
     def config(self, config: dict[str, Any]) -> None:
         """config.json, and the folder where there is none."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.path / "config.json", config)
+        with self.writing("config.json") as file:
+            write_json(file, config)
 
     def decisions(self, decisions: pd.DataFrame) -> None:
         """decisions.parquet: what people had decided when the job began."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_parquet(self.path / "decisions.parquet", decisions)
+        with self.writing("decisions.parquet") as file:
+            write_parquet(file, decisions)
 
     def cross_fit(self, oof: OutOfFold, noise: NoiseModel) -> None:
         """The first seed's out-of-fold predictions, noise model and class names."""
-        oof.save(self.path / "oof.safetensors")
-        write_json(self.path / "vocab.json", list(oof.vocab))
-        write_json(self.path / "noise.json", noise.to_json())
+        with self.writing("oof.safetensors") as file:
+            oof.save(file)
+        with self.writing("vocab.json") as file:
+            write_json(file, list(oof.vocab))
+        with self.writing("noise.json") as file:
+            write_json(file, noise.to_json())
 
     def items(self, frame: pd.DataFrame) -> None:
         """items.parquet."""
-        write_parquet(self.path / "items.parquet", frame)
+        with self.writing("items.parquet") as file:
+            write_parquet(file, frame)
 
     def data(self, table: LabelTable, *, can_be_read: bool) -> None:
         """The items' data, unless they are images in files or can be read where they came from."""
@@ -59,28 +74,35 @@ class RunWriter:
                 return
             data = pd.DataFrame({"image": [data[i] for i in range(len(data))]})
         if isinstance(data, pd.DataFrame):
-            write_parquet(self.path / "data.parquet", data)
+            with self.writing("data.parquet") as file:
+                write_parquet(file, data)
         elif data is not None:
-            write_tensors(self.path / "data.safetensors", {"features": data})
+            with self.writing("data.safetensors") as file:
+                write_tensors(file, {"features": data})
 
     def soft_labels(self, soft: SoftLabels) -> None:
         """soft_labels.safetensors, of the first seed."""
-        soft.save(self.path / "soft_labels.safetensors")
+        with self.writing("soft_labels.safetensors") as file:
+            soft.save(file)
 
     def annotators(self, quality: pd.DataFrame) -> None:
         """annotators.parquet: one row an annotator, how good their votes are."""
-        write_parquet(self.path / "annotators.parquet", quality)
+        with self.writing("annotators.parquet") as file:
+            write_parquet(file, quality)
 
     def holdout(self, baseline: np.ndarray, soft: np.ndarray) -> None:
         """holdout.safetensors: predictions (S seeds, M, K) float32 of both ways to train."""
-        write_tensors(self.path / "holdout.safetensors", {"baseline": baseline, "soft": soft})
+        with self.writing("holdout.safetensors") as file:
+            write_tensors(file, {"baseline": baseline, "soft": soft})
 
     def history(self, history: pd.DataFrame | None) -> None:
         """history.parquet, without rows where no model has learning curves."""
         if history is None:
             history = pd.DataFrame({k: pd.Series(dtype=v) for k, v in _CURVES.items()})
-        write_parquet(self.path / "history.parquet", history)
+        with self.writing("history.parquet") as file:
+            write_parquet(file, history)
 
     def metrics(self, metrics: dict[str, Any]) -> None:
         """metrics.json."""
-        write_json(self.path / "metrics.json", metrics)
+        with self.writing("metrics.json") as file:
+            write_json(file, metrics)

@@ -195,6 +195,15 @@ def forward_batches(
     for pixels in decode_batches(images, size, batch_size=batch_size, threads=threads):
         with torch.inference_mode(), autocast(dtype):
             # (n, height, width, 3) seen as (n, 3, height, width) is channels_last already
-            batch = torch.from_numpy(pixels).to(runtime.device).permute(0, 3, 1, 2)
-            out = module((batch.float() - mean) * scale)
-        yield out.float().cpu().numpy()
+            batch = torch.from_numpy(full(pixels, batch_size)).to(runtime.device)
+            out = module((batch.permute(0, 3, 1, 2).float() - mean) * scale)
+        yield out[: len(pixels)].float().cpu().numpy()
+
+
+def full(batch: np.ndarray, size: int) -> np.ndarray:
+    """The rows (n, ...) of a batch, the last one repeated up to `size` rows.
+
+    A library chooses its arithmetic by the size of a batch. With batches of one size an image's
+    features do not depend on how many images come with it, to the last bit.
+    """
+    return batch if len(batch) >= size else batch[np.minimum(np.arange(size), len(batch) - 1)]

@@ -25,6 +25,7 @@ from softfold.machine.runtime import autocast, precision
 from softfold.trainers.finetune.images import RandomCrop
 from softfold.vision.batchnorm_folding import for_inference
 from softfold.vision.decoding import decoded, image_keys
+from softfold.vision.features import full
 
 _SMALLEST = 16
 """The cached maps are the first whose side is at most the image's divided by this."""
@@ -195,12 +196,12 @@ class MapMaker:
         ):
             for start in range(0, len(keys), step):
                 rows = np.arange(start, min(start + step, len(keys)))
-                batch = torch.from_numpy(pixels[rows]).to(self.device).permute(0, 3, 1, 2)
-                batch = (batch.float() - mean) / std
+                batch = torch.from_numpy(full(pixels[rows], step)).to(self.device)
+                batch = (batch.permute(0, 3, 1, 2).float() - mean) / std
                 if view:
-                    random = np.stack([_uniforms(keys[row], view) for row in rows])
+                    random = np.stack([_uniforms(keys[row], view) for row in full(rows, step)])
                     batch = self.crop.apply(batch, torch.from_numpy(random))
-                maps = net(batch).float().clamp(-65504, 65504)
+                maps = net(batch)[: len(rows)].float().clamp(-65504, 65504)
                 writer.write(keys[rows], maps.cpu().numpy())
 
 

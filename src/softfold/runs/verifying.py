@@ -1,0 +1,91 @@
+"""Whether everything in a run folder fits together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from softfold.errors import InputError
+from softfold.files import check_tensors, read_parquet
+from softfold.runs import manifest
+from softfold.runs.folder import Run
+
+
+def verify(path: str | Path) -> list[str]:
+    """What does not fit in a run folder, one line each; nothing where all is well.
+
+    Every file that softfold wrote is compared with the manifest, every tensor file with its own
+    checksum, and the parts of the run with one another: items, classes, folds, shapes.
+
+    Raises:
+        InputError: there is no run.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise InputError(f"{path}: no such run folder")
+    if not (root / "config.json").is_file() and not (root / manifest.MANIFEST).is_file():
+        raise InputError(f"{path}: not a run folder (it has no config.json)")
+    found = [*_files(root)]
+    if found:
+        return found  # what does not read cannot be compared
+    return [*_parts(Run(root))]
+
+
+def _files(root: Path) -> Iterator[str]:
+    """Files that are missing or are not what was written."""
+    try:
+        listed = manifest.entries(root)
+    except InputError as error:
+        yield str(error)
+        listed = {}
+    for name in listed:
+        if not (root / name).is_file():
+            yield f"{root / name}: missing"
+        else:
+            yield from _said(lambda name=name: manifest.check(root, name))
+    for file in sorted(root.rglob("*.safetensors")):
+        yield from _said(lambda file=file: check_tensors(file))
+    for file in sorted(root.rglob("*.parquet")):
+        yield from _said(lambda file=file: read_parquet(file))
+
+
+def _parts(run: Run) -> Iterator[str]:
+    """Parts of a run that are not of one another."""
+    for part in (
+        "config",
+        "settings",
+        "items",
+        "vocab",
+        "noise",
+        "metrics",
+        "history",
+        "decisions",
+    ):
+        if part == "settings" or run.get(part) is not None:
+            yield from _said(lambda part=part: getattr(run, part))
+    if run.has("items.parquet") and run.has("vocab.json"):
+        for part in ("probabilities", "targets"):
+            yield from _said(lambda part=part: run.get(part))
+        for part in ("oof", "soft_labels"):
+            kept = run.get(part)
+            if kept is None:
+                continue
+            if not np.array_equal(kept.item, run.train["item"].to_numpy(dtype=object)):
+                yield f"{run.path}: {part} is not of the items of items.parquet"
+            if tuple(kept.vocab) != run.vocab:
+                yield f"{run.path}: {part} has other classes than vocab.json"
+        noise = run.get("noise")
+        if noise is not None and len(noise.transition) != len(run.vocab):
+            yield f"{run.path}: noise.json has other classes than vocab.json"
+
+
+def _said(look: Callable[[], object]) -> list[str]:
+    try:
+        look()
+    except InputError as error:
+        return [str(error)]
+    except OSError as error:
+        return [f"{error.filename}: {error.strerror}"]
+    return []
