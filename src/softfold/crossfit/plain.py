@@ -18,6 +18,7 @@ from softfold.data.folds import FoldPlan, plan_folds
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.trainers import TrainerLike, create_trainer
+from softfold.trainers.checkpoints import checkpoints_in
 
 
 def cross_fit(
@@ -126,7 +127,8 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
                 take(task, probabilities)
     if left:
         trainer.prepare(table)
-        get_engine(engine).run(trainer, table, left, targets, noise, save)
+        with checkpoints_in(None if store is None else store.folder):
+            get_engine(engine).run(trainer, table, left, targets, noise, save)
     assert made.all(), "every row must be predicted once a repeat"
     # in the order of repeats, whichever of them were on disk: the same bytes after a stop
     total = sums[0] if plan.repeats == 1 else sums.sum(axis=0)

@@ -31,6 +31,7 @@ from softfold.files import (
 from softfold.softening import SoftLabels
 from softfold.stopping import stop_here
 from softfold.trainers import Model, Trainer, TrainerLike, check_model, create_trainer
+from softfold.trainers.checkpoints import checkpoints_in
 
 _KEPT_MODEL = "kept-model.txt"
 """Beside the fits: the fingerprint of the one whose model the run keeps."""
@@ -242,7 +243,8 @@ def fit_once(
         known = _finished(file, mark)
         if known is not None:
             return known
-    model = check_model(trainer.fit(train, targets, seed=seed, holdout=holdout), trainer)
+    with checkpoints_in(out):
+        model = check_model(trainer.fit(train, targets, seed=seed, holdout=holdout), trainer)
     made = Fit(
         holdout=np.asarray(model.predict(holdout), dtype=np.float32),
         history=model.history,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from softfold.data.table import Images, LabelTable
-from softfold.errors import InputError
+from softfold.errors import InputError, require
 from softfold.machine.cache import Rows, RowStore
 from softfold.machine.runtime import autocast, precision, setup
 from softfold.vision.backbones import (
@@ -110,6 +110,7 @@ def _of_kind(
     progress: Advance | None,
 ) -> np.ndarray:
     """The features or the stages of the images, from the cache as far as it has them."""
+    torch = require("torch", extra="fastai")
     size = settings["size"]
     if not settings["pretrained"] and settings["weights"] is None:
         net = create_backbone(**settings)
@@ -129,9 +130,10 @@ def _of_kind(
     if rows is None or missing.any():
         _, first = np.unique(keys[missing], return_index=True)
         todo = np.flatnonzero(missing)[np.sort(first)]
-        net = create_backbone(settings["name"], weights=settings["weights"], size=size)
-        batches = forward_batches(images.take(todo), net, size, batch_size, device)
-        _store(stores, keys[todo], batches, net.n_features, progress)
+        with torch.random.fork_rng(devices=[]):  # a cold cache changes nothing that is random
+            net = create_backbone(settings["name"], weights=settings["weights"], size=size)
+            batches = forward_batches(images.take(todo), net, size, batch_size, device)
+            _store(stores, keys[todo], batches, net.n_features, progress)
         rows, missing = stores[kind].find(keys)
         if rows is None or missing.any():
             raise InputError(

@@ -173,7 +173,8 @@ class MapMaker:
         if rows is None or missing.any():
             _, first = np.unique(keys[missing], return_index=True)
             todo = np.flatnonzero(missing)[np.sort(first)]
-            self._compute(store, images.take(todo), keys[todo], view)
+            with torch.random.fork_rng(devices=[]):  # a cold cache changes nothing that is random
+                self._compute(store, images.take(todo), keys[todo], view)
             rows, missing = store.find(keys)
             if rows is None or missing.any():
                 raise InputError(

@@ -193,22 +193,32 @@ class FineTune(BaseTrainer):
         folder: str,
     ) -> ImageModel:
         from softfold.fastai.callback import SoftLabelCallback
+        from softfold.trainers.finetune.epochs import kept_epochs
 
         net, scale, weights = self._network(table, soft.targets, seed, noise)
         net.to(device)
         trained, loaders = self._trained_part(net, scale, weights, table, holdout, device)
         learn = self._image_learner(trained, loaders, noise, device, folder)
-        callbacks = [SoftLabelCallback(soft), *self._callbacks()]
         s = self.settings
+        epochs = 1 + s.epochs if self.arch == SMALL_CNN else s.epochs
+        other = None if holdout is None else holdout.fingerprint
+        kept = kept_epochs(
+            table.fingerprint, soft.targets, noise, seed, self.name, self.describe(), other, device
+        )
+        callbacks = [SoftLabelCallback(soft), *self._callbacks()]
+        start = {"cbs": [kept], "start_epoch": kept.start} if kept else {}
         with learn.no_bar(), learn.no_logging(), learn.added_cbs(callbacks):
             if self.arch == SMALL_CNN:
-                learn.fit_one_cycle(1 + s.epochs, s.head_lr)
+                learn.fit_one_cycle(epochs, s.head_lr, **start)
                 curve = curve_of(learn)
             else:
                 curve = validated(learn)
                 if s.epochs:
-                    learn.fit_one_cycle(s.epochs, [s.body_lr, s.head_lr], pct_start=0.3, div=5.0)
+                    rates = [s.body_lr, s.head_lr]
+                    learn.fit_one_cycle(epochs, rates, pct_start=0.3, div=5.0, **start)
                     curve = pd.concat([curve, curve_of(learn, start=1)], ignore_index=True)
+        if kept:
+            kept.forget()
         return ImageModel(
             net.to("cpu").eval(), self.arch, table.vocab, s.size, scale, curve, device
         )
