@@ -147,7 +147,7 @@ def _cross_fit_seed(job: Job, s: int) -> SeedCrossFit:
         noise = estimate_noise(job.train.given, oof.probabilities)
     if job.decisions is not None:
         noise = learn_noise(noise, job.train, oof.probabilities, job.decisions)
-    made = SeedCrossFit(oof, noise)
+    made = SeedCrossFit(oof, NoiseModel.from_json(noise.to_json()))  # as who resumes reads it
     keep_cross_fit(job, s, made)
     return made
 
