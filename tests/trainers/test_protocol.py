@@ -118,6 +118,39 @@ def test_a_trainer_needs_fit_and_a_model_predict_and_no_more():
     assert len(set(trainer._seeds)) == 3
 
 
+class Sharper(Shares):
+    """Other predictions by another class with the same settings."""
+
+    def fit(self, table, targets, *, seed, holdout=None, noise=None):
+        mean = np.asarray(targets).mean(axis=0) ** 2
+        return Mean(mean / mean.sum())
+
+
+class Renamed(Shares):
+    name = "renamed"
+
+
+class OfRenamed(Renamed):
+    pass
+
+
+def test_a_class_without_a_name_is_known_by_its_own_and_not_by_its_parents():
+    assert [t.name for t in (Shares(), Sharper(), Renamed(), OfRenamed())] == [
+        "Shares",
+        "Sharper",
+        "renamed",
+        "renamed",
+    ]
+
+
+def test_finished_folds_of_a_trainer_are_not_taken_for_those_of_one_derived_from_it(tmp_path):
+    table = blobs(30).take(np.r_[:30:3, 1:30:3, 2:9:3])  # the classes are not alike in number
+    cross_fit(table, Shares(), n_folds=3, out=tmp_path)
+    alone = cross_fit(table, Sharper(), n_folds=3)
+    after = cross_fit(table, Sharper(), n_folds=3, out=tmp_path)
+    np.testing.assert_array_equal(after.probabilities, alone.probabilities)
+
+
 def test_folds_one_by_one_and_all_at_once_give_the_same():
     table, trainer = blobs(), create_trainer(centroids)
     plan, targets = plan_folds(table, 3), one_hot(table.given, 3)
