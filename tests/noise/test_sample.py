@@ -54,6 +54,11 @@ def test_predictions_at_a_temperature_are_their_powers(temperature):
     np.testing.assert_allclose(v, powers / powers.sum(1, keepdims=True), atol=1e-4)
 
 
+def test_flat_predictions_of_many_classes_do_not_vanish_at_a_low_temperature():
+    v = sample_of([0, 1], np.full((2, 2000), 1 / 2000)).at(0.05)
+    np.testing.assert_allclose(v, 1 / 2000, rtol=1e-3)
+
+
 def test_likelihood_joint_and_tally_are_those_of_the_formulas():
     labels, p = drawn()
     sample, transition = sample_of(labels, p), pair(4, 0.3) * 0.9 + 0.025
