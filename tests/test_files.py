@@ -83,6 +83,17 @@ def test_tensors_made_from_something_else_are_not_read(tmp_path):
     np.testing.assert_array_equal(files.memory_map(path, "rows"), made["rows"])
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+def test_a_memory_map_is_what_safetensors_reads(tmp_path, dtype):
+    load_file = pytest.importorskip("safetensors.numpy").load_file
+    path = tmp_path / "oof.safetensors"
+    made = {"fold": np.zeros((7, 1), np.int64), "p": np.arange(21).reshape(7, 3).astype(dtype)}
+    files.write_tensors(path, made)
+    mapped = files.memory_map(path, "p")
+    assert isinstance(mapped, np.memmap) and mapped.dtype == dtype
+    np.testing.assert_array_equal(mapped, load_file(str(path))["p"])
+
+
 def test_a_checksum_changes_with_one_bit(tmp_path):
     path = tmp_path / "large"
     content = bytearray(3 << 20)

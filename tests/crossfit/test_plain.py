@@ -229,19 +229,6 @@ def test_repeats_are_averaged():
     assert np.allclose(oof.probabilities[:, 0], np.mean(each, axis=0))
 
 
-def test_out_of_fold_files_carry_keys_folds_and_classes(tmp_path):
-    table = table_of(np.arange(20) % 2)
-    oof = cross_fit(table, Witness(), n_folds=4, repeats=2)
-    oof.save(tmp_path / "oof.safetensors")
-    again = OutOfFold.load(tmp_path / "oof.safetensors", plan_folds(table, 4, repeats=2))
-    assert (again.item == oof.item).all() and again.vocab == oof.vocab
-    assert (again.fold == oof.fold).all() and (again.probabilities == oof.probabilities).all()
-    with pytest.raises(InputError, match="not of this fold plan"):
-        OutOfFold.load(tmp_path / "oof.safetensors", plan_folds(table, 4, repeats=2, seed=1))
-    with pytest.raises(InputError, match="rows that no fold held out"):
-        OutOfFold(oof.item, oof.probabilities, oof.fold - 1, oof.vocab)
-
-
 def test_progress_counts_folds(tmp_path):
     seen = []
     table = table_of(np.arange(20) % 2)

@@ -248,21 +248,3 @@ def test_what_is_no_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "labels.csv")
     with pytest.raises(InputError, match="no regular file"):
         read_table(tmp_path / "labels.csv")
-
-
-def test_hidden_folders_are_no_classes_and_unread_files_are_counted(folder):
-    for path in (".thumbs/1.jpg", "train/.thumbs/1.jpg", "train/cat/.1.jpg", "train/cat/._0.jpg"):
-        (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_bytes(b"hidden")
-    (folder / "train" / "emu").mkdir()
-    for path in ("train/cat/a.heic", "train/cat/b.HEIC", "train/emu/c.heic", "train/cat/n.txt"):
-        (folder / path).write_bytes(b"no image")
-    (folder / "stray.png").write_bytes(b"in no class folder")
-    with pytest.warns(UserWarning) as warned:
-        table = read_table(folder)
-    assert table.vocab == ("cat", "dog") and len(table) == 6 and in_place(table)
-    assert str(warned[0].message) == (
-        f"{folder}: 9 files were left out: 4 hidden, 3 .heic, 1 in no class folder, 1 .txt (save "
-        "such photos as JPEG or PNG); 1 class folder has no image that can be read and is no "
-        "class; the first is 'emu'"
-    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from made_noise import pair, people, problem, weak_model
@@ -129,16 +127,6 @@ def test_many_classes():
     assert noise.rate == pytest.approx((given != truth).mean(), abs=0.02)
     q = posterior(given[:500], p[:500], noise)
     assert (q.argmax(1) == truth[:500]).mean() > 0.99
-
-
-def test_json_round_trip():
-    _, given, p = problem(symmetric(3, 0.2), n=500)
-    noise = estimate_noise(given, p)
-    again = NoiseModel.from_json(json.loads(json.dumps(noise.to_json())))
-    np.testing.assert_allclose(again.transition, noise.transition, atol=1e-6)
-    assert (again.rate, again.rate_interval) == (noise.rate, noise.rate_interval)
-    assert (again.temperature, again.clean) == (noise.temperature, noise.clean)
-    np.testing.assert_allclose(posterior(given, p, again), posterior(given, p, noise), atol=1e-4)
 
 
 def test_zeros_and_ones_as_probabilities():

@@ -7,7 +7,7 @@ from made_noise import people, problem
 
 from softfold import estimate_noise
 from softfold.noise.matrices import symmetric
-from softfold.noise.model import Explanation, NoiseModel, as_noise_model, posterior
+from softfold.noise.model import Explanation, NoiseModel
 from softfold.noise.scoring import score
 
 
@@ -38,12 +38,3 @@ def test_sharp_predictions_do_not_underflow():
     found = score(np.array([0, 1]), p, noise)
     assert np.isfinite(found.suspicion).all()
     assert found.suggested[1] == 0
-
-
-def test_posterior_uses_the_temperature():
-    known = as_noise_model(symmetric(2, 0.2), 2)
-    sharp = Explanation("by_class", known.transition, 0.5)
-    noise = NoiseModel((sharp,), 0.2, (0.1, 0.3), known.transition, known.prior, known.joint)
-    q = posterior(np.array([1]), np.array([[0.7, 0.3]]), noise)
-    a, b = 0.7**2 * 0.2, 0.3**2 * 0.8
-    np.testing.assert_allclose(q, [[a / (a + b), b / (a + b)]], atol=1e-5)

@@ -4,17 +4,13 @@ import json
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pandas as pd
 import pytest
 from example_runs import digits_run, synthetic_run
 
-from softfold.data.reading import read_table
 from softfold.decisions.log import LOG, DecisionLog
 from softfold.errors import InputError
-from softfold.files import memory_map
-from softfold.report import predicted_issues, run_issues, theme, write_report
-from softfold.runs.folder import Run
+from softfold.report import write_report
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp; $a^$"
 VOID = {"meta", "img", "br", "link", "input"}
@@ -101,13 +97,6 @@ def test_pictures_and_charts_have_words_for_who_does_not_see_them(page):
     assert page.attributes.count(("div", "role", "img")) == page.tags.count("svg")
 
 
-@pytest.mark.parametrize("colours", [theme.LIGHT, theme.DARK])
-def test_text_colours_have_contrast_on_both_grounds(colours):
-    for ground in ("bg", "card"):
-        for ink in ("ink", "muted", "given", "soft", "good", "bad"):
-            assert theme.contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
-
-
 def test_markup_in_labels_texts_file_names_and_settings_is_shown_as_text(tmp_path):
     vocab = tuple(sorted([EVIL, "</style><script>alert(2)</script>", "$x^{", "plain"]))
     run = synthetic_run(
@@ -168,31 +157,6 @@ def test_items_that_are_gone_leave_a_line_instead_of_pictures(tmp_path):
     assert "img" not in page.tags and "no picture" in page.text
 
 
-def test_broken_and_huge_pictures_are_no_pictures(tmp_path):
-    import struct
-    import zlib
-
-    from softfold.runs.looks import thumbnail
-
-    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-    chunk = b"IHDR" + head
-    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
-    bomb += struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT"
-    for encoded in (b"", b"no image", bomb, b"<svg xmlns='http://www.w3.org/2000/svg'/>"):
-        assert thumbnail(encoded, 100) is None
-
-
-def test_worse_is_said_as_plainly_as_better(tmp_path):
-    run = digits_run(tmp_path / "run")
-    metrics = json.loads((run / "metrics.json").read_text())
-    metrics["difference"] = {"mean": -0.02, "low": -0.03, "high": -0.01, "p_value": 0.001}
-    (run / "metrics.json").write_text(json.dumps(metrics))
-    assert "Soft labels cost 2.00 points" in write_report(run).read_text()
-    metrics["difference"] = {"mean": 0.001, "low": -0.01, "high": 0.012, "p_value": 0.8}
-    (run / "metrics.json").write_text(json.dumps(metrics))
-    assert "made no measurable difference" in write_report(run).read_text()
-
-
 def test_what_people_decided_is_in_the_report(tmp_path):
     run = synthetic_run(tmp_path / "run", 80, 3)
     log = DecisionLog(run / LOG)
@@ -215,54 +179,6 @@ def test_what_people_decided_is_in_the_report(tmp_path):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="not a run folder"):
         write_report(tmp_path)
-
-
-def test_a_memory_map_is_what_safetensors_reads(digits):
-    from safetensors.numpy import load_file
-
-    tensors = load_file(str(digits / "oof.safetensors"))
-    mapped = memory_map(digits / "oof.safetensors", "probabilities")
-    assert np.array_equal(tensors["probabilities"], mapped)
-
-
-def test_the_list_of_issues_knows_pairs_thresholds_and_where_to_stop(digits, tmp_path):
-    listing = run_issues(digits)
-    assert listing.frame["suspicion"].is_monotonic_decreasing
-    part = listing.select(given="one", threshold=0.5, top=3)
-    assert set(part.frame["given"]) == {"one"} and len(part.frame) == 3
-    assert "expected to be wrong" in part.text()
-    for name in ("issues.csv", "issues.parquet"):
-        part.write(tmp_path / name)
-    assert pd.read_csv(tmp_path / "issues.csv")["item"].tolist() == part.frame["item"].tolist()
-    with pytest.raises(InputError, match="no item has it"):
-        listing.select(given="eleven")
-
-
-def test_issues_from_someones_predictions_are_those_of_the_run(digits, tmp_path):
-    run = Run.open(digits)
-    table = read_table(digits.parent / "labels.csv").train
-    p = np.round(np.asarray(run.probabilities, dtype=np.float64), 6)
-    np.save(tmp_path / "p.npy", p)
-    frame = pd.DataFrame(p[:, ::-1], columns=list(run.vocab)[::-1])
-    frame.insert(0, "item", table.item)
-    frame.sample(frac=1, random_state=0).to_csv(tmp_path / "p.csv", index=False)
-    frame.sample(frac=1, random_state=1).to_parquet(tmp_path / "p.parquet")
-    tops = [
-        predicted_issues(table, tmp_path / name).frame["item"][:50].tolist()
-        for name in ("p.npy", "p.csv", "p.parquet")
-    ]
-    assert tops[0] == tops[1] == tops[2]
-    assert len(set(tops[0]) & set(run_issues(digits).frame["item"][:50])) > 40
-
-
-def test_predictions_that_do_not_fit_are_refused(digits, tmp_path):
-    table = read_table(digits.parent / "labels.csv").train
-    np.save(tmp_path / "p.npy", np.full((5, 10), 0.1))
-    with pytest.raises(InputError, match="do not fit"):
-        predicted_issues(table, tmp_path / "p.npy")
-    np.save(tmp_path / "o.npy", np.array([object()]), allow_pickle=True)
-    with pytest.raises(InputError, match="not a NumPy array of numbers"):
-        predicted_issues(table, tmp_path / "o.npy")
 
 
 def test_the_figures_of_the_posts_protocol_stand_beside_what_they_leak(tmp_path):

@@ -19,7 +19,6 @@ from softfold.decisions.log import LOG, DecisionLog
 from softfold.errors import InputError
 from softfold.review import export_labels, serve
 from softfold.review.desk import Desk, Filter
-from softfold.review.guard import check_binding
 from softfold.runs.folder import Run
 
 EVIL = "<img src=x onerror=alert(1)>\"'"
@@ -36,112 +35,8 @@ def server(run):
         yield server
 
 
-@pytest.fixture
-def desk(tmp_path):
-    return Desk(synthetic_run(tmp_path / "run", 300, 4, rate=0.3))
-
-
 def stroke(name, action, rows=(), **more):
     return {"stroke": f"stroke-{name}", "action": action, "rows": list(rows), **more}
-
-
-# -- the desk ---------------------------------------------------------------------------------
-
-
-def test_what_is_decided_survives_a_new_start(desk):
-    desk.strike("ann", [stroke("1", "accept", [3]), stroke("2", "class", [4], label=2)])
-    again = Desk(desk.run.path)
-    assert again.opinion(3, "ann")["mine"] == ["accept", int(desk.suggested[3])]
-    assert again.opinion(4, "ann")["mine"] == ["class", 2]
-    assert again.progress("ann")["reviewed"] == 2
-
-
-def test_filters_pick_by_class_pair_suspicion_state_and_reviewer(desk):
-    every, total = desk.listing(Filter(), "ann")
-    assert total == 300 and list(desk.suspicion[every]) == sorted(desk.suspicion, reverse=True)
-    rows, _ = desk.listing(Filter(given=1, suggested=2), "ann")
-    assert rows and all(desk.given[r] == 1 and desk.suggested[r] == 2 for r in rows)
-    rows, _ = desk.listing(Filter(least=0.5, most=0.9), "ann")
-    assert all(0.5 <= desk.suspicion[r] <= 0.9 for r in rows)
-    desk.strike("ann", [stroke("1", "keep", every[:3])])
-    desk.strike("bob", [stroke("2", "exclude", every[2:4])])
-    assert desk.listing(Filter(state="conflict"), "ann")[0] == [every[2]]
-    assert desk.listing(Filter(state="excluded"), "ann")[0] == [every[3]]
-    assert desk.listing(Filter(reviewer="bob"), "ann")[0] == every[2:4]
-    assert desk.listing(Filter(state="mine"), "bob")[1] == 298
-    assert desk.listing(Filter(state="open"), "bob")[1] == 296
-
-
-def test_similar_items_stand_together_and_share_given_label_and_suggestion(desk):
-    rows, total = desk.listing(Filter(similar=True), "ann")
-    assert total == 300 and sorted(rows) == list(range(300))
-    groups = desk.groups[rows]
-    assert len(np.flatnonzero(np.diff(groups))) == len(np.unique(groups)) - 1
-    for number in np.unique(groups):
-        members = np.flatnonzero(desk.groups == number)
-        assert len(set(desk.given[members])) == len(set(desk.suggested[members])) == 1
-    assert max(np.bincount(desk.groups)) > 1
-
-
-def test_features_split_what_has_the_same_labels_but_looks_different(tmp_path):
-    from safetensors.numpy import save_file
-
-    run = synthetic_run(tmp_path / "run", 300, 2, rate=0.4)
-    looks = np.arange(300) % 2
-    features = np.eye(2, 8, dtype=np.float32)[looks] + 0.01
-    save_file({"features": features}, run / "features.safetensors")
-    desk = Desk(run)
-    groups = [np.flatnonzero(desk.groups == number) for number in np.unique(desk.groups)]
-    assert max(len(members) for members in groups) > 5
-    assert all(len(set(looks[members])) == 1 for members in groups)
-
-
-def test_others_decisions_are_hidden_until_ones_own(desk):
-    desk.strike("ann", [stroke("1", "accept", [5])])
-    before = desk.opinion(5, "bob")
-    assert before == {"state": "seen", "mine": None, "others": 1, "sides": []}
-    desk.strike("bob", [stroke("2", "keep", [5])])
-    after = desk.opinion(5, "bob")
-    assert after["state"] == "conflict" and [side[0] for side in after["sides"]] == ["ann", "bob"]
-
-
-def test_two_servers_on_one_run_see_each_others_decisions(desk):
-    other = Desk(desk.run.path)
-    other.strike("bob", [stroke("1", "keep", [7])])
-    assert desk.changes(0) == [7]
-    assert desk.opinion(7, "ann")["others"] == 1
-
-
-def test_the_expected_number_still_wrong_follows_what_was_found(desk):
-    start = desk.progress("ann")["still"]
-    assert start == pytest.approx(desk.suspicion.sum())
-    rows = desk.listing(Filter(), "ann")[0][:40]
-    desk.strike("ann", [stroke("1", "keep", rows)])
-    kept = desk.progress("ann")
-    assert kept["right"] == 40 and kept["still"] < start - desk.suspicion[rows].sum()
-    desk.strike("ann", [stroke("2", "undo")])
-    assert desk.progress("ann")["still"] == pytest.approx(start)
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"action": "accept", "rows": [0]},
-        stroke("1", "drop table", [0]),
-        stroke("1", "accept", [300]),
-        stroke("1", "accept", [-1]),
-        stroke("1", "accept", ["0"]),
-        stroke("1", "accept", [True]),
-        stroke("1", "accept", []),
-        stroke("1", "class", [0], label=4),
-        stroke("1", "class", [0], label="1"),
-        stroke("1", "accept", [0] * 501),
-    ],
-)
-def test_a_stroke_that_means_nothing_writes_nothing(desk, bad):
-    with pytest.raises(InputError):
-        desk.strike("ann", [stroke("0", "keep", [1]), bad])
-    assert desk.log.since() == []
 
 
 # -- the server -------------------------------------------------------------------------------
@@ -303,8 +198,6 @@ def test_markup_in_names_comes_as_data_only(tmp_path):
 def test_an_open_address_without_a_token_is_refused(run, host):
     with pytest.raises(InputError, match="a token is needed"):
         serve(run, host=host, port=0)
-    with pytest.raises(InputError, match="at least 16"):
-        check_binding(host, "short")
 
 
 def test_with_a_token_nothing_is_answered_without_it(run):

@@ -1,4 +1,4 @@
-"""How good annotators are, who disagrees with whom, and whom to ask next."""
+"""How good annotators are, and who disagrees with whom."""
 
 from __future__ import annotations
 
@@ -45,23 +45,3 @@ def test_who_disagrees_most_comes_first():
 def test_no_pairs_no_rows():
     votes = np.array([[0, -1], [-1, 1], [1, -1]])
     assert len(combine_votes(votes).disagreements()) == 0
-
-
-def test_the_next_vote_is_asked_of_the_best_who_has_not_voted_on_the_most_doubtful():
-    _truth, votes = draw(n=2000, k=2, accuracy=(0.95, 0.8, 0.8, 0.55), share=0.8)
-    votes[0] = [-1, 0, 1, -1]
-    votes[1] = [0, 0, 0, -1]
-    asked = combine_votes(votes).ask_next(2000).set_index("item")
-    assert asked.loc["0", "annotator"] == "0"
-    assert asked.loc["1", "annotator"] == "3"
-    assert asked.loc["0", "gain"] > 10 * asked.loc["1", "gain"]
-    full = np.flatnonzero((votes >= 0).all(axis=1)).astype(str)
-    assert not set(full) & set(asked.index)
-    assert asked["gain"].is_monotonic_decreasing and (asked["gain"] <= asked["doubt"] + 1e-9).all()
-
-
-def test_asking_for_few_finds_the_best_of_many():
-    _, votes = draw(n=5000, k=3, accuracy=(0.9, 0.7, 0.6), share=0.6)
-    votes[0] = 0
-    combined = combine_votes(votes)
-    np.testing.assert_allclose(combined.ask_next(5)["gain"], combined.ask_next(5000)["gain"][:5])

@@ -10,6 +10,9 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
+_STOPPED = 130
+"""Exit status of a command that was stopped: that of shells for Ctrl-C."""
+
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command; bad input is one clear line and exit status 2."""
@@ -27,14 +30,17 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     warnings.showwarning = _show_warning
     try:
-        sys.exit(app(args=arguments, prog_name="softfold", standalone_mode=False))
+        status = app(args=arguments, prog_name="softfold", standalone_mode=False)
+        if status == _STOPPED:  # typer makes a status of Ctrl-C
+            raise KeyboardInterrupt
+        sys.exit(status)
     except InputError as error:
         _refuse(str(error))
     except BrokenPipeError:
         sys.exit(0)
     except (KeyboardInterrupt, typer.Abort):
         print(f"softfold: stopped; what is finished is kept: {_again(arguments)}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(_STOPPED)
     except MemoryError:
         _refuse(f"not enough memory; free some, or give fewer items at a time: {_again(arguments)}")
     except OSError as error:

@@ -18,7 +18,7 @@ def audit(
     ] = 0.04,
     json: Json = False,
 ) -> None:
-    """Draw items to check at random, so that the rate of wrong labels is known."""
+    """Draw items at random whose checks tell the rate of wrong labels."""
     from dataclasses import asdict
 
     import numpy as np

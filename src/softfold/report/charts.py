@@ -294,11 +294,17 @@ def _svg(name: str, size: tuple[float, float], draw: Callable[[Any], None]) -> s
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    for stand_in, variable in PALETTE.items():
-        svg = svg.replace(stand_in, variable)
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
-    svg = svg.replace("'DejaVu Sans', sans-serif", "var(--font)").replace(
-        "'DejaVu Sans'", "var(--font)"
-    )
+    svg = re.sub(r"<[^<>]+>", lambda tag: _themed(tag[0], name), svg)
     return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
+
+
+def _themed(tag: str, name: str) -> str:
+    """A tag with the page's colours and font, and ids that no other chart has.
+
+    Text between tags may look like any of these, and stays as it is.
+    """
+    tag = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{name}-", tag)
+    for stand_in, variable in PALETTE.items():
+        tag = tag.replace(stand_in, variable)
+    return re.sub(r"'DejaVu Sans'(, sans-serif)?", "var(--font)", tag)

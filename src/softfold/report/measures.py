@@ -38,11 +38,8 @@ def almost(fraction: float) -> str:
     >>> almost(0.9996), almost(0.42), almost(0.0002)
     ('>99%', '42%', '<1%')
     """
-    if fraction >= 0.995:
-        return ">99%"
-    if fraction < 0.005:
-        return "<1%"
-    return f"{100 * fraction:.0f}%"
+    text = f"{100 * fraction:.0f}%"
+    return {"100%": ">99%", "0%": "<1%"}.get(text, text)
 
 
 def points(fraction: float) -> str:

@@ -15,6 +15,7 @@ from softfold.review.guard import check_binding
 
 PORT = 8421
 PORTS_TRIED = 20
+LAST_PORT = 65_535
 
 
 def serve(
@@ -76,6 +77,8 @@ def serve(
 
 def _listen(host: str, port: int | None) -> socket.socket:
     """A listening socket on `port`, or on the first free one from `PORT`."""
+    if port is not None and not 0 <= port <= LAST_PORT:
+        raise InputError(f"--port {port}: want a number from 0 (any free one) to {LAST_PORT}")
     ports = [port] if port is not None else range(PORT, PORT + PORTS_TRIED)
     last: OSError | None = None
     for number in ports:

@@ -67,7 +67,7 @@ class RunWriter:
             write_parquet(file, frame)
 
     def data(self, table: LabelTable, *, can_be_read: bool) -> None:
-        """The items' data, unless they are images in files or can be read where they came from."""
+        """The items' data; not images that are files or can be read where they came from."""
         data = table.data
         if isinstance(data, Images):
             if can_be_read or not len(data) or data.path(0) is not None:

@@ -29,11 +29,11 @@ def estimator_data(table: LabelTable) -> pd.DataFrame | np.ndarray:
     if isinstance(table.data, np.ndarray) and table.data.ndim != 2:
         raise InputError(f"{table.name}: features have shape {table.data.shape}; want (N, D)")
     if isinstance(table.data, pd.DataFrame):
-        data = table.data
+        data = table.data.rename(columns=str)
         for column in data.columns:
             if pd.api.types.is_datetime64_any_dtype(data[column]):
                 data = data.assign(**{column: column_numbers(data[column], table.name)})
-        return data.rename(columns=str)
+        return data
     return table.data
 
 

@@ -147,7 +147,7 @@ class BaseModel:
 class BaseTrainer:
     """Defaults of a trainer; `fit` is yours to write.
 
-    A class without a `name` is known by the name of the class.
+    A class without a `name` is known by the name of the class, also one derived from such a class.
 
     >>> class Mean(BaseTrainer):
     ...     def __init__(self, weight: float = 1.0) -> None:
@@ -165,7 +165,9 @@ class BaseTrainer:
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
-        if "name" not in vars(cls) and cls.name == BaseTrainer.name:
+        named = next(c for c in cls.__mro__ if "name" in vars(c))
+        # a name that is a class's own is not that of the classes derived from it
+        if named is not cls and cls.name in (BaseTrainer.name, named.__name__):
             cls.name = cls.__name__
 
     def describe(self) -> dict[str, Any]:

@@ -15,8 +15,6 @@ from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
 from softfold.trainers import create_trainer
 from softfold.trainers.finetune import FineTune, load
-from softfold.trainers.finetune.maps import split_body
-from softfold.trainers.finetune.nets import small_cnn
 from softfold.trainers.probe import Probe
 
 
@@ -179,27 +177,6 @@ def test_fine_tuning_keeps_batchnorm_statistics_and_learns(squares, views):
     assert ("body.conv_stem.weight" in moved) == (views == 0)
     assert len(model.history) == 3
     assert np.isfinite(model.history["valid_loss"]).all()
-
-
-@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small", "resnet10t"])
-def test_bodies_that_are_chains_are_cut_where_maps_are_small(arch):
-    from softfold.vision.backbones import create_backbone
-
-    body = create_backbone(arch, pretrained=False).body
-    split = split_body(body, 64)
-    assert split.shape[1:] == (4, 4)
-    batch = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        body.eval()
-        torch.testing.assert_close(split.last(split.first(batch)), body(batch))
-
-
-def test_a_body_that_is_no_chain_is_not_cut():
-    from softfold.vision.backbones import create_backbone
-
-    body = create_backbone("vit_tiny_patch16_224", pretrained=False, size=64).body
-    assert split_body(body, 64) is None
-    assert split_body(small_cnn(), 8) is None
 
 
 # -- refusals ----------------------------------------------------------------------------------

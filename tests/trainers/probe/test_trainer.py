@@ -10,15 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
 
 from softfold import cross_fit, plan_folds
 from softfold.arrays import one_hot
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
 from softfold.trainers.probe import Probe, load
-from softfold.trainers.probe.fold_solver import FoldSolver
-from softfold.trainers.probe.softmax_regression import Design, Targets, solve
 
 
 def digits(wrong: float = 0.0, seed: int = 0, data=None) -> LabelTable:
@@ -36,57 +33,6 @@ def digits(wrong: float = 0.0, seed: int = 0, data=None) -> LabelTable:
         truth=truth,
         data=x.astype(np.float32) if data is None else data(x),
     )
-
-
-def test_the_solution_is_that_of_scikit_learn():
-    table = digits().train
-    design = Design.of(table.data)
-    strength, n = 0.01, len(table)
-    weights = solve(
-        design,
-        Targets(one_hot(table.given, 10)),
-        torch.ones(n, 1),
-        strength,
-        tolerance=1e-5,
-        max_iterations=1000,
-    )[0]
-    reference = LogisticRegression(C=1 / (strength * n), tol=1e-8, max_iter=5000)
-    z = design.z[:, :-1].numpy()
-    expected = reference.fit(z, table.given).predict_proba(z)
-    found = torch.softmax(design.z @ weights, dim=1).numpy()
-    np.testing.assert_allclose(found, expected, atol=2e-3)
-
-
-@pytest.mark.parametrize("soft", [False, True])
-@pytest.mark.parametrize("noisy", [False, True])
-def test_gradients_are_those_of_the_loss(soft, noisy):
-    rng = np.random.default_rng(0)
-    logits = torch.tensor(rng.normal(size=(5, 2, 3)), dtype=torch.float32, requires_grad=True)
-    targets = rng.dirichlet(np.ones(3), 5) if soft else np.eye(3)[[0, 1, 2, 0, 1]]
-    noise = rng.dirichlet(np.ones(3), 3) if noisy else None
-    goal = Targets(targets, noise)
-    p = torch.softmax(logits, 2)
-    through = p if noise is None else p @ torch.tensor(noise, dtype=torch.float32)
-    by_hand = -(torch.tensor(targets, dtype=torch.float32)[:, None] * through.log()).sum(2)
-    by_hand.sum().backward()
-    loss, residual = goal.loss_and_residual(logits.detach(), slice(None))
-    torch.testing.assert_close(loss, by_hand.detach(), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(residual, logits.grad, atol=1e-5, rtol=1e-4)
-
-
-def test_folds_solved_together_are_folds_solved_alone():
-    table = digits(0.2).train
-    folds = plan_folds(table, 3).splits(0)
-    together = Probe(strength=0.1).fit_folds(table, folds, one_hot(table.given, 10), seed=0)
-    design = Design.of(table.data)
-    for (train, predict), probabilities in zip(folds, together):
-        mask = torch.zeros(len(table), 1)
-        mask[torch.from_numpy(train)] = 1
-        goal = Targets(one_hot(table.given, 10))
-        alone = solve(design, goal, mask, 0.1, tolerance=1e-4)[0]
-        assert (
-            (design.z[predict] @ alone).argmax(1).numpy() == probabilities.argmax(1)
-        ).mean() > 0.99
 
 
 @pytest.mark.parametrize("noise", [None, 0.9 * np.eye(10) + 0.01])
@@ -164,24 +110,6 @@ def test_save_and_load(tmp_path):
     assert again.vocab == table.vocab
     with pytest.raises(InputError, match="no such model file"):
         load(tmp_path / "none.safetensors")
-
-
-def test_words_and_missing_numbers_are_refused():
-    words = digits(data=lambda x: pd.DataFrame(x).assign(name="a"))
-    with pytest.raises(InputError, match="1 column of 65 holds none; the first is 'name'"):
-        Probe().fit(words, one_hot(words.given, 10), seed=0)
-    holes = digits(data=lambda x: np.where(np.arange(len(x))[:, None] == 7, np.nan, x))
-    with pytest.raises(InputError, match="missing or infinite; the first such item is '7'"):
-        Probe().fit(holes, one_hot(holes.given, 10), seed=0)
-
-
-def test_strengths_are_searched_both_ways():
-    table = digits().train
-    folds = plan_folds(table, 3).splits(0)
-    weak = FoldSolver(Design.of(table.data), one_hot(table.given, 10), folds).plain().strength
-    noisy = digits(0.85).train
-    strong = FoldSolver(Design.of(table.data), one_hot(noisy.given, 10), folds).plain().strength
-    assert weak < 0.1 < strong
 
 
 @pytest.fixture

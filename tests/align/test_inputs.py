@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softfold.align import Aligned, align_predictions, align_targets, find, match_columns
-from softfold.align.keys import RowIndex, match_rows
+from softfold.align import Aligned, align_predictions, align_targets
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit
 from softfold.data.table import LabelTable
@@ -410,19 +409,3 @@ def test_targets_that_are_no_distributions_are_refused():
         align_targets(TABLE, P2 * [[1], [1], [2]])
     with pytest.raises(InputError, match="1 training item of 3 without a target"):
         align_targets(TABLE, FRAME.drop(index="z"))
-
-
-def test_keys_are_found_by_what_they_say():
-    np.testing.assert_array_equal(find(["a", "b"], ["b", None, "a", "b"]), [1, -1, 0, 1])
-    np.testing.assert_array_equal(match_rows([10, 11], ["11", "11"]), [1, 1])
-    assert match_columns(["a", "b"], ("a", "b"), "soft labels") is None
-    np.testing.assert_array_equal(match_columns(["a", "b"], ["b", "a"], "soft labels"), [1, 0])
-
-
-def test_paths_below_the_root_are_found_however_they_are_spelled():
-    index = RowIndex(["train/a.png", "train/b.png"], "/data")
-    np.testing.assert_array_equal(index.rows(["/data/train/b.png", "./train/a.png"]), [1, 0])
-    with pytest.raises(InputError, match=r"1 training item of 1 without a soft label.*'c.png'"):
-        index.rows(["c.png"])
-    with pytest.raises(InputError, match="1 of 2 repeat an earlier one; the first is 'a'"):
-        RowIndex(["a", "a"])

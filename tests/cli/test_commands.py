@@ -1,0 +1,127 @@
+"""The command line itself: versions, help, warnings, and how a command ends."""
+
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+pytest.importorskip("typer")
+
+import typer
+
+import softfold
+from softfold import cli
+from softfold.cli.commands import COMMANDS, app
+from softfold.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def own_warnings(monkeypatch):
+    """`main` says warnings in its own way; here that ends with the test."""
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+
+
+def ends(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(list(arguments))
+    written = capsys.readouterr()
+    return stop.value.code or 0, written.out, written.err
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert ends(capsys, "--version") == (0, f"{softfold.__version__}\n", "")
+
+
+def test_help_lists_every_command_in_order_with_what_it_does(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = ends(capsys, "--help")
+    lines = [line.split(maxsplit=1) for line in out.splitlines() if line.strip()]
+    found = [line for line in lines if line[0] in {each.__name__ for each in COMMANDS}]
+    assert code == 0 and [line[0] for line in found] == [each.__name__ for each in COMMANDS]
+    assert [line[1] for line in found] == [each.__doc__.splitlines()[0] for each in COMMANDS]
+
+
+def test_no_command_at_all_is_answered_with_the_help(capsys):
+    code, out, _ = ends(capsys)
+    assert code == 2 and "Usage: softfold" in out and "crossfit" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["nonsense"], "softfold: No such command 'nonsense' (see softfold --help)\n"),
+        (
+            ["export", "runs/a"],
+            "softfold: Missing option '--out' (see softfold export --help)\n",
+        ),
+        (["report", "a", "b"], "(see softfold report --help)\n"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_one_line_and_where_to_look(capsys, arguments, line):
+    code, out, err = ends(capsys, *arguments)
+    assert (code, out) == (2, "") and err.endswith(line) and err.count("\n") == 1
+
+
+def a_command_that(monkeypatch, raises):
+    """`softfold fail`, for as long as the test goes."""
+
+    def fail() -> None:
+        raise raises
+
+    monkeypatch.setattr(app, "registered_commands", [*app.registered_commands])
+    app.command()(fail)
+
+
+@pytest.mark.parametrize(
+    ("raises", "code", "err"),
+    [
+        (InputError("labels.csv:\n  no rows"), 2, "softfold: labels.csv: no rows\n"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "softfold: stopped; what is finished is kept (--resume goes on)\n",
+        ),
+        (
+            typer.Abort(),
+            130,
+            "softfold: stopped; what is finished is kept (--resume goes on)\n",
+        ),
+        (BrokenPipeError(), 0, ""),
+    ],
+    ids=["bad input", "Ctrl-C", "abort", "a closed pipe"],
+)
+def test_how_a_command_ends_is_said_in_one_line(capsys, monkeypatch, raises, code, err):
+    a_command_that(monkeypatch, raises)
+    found, _, written = ends(capsys, "fail")
+    assert (found, written.lstrip("\n")) == (code, err)
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):
+    a_command_that(monkeypatch, ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        cli.main(["fail"])
+
+
+@pytest.mark.parametrize(
+    ("message", "category", "filename", "line"),
+    [
+        ("two\n lines", UserWarning, softfold.__file__, "softfold: two lines\n"),
+        ("soon gone", DeprecationWarning, softfold.__file__, "softfold: soon gone\n"),
+        ("all zero", RuntimeWarning, "/x/numpy/core.py", "core.py: all zero\n"),
+        ("soon gone", DeprecationWarning, "/x/numpy/core.py", ""),
+        ("soon gone", FutureWarning, "/x/pandas/frame.py", ""),
+    ],
+)
+def test_warnings_are_one_line_and_developers_notes_are_none(
+    capsys, message, category, filename, line
+):
+    cli._show_warning(message, category, filename, 1)
+    assert capsys.readouterr().err == line
+
+
+def test_the_package_runs_as_a_module():
+    found = subprocess.run(
+        [sys.executable, "-m", "softfold", "--version"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == softfold.__version__

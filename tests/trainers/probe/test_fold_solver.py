@@ -1,0 +1,121 @@
+"""All folds of a plan at one strength, which their held-out loss chooses."""
+
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from softfold.trainers.probe.fold_solver import FoldSolver, _lowest, held_out_loss, minimise
+from softfold.trainers.probe.softmax_regression import Design, Targets, solve
+
+N, K = 600, 3
+FOLDS = [
+    (np.flatnonzero(np.arange(N) % 5 != f), np.flatnonzero(np.arange(N) % 5 == f))
+    for f in (0, 1, 2, 3, 4)
+]
+
+
+def blobs(wrong=0.0, seed=0, d=10):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, K, N)
+    x = (rng.normal(size=(N, d)) + 1.5 * np.eye(K, d)[truth]).astype(np.float32)
+    given = np.where(rng.random(N) < wrong, rng.integers(0, K, N), truth)
+    return Design.of(x), truth, given
+
+
+def solver(given, design):
+    return FoldSolver(design, np.eye(K)[given], FOLDS)
+
+
+def test_strengths_are_searched_both_ways():
+    design, truth, given = blobs(wrong=0.95)
+    weak = solver(truth, design).plain().strength
+    strong = solver(given, design).plain().strength
+    assert weak < 0.1 < strong
+
+
+def test_the_strength_that_is_chosen_is_better_than_ones_far_from_it():
+    design, _, given = blobs(wrong=0.3)
+    folds = solver(given, design)
+    best = folds.plain()
+    goal = Targets(folds.targets)
+    for factor in (0.01, 100):
+        assert best.loss < folds.at(goal, best.strength * factor, None).loss
+
+
+def test_folds_solved_together_are_folds_solved_alone():
+    design, _, given = blobs(wrong=0.2)
+    together = solver(given, design).plain(strength=0.1)
+    for (train, predict), logits in zip(FOLDS, together.logits, strict=True):
+        mask = torch.zeros(N, 1)
+        mask[torch.from_numpy(train)] = 1
+        alone = solve(design, Targets(np.eye(K)[given]), mask, 0.1)[0]
+        expected = design.z[predict] @ alone / together.temperature
+        np.testing.assert_allclose(logits, expected, atol=0.05)
+
+
+def test_the_loss_is_that_of_held_out_rows_at_the_best_temperature():
+    design, _, given = blobs(wrong=0.2)
+    found = solver(given, design).plain(strength=0.1)
+    rows = np.concatenate([predict for _, predict in FOLDS])
+    z = torch.cat(found.logits)
+
+    def loss(temperature):
+        logp = torch.log_softmax(z / temperature, dim=1).numpy()
+        return -logp[np.arange(len(rows)), given[rows]].mean()
+
+    assert found.loss == pytest.approx(loss(1.0), abs=1e-4)
+    assert loss(1.0) < min(loss(0.8), loss(1.25))
+
+
+def test_what_is_trained_through_the_noise_predicts_the_truth():
+    rng = np.random.default_rng(1)
+    design, truth, _ = blobs()
+    transition = 0.55 * np.eye(K) + 0.45 * np.roll(np.eye(K), 1, axis=1)
+    given = np.where(rng.random(N) < 0.45, (truth + 1) % K, truth)
+    folds = solver(given, design)
+    rows = np.concatenate([predict for _, predict in FOLDS])
+    right = [
+        (torch.cat(solved.logits).argmax(1).numpy() == truth[rows]).mean()
+        for solved in (folds.plain(0.05), folds.through(transition, 0.05))
+    ]
+    assert right[1] > right[0]
+
+
+def test_logits_that_are_too_sure_are_cooled():
+    rng = np.random.default_rng(0)
+    z = torch.tensor(rng.normal(size=(2000, K)), dtype=torch.float32)
+    p = torch.softmax(z, dim=1).numpy()
+    labels = (p.cumsum(1) > rng.random((2000, 1))).argmax(1)
+    temperature, loss = held_out_loss(Targets(np.eye(K)[labels]), [torch.arange(2000)], [4 * z])
+    assert temperature == pytest.approx(4, rel=0.15)
+    assert loss == pytest.approx(-np.log(p[np.arange(2000), labels]).mean(), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("losses", "strength"),
+    [
+        ({0.1: 3.0, 10**-0.5: 1.0, 1.0: 3.0}, 10**-0.5),
+        ({0.1: 1.0, 1.0: 2.0}, 0.1),
+        ({0.1: 2.0, 1.0: 1.0}, 1.0),
+        ({5.0: 1.0}, 5.0),
+    ],
+)
+def test_the_lowest_of_what_was_tried_is_where_the_search_ends(losses, strength):
+    assert _lowest(losses) == pytest.approx(strength)
+
+
+def test_between_neighbours_the_strength_leans_to_the_better_one():
+    at = 10**-0.5
+    leaning = _lowest({0.1: 1.2, at: 1.0, 1.0: 2.0})
+    assert 0.1 < leaning < at
+    assert at < _lowest({0.1: 2.0, at: 1.0, 1.0: 1.2}) < 1.0
+
+
+@pytest.mark.parametrize("best", [0.06, 1.0, 4.0])
+def test_a_minimum_is_found_to_two_percent(best):
+    assert minimise(lambda t: abs(np.log(t / best)), 0.05, 5.0) == pytest.approx(best, rel=0.02)
