@@ -23,7 +23,7 @@ def read_voted(settings: Settings, on_error: Literal["stop", "skip"] = "stop") -
     frame, _ = _items_and_votes(settings)
     valid = settings.valid
     if valid is None and settings.holdout is None and "is_valid" not in frame:
-        checked = frame["votes"] == 0
+        checked = (frame["votes"] == 0) & frame["checked"]
         if checked.any():
             valid = "is_valid"
             frame["is_valid"] = checked
