@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from softfold.vision import decoding
 pytest.importorskip("PIL")
 pytest.importorskip("pyarrow")
 pytest.importorskip("safetensors")
-from pictures import encode  # noqa: E402
+from pictures import encode
 
 CLASSES = ("black", "grey", "white")
 
@@ -118,7 +119,7 @@ def test_what_is_left_out_is_listed_and_every_other_label_stays_with_its_image(w
     assert not set(job.train.item) & BROKEN and len(job.plan(0).fold) == len(job.train)
     assert not set(run.oof.item) & BROKEN
     for item, given, file in zip(items.index, items["given"], items["file"], strict=True):
-        level = decoding.decode(open(file, "rb").read())[1, 1, 0]
+        level = decoding.decode(Path(file).read_bytes())[1, 1, 0]
         assert os.path.basename(file) == item and given == CLASSES[level // 100]
     predicted = run.train["predicted"]
     assert (predicted == run.train["given"]).all()
@@ -133,7 +134,7 @@ def test_a_run_goes_on_without_the_same_items_and_refuses_others(work):
     assert reopened.table.item.tolist() == before.table.item.tolist()
     mended = encode(np.full((24, 24, 3), 100, np.uint8))
     (work / "7.png").write_bytes(mended)
-    with pytest.raises(InputError, match="7.png, which could not be used then"):
+    with pytest.raises(InputError, match=r"7.png, which could not be used then"):
         open_job(SKIP, "run", resume=True, quiet=True)
     (work / "7.png").write_bytes(b"")
     whole = (work / "5.png").read_bytes()
@@ -247,11 +248,11 @@ def test_items_with_several_annotators_are_left_out_by_name(tmp_path):
 
 def test_the_same_on_the_command_line(work, capsys):
     with pytest.raises(SystemExit) as stop:
-        main("run labels.csv --out run --quiet".split())
+        main(["run", "labels.csv", "--out", "run", "--quiet"])
     written = capsys.readouterr().err.strip()
     assert stop.value.code == 2 and len(written.splitlines()) == 1 and "6 of 60" in written
     with pytest.raises(SystemExit) as stop:
-        main("issues labels.csv --pred-probs p.npy --on-error skip".split())
+        main(["issues", "labels.csv", "--pred-probs", "p.npy", "--on-error", "skip"])
     assert "--on-error skip does not go with --pred-probs" in capsys.readouterr().err
     with pytest.raises(InputError, match="--on-error ignore: there are stop, skip"):
         Settings(labels="labels.csv", on_error="ignore")
