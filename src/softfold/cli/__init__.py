@@ -49,6 +49,8 @@ def _show_warning(message: Any, category: Any, filename: str, *rest: Any, **more
     """softfold's own warnings as one line; libraries' notes to their developers not at all."""
     if Path(filename).is_relative_to(Path(__file__).parents[1]):
         print(f"softfold: {' '.join(str(message).split())}", file=sys.stderr)
+    elif "PIL" in Path(filename).parts:
+        return  # of an image's tags or size; softfold says itself what it cannot read
     elif not issubclass(category, (DeprecationWarning, FutureWarning)):
         print(f"{Path(filename).name}: {message}", file=sys.stderr)
 

@@ -24,6 +24,7 @@ from softfold.data.columns import (
 from softfold.data.delimited import is_delimited, read_delimited
 from softfold.data.folders import scan_folder
 from softfold.data.leaving_out import (
+    NO_FILE,
     NO_TEXT,
     ON_ERROR,
     LeftOut,
@@ -266,7 +267,11 @@ def _lost_files(images: Images) -> dict[int, LeftOut]:
     """The rows whose file is not there."""
     problems = ((i, images.path(i)) for i in range(len(images)))
     found = ((i, str(path), wrong_with(path)) for i, path in problems if path is not None)
-    return {i: LeftOut("", problem, path) for i, path, problem in found if problem is not None}
+    return {
+        i: LeftOut("", problem, path if problem == NO_FILE else "")
+        for i, path, problem in found
+        if problem is not None
+    }
 
 
 def _without(raw: dict[str, Any], broken: dict[int, LeftOut], name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from softfold.data.folds import draw_holdout
 from softfold.data.grouping import copies_of, groups_of_pairs, merge_groups
-from softfold.data.leaving_out import MEND, NO_TEXT, LeftOut, note_of, refusal
+from softfold.data.leaving_out import MEND, NO_TEXT, LeftOut, note_of, refusal, shown
 from softfold.data.lookalikes import about_names
 from softfold.data.table import Images, LabelTable, empty_texts
 from softfold.data.texts import near_texts
@@ -85,7 +85,7 @@ def prepare_items(
         group = merge_groups(group, n=len(table))
         shared = ~table.valid & np.isin(group, np.unique(group[table.valid]))
         if shared.any():
-            first = table.item[int(np.argmax(shared))]
+            first = shown(table.item[int(np.argmax(shared))])
             notes.append(
                 f"{count_of(int(shared.sum()), 'training item has', 'training items have')} {what} "
                 f"in the hold-out and were left out of training; the first is {first}"

@@ -102,8 +102,10 @@ def open_image(encoded: bytes, size: int | None = None) -> Image:
             return _to_rgb(image if turn is None else image.transpose(turn), short)
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # broken files raise SyntaxError, struct.error, ValueError, ...
-        raise OSError(f"{type(error).__name__}: {error}") from None
+    except SyntaxError:  # Pillow's word for a header that it cannot read
+        raise OSError("the header of the image is broken") from None
+    except Exception as error:  # broken files raise struct.error, ValueError, ...
+        raise OSError(f"the file is broken ({type(error).__name__}: {error})") from None
 
 
 def _opened(encoded: bytes) -> Image:
