@@ -109,9 +109,10 @@ def csv_text(frame: pd.DataFrame) -> str:
         out[name] = cells
     if any(marks) or list(out.columns) != list(map(str, frame.columns)):
         out[QUOTED] = [_named(m, list(out.columns)) for m in marks]
-    written = out.to_csv(index=False)
+    written = out.to_csv(index=False, lineterminator="\n")
     if "\r" in written:  # which ends a line, and Python before 3.13 puts it in no quotes
-        written = out.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+        quoting = csv.QUOTE_NONNUMERIC
+        written = out.to_csv(index=False, lineterminator="\n", quoting=quoting)
     return written
 
 
