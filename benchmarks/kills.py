@@ -153,9 +153,8 @@ def main() -> None:
         "# Jobs that were killed\n\nMade by `python benchmarks/kills.py`: SIGKILL at random "
         f"moments of a job on {args.images} images, up to {KILLS_A_TRIAL} a job, seed {args.seed}. "
         f"Compared are {len(whole)} files with those of an undisturbed job. "
-        f"{about['cores']} cores, {about['platform']}, Python {about['python']}, {about['versions']}.\n\n"
-        + "\n".join(lines)
-        + "\n"
+        f"{about['cores']} cores, {about['platform']}, Python {about['python']}, "
+        f"{about['versions']}.\n\n" + "\n".join(lines) + "\n"
     )
     (args.out / "kills.md").write_text(text)
     print(text)

@@ -65,6 +65,8 @@ def again(row, **columns):
     return lambda frame: pd.concat([frame, frame.iloc[[row]].assign(**columns)])
 
 
+MEND = "mend them or drop their rows; --on-error skip goes on without them"
+
 TABLES = {
     "no such label column": (
         None,
@@ -89,13 +91,13 @@ TABLES = {
     "images that are not there": (
         set_cell([2, 5], "path", ["img/x.png", "img/y.png"]),
         [],
-        "labels.csv: 2 of 24 items have no image; the first is row 2: FOLDER/img/x.png "
-        "(is --images the folder the paths start from?)",
+        f"labels.csv: 2 of 24 items cannot be used: img/x.png, img/y.png (no such file): {MEND} "
+        "(img/x.png would be FOLDER/img/x.png: is --images the folder the paths start from?)",
     ),
     "a path that is missing": (
         set_cell(4, "path", None),
         [],
-        "labels.csv: 1 of 24 items have no 'path'; the first is row 4",
+        f"labels.csv: 1 of 24 items cannot be used: row 4 (nothing in 'path'): {MEND}",
     ),
     "a folder of images that is not there": (
         None,
@@ -105,20 +107,19 @@ TABLES = {
     "an image that does not decode": (
         set_cell(3, "path", "broken.png"),
         [],
-        "labels.csv: 1 of 24 images do not decode; the first is broken.png: replace the files or "
-        "drop their rows",
+        "labels.csv: 1 of 24 items cannot be used: broken.png (no image of a known format): "
+        f"{MEND}",
     ),
     "an image that ends too early": (
         set_cell(3, "path", "short.png"),
         [],
-        "labels.csv: 1 of 24 images do not decode; the first is short.png: replace the files or "
-        "drop their rows",
+        f"labels.csv: 1 of 24 items cannot be used: short.png (image file is truncated): {MEND}",
     ),
     "labels missing": (
         set_cell([5, 6], "label", [None, "  "]),
         [],
-        "labels.csv: 2 of 24 items have no label in 'label'; the first is row 5: fill them in or "
-        "drop the rows",
+        "labels.csv: 2 of 24 items cannot be used: img/5.png, img/6.png (no label in 'label'): "
+        f"{MEND}",
     ),
     "one class only": (
         changed(label="cat"),
@@ -320,4 +321,5 @@ def test_the_largest_count_is_written_with_its_thousands(work, capsys):
     many = pd.DataFrame({"path": [f"{i}.png" for i in range(2000)], "label": ["a", "b"] * 1000})
     many.to_csv("labels.csv", index=False)
     line = refused(capsys, "run", "labels.csv", "--quiet", "--out", "out")
-    assert line.startswith("labels.csv: 2,000 of 2,000 items have no image; the first is row 0:")
+    assert line.startswith("labels.csv: 2,000 of 2,000 items cannot be used: 0.png, 1.png,")
+    assert "9.png (no such file); and 1,990 more: mend them" in line

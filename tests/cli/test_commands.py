@@ -1,5 +1,6 @@
 """The command line itself: versions, help, warnings, and how a command ends."""
 
+import errno
 import subprocess
 import sys
 import warnings
@@ -80,16 +81,42 @@ def a_command_that(monkeypatch, raises):
         (
             KeyboardInterrupt(),
             130,
-            "softfold: stopped; what is finished is kept (--resume goes on)\n",
+            "softfold: stopped; what is finished is kept: give the same command again\n",
         ),
         (
             typer.Abort(),
             130,
-            "softfold: stopped; what is finished is kept (--resume goes on)\n",
+            "softfold: stopped; what is finished is kept: give the same command again\n",
         ),
         (BrokenPipeError(), 0, ""),
+        (
+            OSError(errno.ENOSPC, "No space left", "runs/a/oof.safetensors"),
+            2,
+            "softfold: runs/a/oof.safetensors: no room on the disk; make some: give the same "
+            "command again\n",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "runs/a"),
+            2,
+            "softfold: runs/a: Permission denied: give the same command again\n",
+        ),
+        (
+            MemoryError(),
+            2,
+            "softfold: not enough memory; free some, or give fewer items at a time: give the same "
+            "command again\n",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
+            2,
+            "softfold: not enough memory for a batch; use a smaller --size or --arch, or --device "
+            "cpu: give the same command again\n",
+        ),
     ],
-    ids=["bad input", "Ctrl-C", "abort", "a closed pipe"],
+    ids=[
+        *("bad input", "Ctrl-C", "abort", "a closed pipe"),
+        *("full disk", "no rights", "no memory", "no memory for a batch"),
+    ],
 )
 def test_how_a_command_ends_is_said_in_one_line(capsys, monkeypatch, raises, code, err):
     a_command_that(monkeypatch, raises)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from softfold.align import sort_names
+from softfold.data.delimited import csv_text
 from softfold.data.reading import read_table
 from softfold.errors import InputError
 
@@ -192,7 +193,7 @@ def test_labels_are_text_as_written_in_every_form(form, tmp_path):
 
 def test_no_two_values_become_one_class():
     floats = pd.DataFrame({"x": range(4), "label": [1.0, 12e45, np.nan, 1.0], "y": 0})
-    with pytest.raises(InputError, match="1 of 4 items have no label in"):
+    with pytest.raises(InputError, match=r"1 of 4 items .* row 2 \(no label in 'label'\)"):
         read_table(floats)
     whole = read_table(floats.dropna())
     assert whole.vocab == ("1", str(int(12e45)))
@@ -248,3 +249,86 @@ def test_what_is_no_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "labels.csv")
     with pytest.raises(InputError, match="no regular file"):
         read_table(tmp_path / "labels.csv")
+
+
+def test_links_to_files_are_read_and_links_to_folders_are_said(folder, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "album").mkdir()
+    (outside / "far.jpg").write_bytes(b"train/cat/link.jpg")
+    (outside / "album" / "1.jpg").write_bytes(b"train/cow/1.jpg")
+    try:
+        (folder / "train/cat/link.jpg").symlink_to(outside / "far.jpg")
+    except OSError:
+        pytest.skip("no links here")
+    (folder / "train/cat/gone.jpg").symlink_to(outside / "nothing.jpg")
+    (folder / "train/cow").symlink_to(outside / "album")
+    (folder / "train/cat/round").symlink_to(folder)
+    (folder / "train/dog/.link").symlink_to(folder)
+    with pytest.warns(UserWarning) as warned:
+        table = read_table(folder)
+    assert len(table) == 7 and in_place(table) and "train/cat/link.jpg" in table.item
+    assert str(warned[0].message) == (
+        f"{folder}: 4 files were left out: 2 linked to a folder, 1 linked to nothing, 1 hidden"
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_what_is_no_file_in_a_folder_is_said_and_never_opened(folder):
+    os.mkfifo(folder / "train/cat/pipe.jpg")
+    with pytest.warns(UserWarning, match="1 file was left out: 1 no regular file"):
+        assert len(read_table(folder)) == 6
+    frame = frame_of(folder)
+    assert "train/cat/pipe.jpg" in frame["path"].tolist()
+    with pytest.raises(InputError, match=r"train/cat/pipe.jpg \(no regular file\)"):
+        read_table(frame, images=folder)
+
+
+def test_a_folder_that_cannot_be_read_is_named(folder, monkeypatch):
+    read = os.scandir
+
+    def denied(path):
+        if str(path).endswith("dog"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(InputError, match=r"dog: the folder cannot be read: Permission denied"):
+        read_table(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "new\nline",
+        "com,ma",
+        'quo"te',
+        "semi;colon",
+        " blank ",
+        "=1+1",
+        "a\rb",
+        "'a",
+        "1",
+        "ü\u0301",
+    ],
+)
+def test_odd_names_of_files_and_classes_stay_as_they_are(folder, name):
+    if os.name == "nt":
+        pytest.skip("not names of files here")
+    for part in ("train", "valid"):
+        key = f"{part}/{name}/{name}.jpg"
+        (folder / part / name).mkdir()
+        (folder / key).write_bytes(key.encode())
+    table = read_table(folder)
+    assert in_place(table) and name in table.vocab and f"train/{name}/{name}.jpg" in table.item
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as stream:
+        stream.write(csv_text(frame_of(folder)))
+    assert read_table(folder / "labels.csv").item.tolist() == frame_of(folder)["path"].tolist()
+
+
+def test_a_path_that_is_longer_than_any_name_is_one_broken_row(folder):
+    frame = frame_of(folder)
+    frame.loc[0, "path"] = "x" * 1000 + ".jpg"
+    with pytest.raises(InputError, match=r": 1 of 6 items .*…x+\.jpg \(") as refused:
+        read_table(frame, images=folder)
+    assert len(str(refused.value)) < 700
+    assert len(read_table(frame, images=folder, on_error="skip")) == 5

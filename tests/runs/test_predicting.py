@@ -38,5 +38,7 @@ def test_hidden_files_of_a_folder_are_not_predicted(tmp_path):
     for name in ("a.png", ".b.png", ".thumbs/c.png", "d/e.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    table = unlabelled(tmp_path, ("x", "y"), "image")
+    (tmp_path / "f.heic").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"3 files were left out: 2 hidden, 1 .heic \(save such"):
+        table = unlabelled(tmp_path, ("x", "y"), "image")
     assert table.item.tolist() == ["a.png", "d/e.png"]

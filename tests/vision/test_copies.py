@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import Images
 from softfold.errors import InputError
 from softfold.machine import cache
 from softfold.vision import copies, decoding
@@ -14,29 +14,37 @@ from pictures import RNG, encode, photo
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 
-def table_of(data):
-    n = len(data)
-    return LabelTable(
-        item=np.array([f"item{i}" for i in range(n)], object),
-        given=np.arange(n) % 2,
-        vocab=("a", "b"),
-        valid=np.zeros(n, bool),
-        truth=None,
-        group=None,
-        data=data,
-        name="labels.csv",
-    )
-
-
 @pytest.mark.parametrize("broken", [b"", b"no image", encode(photo())[:300]])
 def test_broken_images_are_counted_and_named(broken):
-    table = table_of(Images(encoded=[encode(photo()), broken, broken]))
-    with pytest.raises(InputError, match=r"^labels.csv: 2 of 3 images.* first is item1: [^\n]*$"):
-        copies.check_images(table)
+    data = Images(encoded=[encode(photo()), broken, broken])
+    found = copies.broken_images(data)
+    assert list(found) == [1, 2] and found[1] == found[2] and "\n" not in found[1]
     with pytest.raises(InputError, match="image 1 does not decode"):
-        decoding.decoded(table.data, 16)
+        decoding.decoded(data, 16)
     kept = {entry["kind"]: entry["rows"] for entry in cache.cache_info()["entries"]}
-    assert kept == {"images": 0, "scans": 3}
+    assert kept == {"images": 0, "scans": 1}
+
+
+def test_sound_images_are_decoded_once_and_broken_ones_tried_again(tmp_path, monkeypatch):
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    for file in files:
+        file.write_bytes(encode(photo()))
+    read = Images.__getitem__
+
+    def denied(images, i):
+        if images.path(i) == files[1]:
+            raise PermissionError(13, "Permission denied")
+        return read(images, i)
+
+    with monkeypatch.context() as rights:
+        rights.setattr(Images, "__getitem__", denied)
+        assert copies.broken_images(Images(files)) == {1: "Permission denied"}
+    decoded = []
+    decode = copies.decode
+    monkeypatch.setattr(copies, "decode", lambda *a: (decoded.append(1), decode(*a))[1])
+    assert copies.broken_images(Images(files)) == {} and len(decoded) == 1
+    assert copies.broken_images(Images([*files, tmp_path / "absent.png"])) == {3: "no such file"}
+    assert len(decoded) == 1
 
 
 def test_exact_copies_have_the_same_pixels_in_whatever_file():

@@ -1,6 +1,9 @@
 """Decoding and the cache: what odd files turn into, and what is never done twice."""
 
 import os
+import subprocess
+import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -254,3 +257,181 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_fills_the_memory():
     for size in (None, 64):
         with pytest.raises(OSError, match="12,000 x 12,000 pixels"):
             decoding.decode(encoded, size)
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from softfold.vision.decoding import decode
+encoded = Path(sys.argv[1]).read_bytes()
+decode(Path(sys.argv[2]).read_bytes(), 64)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    decode(encoded, int(sys.argv[3]) or None)
+except OSError as error:
+    print(error, file=sys.stderr)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def peak(folder, encoded, size):
+    """Megabytes that decoding adds to a process that has decoded before, and what it said."""
+    (folder / "large").write_bytes(encoded)
+    (folder / "small").write_bytes(encode(photo(80, 80), "JPEG"))
+    arguments = [str(folder / "large"), str(folder / "small"), str(size or 0)]
+    command = [sys.executable, "-W", "ignore", "-c", PEAK, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout), done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no resource module")
+@pytest.mark.parametrize(
+    ("mode", "side", "format", "size", "most", "said"),
+    [
+        ("P", 12_000, "PNG", None, 20, "12,000 x 12,000 pixels, more than 67,108,864 are not read"),
+        ("P", 12_000, "PNG", 224, 20, "12,000 x 12,000 pixels, more than 67,108,864 are not read"),
+        ("L", 14_000, "JPEG", None, 250, ""),  # of more pixels than Pillow itself would open
+        ("P", 8_000, "PNG", None, 800, ""),
+    ],
+)
+def test_the_memory_of_one_large_image_is_bounded(tmp_path, mode, side, format, size, most, said):
+    options = {"transparency": 0} if mode == "P" else {}
+    encoded = encode(Image.new(mode, (side, side)), format, **options)
+    used, line = peak(tmp_path, encoded, size)
+    assert used < most and line.strip() == said
+
+
+def test_a_progressive_jpeg_that_takes_too_much_to_read_is_refused(monkeypatch):
+    encoded = encode(photo(400, 400), "JPEG", progressive=True, subsampling=0)
+    assert decoding.decode(encoded, 32).shape == (32, 32, 3)
+    monkeypatch.setattr(decoding, "MAX_COEFFICIENT_BYTES", 6 * 400 * 400 - 1)
+    with pytest.raises(OSError, match=r"progressive JPEG of 400 x 400 pixels .*: save it as"):
+        decoding.decode(encoded, 32)
+    assert decoding.decode(encode(photo(400, 400), "JPEG"), 32).shape == (32, 32, 3)
+
+
+def test_large_images_are_decoded_one_at_a_time(monkeypatch):
+    monkeypatch.setattr(decoding, "_LARGE_PIXELS", 100)
+    at_a_time, most = [], []
+    to_rgb = decoding._to_rgb
+
+    def noted(*arguments):
+        at_a_time.append(1)
+        most.append(len(at_a_time))
+        made = to_rgb(*arguments)
+        at_a_time.pop()
+        return made
+
+    monkeypatch.setattr(decoding, "_to_rgb", noted)
+    encoded = [encode(photo()) for _ in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(decoding.decode, encoded))) == 16
+    assert max(most) == 1
+
+
+def moving(format):
+    frames = [Image.fromarray(photo(80, 120)) for _ in range(3)]
+    return encode(frames[0], format, save_all=True, append_images=frames[1:])
+
+
+KINDS = {
+    "JPEG": lambda image: encode(image, "JPEG"),
+    "progressive JPEG": lambda image: encode(image, "JPEG", progressive=True),
+    "CMYK JPEG": lambda image: encode(image.convert("CMYK"), "JPEG"),
+    "PNG": lambda image: encode(image),
+    "PNG of a palette with transparency": lambda image: encode(image.quantize(), transparency=3),
+    "PNG of one bit": lambda image: encode(image.convert("1")),
+    "GIF": lambda image: encode(image, "GIF"),
+    "animated GIF": lambda image: moving("GIF"),
+    "animated WebP": lambda image: moving("WEBP"),
+    "BMP": lambda image: encode(image, "BMP"),
+    "TIFF": lambda image: encode(image, "TIFF"),
+    "TIFF of LZW": lambda image: encode(image, "TIFF", compression="tiff_lzw"),
+    "WebP": lambda image: encode(image, "WEBP"),
+    "PPM": lambda image: encode(image, "PPM"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_cut_off_anywhere_is_refused_in_one_line_or_whole(kind):
+    """Never a half of an image: the rest of the file may hold other frames, or nothing."""
+    encoded = KINDS[kind](Image.fromarray(photo(160, 240)))
+    whole = {size: decoding.decode(encoded, size) for size in (None, 32)}
+    assert all(pixels.std() > 5 for pixels in whole.values())
+    rng, refused = np.random.default_rng(0), 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for at in [0, 1, 5, *rng.integers(0, len(encoded), 60)]:
+            for size, pixels in whole.items():
+                try:
+                    assert np.array_equal(decoding.decode(encoded[:at], size), pixels)
+                except OSError as error:
+                    line = decoding.why(error)
+                    assert line and "\n" not in line and " at 0x" not in line
+                    refused += 1
+    assert refused > 20
+
+
+def test_a_palette_with_a_transparent_colour_is_on_white():
+    image = Image.fromarray(np.array([[0, 1], [2, 3]], np.uint8), "P")
+    image.putpalette([10, 10, 10, 50, 50, 50, 90, 90, 90, 130, 130, 130])
+    assert decoding.decode(encode(image, transparency=1))[..., 0].tolist() == [[10, 255], [90, 130]]
+    several = decoding.decode(encode(image, transparency=b"\xff\x00\x00\xff"))
+    assert several[..., 0].tolist() == [[10, 255], [255, 130]]
+    colour = Image.fromarray(np.array([[[9, 8, 7], [1, 2, 3]]], np.uint8))
+    found = decoding.decode(encode(colour, transparency=(1, 2, 3)))
+    assert found.tolist() == [[[9, 8, 7], [255, 255, 255]]]
+
+
+def test_a_large_image_on_white_has_no_seams(monkeypatch):
+    pixels = np.dstack([photo(50, 70), RAMP[:50, :1].repeat(70, 1) * 255]).astype(np.uint8)
+    expected = decoding.decode(encode(pixels))
+    monkeypatch.setattr(decoding, "_STRIP_PIXELS", 70 * 7)
+    assert np.array_equal(decoding.decode(encode(pixels)), expected)
+    alpha = pixels[..., 3:] / 255
+    assert np.abs(expected - (pixels[..., :3] * alpha + 255 * (1 - alpha))).max() <= 1
+
+
+def test_a_cmyk_jpeg_looks_as_it_did():
+    pixels = photo(64, 64)
+    found = decoding.decode(encode(Image.fromarray(pixels).convert("CMYK"), "JPEG", quality=95))
+    assert np.abs(found.astype(int) - pixels).mean() < 6
+
+
+def test_of_several_frames_the_first_is_read():
+    first = photo(80, 120)
+    frames = [Image.fromarray(photo(80, 120)) for _ in range(2)]
+    for format, exact in (("WEBP", True), ("TIFF", True), ("GIF", False)):
+        options = {"lossless": True} if format == "WEBP" else {}
+        image = Image.fromarray(first)
+        encoded = encode(image, format, save_all=True, append_images=frames, **options)
+        difference = np.abs(decoding.decode(encoded).astype(int) - first)
+        assert difference.max() == 0 if exact else difference.mean() < 12
+
+
+def test_the_name_of_a_file_does_not_count(tmp_path):
+    (tmp_path / "photo.png").write_bytes(encode(photo(), "JPEG"))
+    assert decoding.decode((tmp_path / "photo.png").read_bytes()).shape == (40, 60, 3)
+
+
+def test_a_broken_exif_tag_costs_no_image():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "a" * 50
+    upright = photo(32, 48)
+    encoded = encode(np.ascontiguousarray(np.rot90(upright, 1)), "PNG", exif=exif)
+    assert np.array_equal(decoding.decode(encoded), upright)
+    jpeg = encode(upright, "JPEG", exif=exif)
+    at = jpeg.index(b"Exif") + 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for n in range(0, 20, 2):
+            broken = jpeg[: at + n] + b"\xff\xfe" + jpeg[at + n + 2 :]
+            assert decoding.decode(broken).size == 32 * 48 * 3
+
+
+def test_a_file_that_breaks_later_is_named(folder):
+    decoding.decoded(Images(folder[:8]), 24)
+    folder[9].write_bytes(b"")
+    with pytest.raises(InputError, match=r"9\.png does not decode: the file is empty"):
+        decoding.decoded(Images(folder), 24)

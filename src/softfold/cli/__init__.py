@@ -66,7 +66,7 @@ def _again(arguments: list[str] | None) -> str:
     """The words that say how to go on."""
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] not in (["run"], ["crossfit"], ["demo"]):
-        return "the same command again starts anew"
+        return "give the same command again"
     more = [] if "--resume" in given or given[0] == "demo" else ["--resume"]
     return f"go on with {shlex.join(['softfold', *given, *more])}"
 
@@ -90,6 +90,8 @@ def _show_warning(message: Any, category: Any, filename: str, *rest: Any, **more
     """softfold's own warnings as one line; libraries' notes to their developers not at all."""
     if Path(filename).is_relative_to(Path(__file__).parents[1]):
         print(f"softfold: {' '.join(str(message).split())}", file=sys.stderr)
+    elif "PIL" in Path(filename).parts:
+        return  # of an image's tags or size; softfold says itself what it cannot read
     elif not issubclass(category, (DeprecationWarning, FutureWarning)):
         print(f"{Path(filename).name}: {message}", file=sys.stderr)
 

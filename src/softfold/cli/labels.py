@@ -85,6 +85,8 @@ def issues(
     if (Path(labels) / "config.json").exists():
         listing = run_issues(labels)
     elif pred_probs is not None:
+        if asked.get("on_error") == "skip":
+            raise InputError("--on-error skip does not go with --pred-probs, a row of it an item")
         listing = predicted_issues(Settings(labels=labels, **asked).read_labels(), pred_probs)
     else:
         from softfold.job.running import crossfit_settings

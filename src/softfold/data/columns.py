@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.errors import InputError, count_of
+from softfold.errors import InputError
 
 NO_NUMBER = frozenset(
     {"", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "None", "none", "null", "NULL", "<NA>"}
@@ -54,23 +54,20 @@ def names_of(values: pd.Series, name: str = "the table") -> np.ndarray:
 
 
 def label_names(values: pd.Series, name: str, column: str) -> np.ndarray:
-    """(N,) names; a missing one is refused, and so are numbers with a fraction."""
+    """(N,) names of labels, none of them missing; numbers with a fraction are refused.
+
+    The index of `values` has the rows' numbers, for messages.
+    """
     if pd.api.types.is_float_dtype(values):
         present = values[values.notna()].astype(float)
         part = ~np.isfinite(present) | (present % 1 != 0)
         if part.any():
-            row = int(np.flatnonzero(values.notna())[int(np.argmax(part))])
+            row = present.index[int(np.argmax(part))]
             raise InputError(
-                f"{name}: column {column!r} holds numbers such as {values.iloc[row]} (row {row}), "
+                f"{name}: column {column!r} holds numbers such as {present[row]} (row {row}), "
                 "not class labels"
             )
     out = names_of(values, name)
-    missing = missing_names(out)
-    if missing.any():
-        raise InputError(
-            f"{name}: {missing.sum():,} of {count_of(len(out), 'item')} have no label in "
-            f"{column!r}; the first is row {int(np.argmax(missing))}: fill them in or drop the rows"
-        )
     _refuse_measurements(values, out, name, column)
     return out
 
@@ -84,7 +81,8 @@ def _refuse_measurements(values: pd.Series, out: np.ndarray, name: str, column: 
         row = next((i for i, v in enumerate(out) if float(v) % 1), None)
         if row is not None:
             raise InputError(
-                f"{name}: column {column!r} holds numbers such as {out[row]} (row {row}), not "
+                f"{name}: column {column!r} holds numbers such as {out[row]} (row "
+                f"{values.index[row]}), not "
                 "class labels"
             )
 
@@ -120,7 +118,7 @@ def holdout_rows(values: pd.Series, name: str) -> np.ndarray:
         if word in yes:
             out[i] = True
         elif word not in no:
-            raise refuse(values.iloc[i], i)
+            raise refuse(values.iloc[i], values.index[i])
     return out
 
 

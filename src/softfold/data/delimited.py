@@ -109,7 +109,11 @@ def csv_text(frame: pd.DataFrame) -> str:
         out[name] = cells
     if any(marks) or list(out.columns) != list(map(str, frame.columns)):
         out[QUOTED] = [_named(m, list(out.columns)) for m in marks]
-    return out.to_csv(index=False)
+    written = out.to_csv(index=False, lineterminator="\n")
+    if "\r" in written:  # which ends a line, and Python before 3.13 puts it in no quotes
+        quoting = csv.QUOTE_NONNUMERIC
+        written = out.to_csv(index=False, lineterminator="\n", quoting=quoting)
+    return written
 
 
 def _safe(cell: str) -> str:

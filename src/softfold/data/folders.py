@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from softfold.data.columns import HOLDOUT_WORDS, TRAIN_WORDS
+from softfold.data.leaving_out import wrong_with
 from softfold.errors import InputError, count_of
 
 IMAGE_SUFFIXES = frozenset(
@@ -17,6 +18,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
+_HIDDEN = "hidden"
 _MOST_NAMED = 4
 
 
@@ -24,17 +26,19 @@ def scan_folder(folder: Path) -> pd.DataFrame:
     """Paths, labels and split from `folder/class/...` or `folder/train/class/...`.
 
     Hidden files and folders (a name that begins with a dot) and what systems leave behind are no
-    items. Files that are no images which can be read (.heic, .txt, ...), and images that are in
-    no class folder, are left out, and a warning says how many of which kind.
+    items. Files that are no images which can be read (.heic, .txt, ...), images that are in no
+    class folder, and links to folders are left out, and a warning says how many of which kind. A
+    link to a file is read as that file, wherever it is.
 
     Raises:
-        InputError: no images in class folders.
+        InputError: no images in class folders, a folder that cannot be read.
     """
-    files, hidden = _files(folder)
+    files, unread = _files(folder)
     tops = {parts[0] for parts in files if len(parts) > 1}
     splits = {t for t in tops if t.lower() in TRAIN_WORDS | HOLDOUT_WORDS}
     has_split = any(t.lower() in TRAIN_WORDS for t in splits)
     rows, left_out = [], Counter[str]()
+    hidden = unread.pop(_HIDDEN, 0)
     seen, classes = set(), set()
     for parts in files:
         suffix = Path(parts[-1]).suffix.lower()
@@ -50,8 +54,9 @@ def scan_folder(folder: Path) -> pd.DataFrame:
             classes.add(parts[at])
             held = has_split and parts[0].lower() in HOLDOUT_WORDS
             rows.append(("/".join(parts), parts[at], held))
+    left_out.update(unread)
     if hidden:
-        left_out["hidden"] = hidden
+        left_out[_HIDDEN] = hidden
     if not rows:
         raise InputError(
             f"{folder}: no images in class folders (want {folder}/CLASS/image.jpg)"
@@ -64,25 +69,44 @@ def scan_folder(folder: Path) -> pd.DataFrame:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files below a folder in order of their names, hidden ones left out."""
-    files, _ = _files(folder)
-    return [folder.joinpath(*p) for p in files if Path(p[-1]).suffix.lower() in IMAGE_SUFFIXES]
+    """The image files below a folder in order of their names; a warning says what is left out."""
+    files, left_out = _files(folder)
+    found = []
+    for parts in files:
+        suffix = Path(parts[-1]).suffix.lower()
+        if suffix in IMAGE_SUFFIXES:
+            found.append(folder.joinpath(*parts))
+        else:
+            left_out[suffix or "without a suffix"] += 1
+    if left_out:
+        _say(folder, left_out, [])
+    return found
 
 
-def _files(folder: Path) -> tuple[list[tuple[str, ...]], int]:
-    """The parts of every regular file's path below the folder, in order; how many are hidden."""
-    shown, hidden = [], 0
-    for file in _below(folder):
-        parts = file.relative_to(folder).parts
-        if any(p.startswith(".") or p in _SYSTEM_FOLDERS for p in parts):
-            hidden += 1
-        elif parts[-1].lower() not in _SYSTEM_FILES:
-            shown.append(parts)
-    return sorted(shown, key=lambda parts: Path(*parts)), hidden
+def _files(folder: Path) -> tuple[list[tuple[str, ...]], Counter[str]]:
+    """The parts of every file's path below the folder, in order; what else there is, by kind."""
+    shown, rest = [], Counter[str]()
+    for root, folders, names in os.walk(folder, onerror=_refuse):
+        above = Path(root).relative_to(folder).parts
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+        for name in [*names, *links]:
+            parts = (*above, name)
+            if any(p.startswith(".") or p in _SYSTEM_FOLDERS for p in parts):
+                rest[_HIDDEN] += 1
+            elif name.lower() in _SYSTEM_FILES:
+                continue
+            elif name in links:
+                rest["linked to a folder"] += 1
+            elif wrong_with(os.path.join(root, name)) is None:
+                shown.append(parts)
+            else:
+                linked = os.path.islink(os.path.join(root, name))
+                rest["linked to nothing" if linked else "no regular file"] += 1
+    return sorted(shown, key=lambda parts: Path(*parts)), rest
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    return (file for file in folder.rglob("*") if file.is_file())
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: the folder cannot be read: {error.strerror}")
 
 
 def _say(folder: Path, left_out: Counter[str], lost: list[str]) -> None:

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,16 @@ from softfold.data.columns import (
 )
 from softfold.data.delimited import is_delimited, read_delimited
 from softfold.data.folders import scan_folder
+from softfold.data.leaving_out import (
+    NO_FILE,
+    NO_TEXT,
+    ON_ERROR,
+    LeftOut,
+    refusal,
+    wrong_with,
+)
 from softfold.data.lookalikes import LookAlikes, about_names
-from softfold.data.table import Data, Images, LabelTable
+from softfold.data.table import Data, Images, LabelTable, empty_texts
 from softfold.errors import InputError, count_of, require
 
 KNOWN_DATASETS = ("digits", "imagewoof", "imagenette", "cifar10n", "fashion-mnist")
@@ -47,6 +55,7 @@ def read_table(
     holdout: str | Path | pd.DataFrame | None = None,
     holdout_label: str | None = None,
     check_files: bool = True,
+    on_error: Literal["stop", "skip"] = "stop",
 ) -> LabelTable:
     """Read a label table from a CSV or Parquet file, a folder of class folders or a DataFrame.
 
@@ -65,13 +74,17 @@ def read_table(
         holdout: a second table whose items are the hold-out.
         holdout_label: its label column; by default that of the first table.
         check_files: look whether every image file exists.
+        on_error: what to do about rows without a label, a path, an image file or a text: `stop`
+            names them all, `skip` leaves them out (`LabelTable.left_out`).
 
     Raises:
         InputError: one line with what is wrong, how often, the first offender and what to do.
     """
+    if on_error not in ON_ERROR:
+        raise InputError(f"on_error {on_error!r}: there are {', '.join(ON_ERROR)}")
     columns = {"path": path, "valid": valid, "truth": truth, "group": group}
     frame, name, base = read_frame(labels)
-    raw = _columns(frame, name, base, images, label=label, **columns)
+    raw = _columns(frame, name, base, images, label=label, check_files=check_files, **columns)
     if holdout is None and valid is not None and not raw["valid"].any():
         raise InputError(
             f"{name}: column {valid!r} puts none of {len(frame):,} items in the hold-out"
@@ -80,27 +93,20 @@ def read_table(
         if raw["valid"] is not None and raw["valid"].any() and valid is not None:
             raise InputError(f"{name}: give either a hold-out file or a split column, not both")
         raw["valid"] = np.zeros(len(raw["item"]), dtype=bool)
-        raw = _join(raw, holdout, images, label, holdout_label, columns)
-    table = _assemble(raw, name)
+        raw = _join(raw, holdout, images, label, holdout_label, columns, check_files)
+    broken = raw["left_out"]
+    n = len(raw["item"]) + len(broken)
+    if broken and on_error == "stop":
+        raise refusal(name, broken, n)
+    try:
+        table = _assemble(raw, name)
+    except InputError as error:
+        if not broken:
+            raise
+        raise InputError(f"{error}; and {refusal(name, broken, n)}") from None
     for line in about_names(table.vocab, np.bincount(table.given, minlength=table.n_classes)):
         warnings.warn(f"{name}: {line}", LookAlikes, stacklevel=2)
-    if check_files:
-        check_images_exist(table)
     return table
-
-
-def check_images_exist(table: LabelTable) -> None:
-    """Refuse a table with image files that are not there."""
-    data = table.data
-    if not isinstance(data, Images) or data._paths is None:
-        return
-    missing = [i for i, p in enumerate(data._paths) if not Path(p).is_file()]
-    if missing:
-        i = missing[0]
-        raise InputError(
-            f"{table.name}: {len(missing):,} of {count_of(len(table), 'item')} have no image; "
-            f"the first is row {i}: {data.path(i)} (is --images the folder the paths start from?)"
-        )
 
 
 def read_frame(labels: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, Path | None]:
@@ -172,9 +178,10 @@ def _columns(
     valid: str | None,
     truth: str | None,
     group: str | None,
+    check_files: bool,
     prefix: str = "",
 ) -> dict[str, Any]:
-    """The table's columns by meaning; labels still as written."""
+    """The table's columns by meaning; labels still as written. Broken rows are in `left_out`."""
     if frame.empty:
         raise InputError(f"{name}: the table has no rows")
     label_option = "holdout-label" if prefix else "label"
@@ -191,16 +198,23 @@ def _columns(
     if path_column is None and images is not None:
         have = ", ".join(str(c) for c in list(frame.columns)[:12])
         raise InputError(f"{name}: say which column holds the image paths (--path); it has: {have}")
+    if images is not None and not Path(images).is_dir():
+        raise InputError(f"--images {images}: no such folder")
+    n = len(frame)
+    frame, left_out = _whole_rows(frame.reset_index(drop=True), label_column, path_column, prefix)
+    if frame.empty:
+        raise refusal(name, left_out, n)
     given = label_names(frame[label_column], name, label_column)
     out: dict[str, Any] = {
         "given": given,
         "valid": None if valid_column is None else holdout_rows(frame[valid_column], name),
         "truth": None if truth_column is None else truth_names(frame[truth_column], name),
         "group": None,
+        "left_out": left_out,
     }
     if group_column is not None:
         values = names_of(frame[group_column], name)
-        alone = np.array([f"item {prefix}{i}" for i in range(len(frame))], dtype=object)
+        alone = np.array([f"item {prefix}{i}" for i in frame.index], dtype=object)
         out["group"] = np.where(pd.isna(values), alone, values)
     if path_column is None:
         used = {label_column, valid_column, truth_column, group_column}
@@ -211,30 +225,77 @@ def _columns(
         data = data.drop(columns=list(_other_labels(data, given, name)))
         if data.shape[1] == 0:
             raise InputError(f"{name}: it has neither a path column (--path) nor feature columns")
-        out["item"] = np.array([f"{prefix}{i}" for i in range(len(frame))], dtype=object)
+        out["item"] = np.array([f"{prefix}{i}" for i in frame.index], dtype=object)
         out["data"] = data.reset_index(drop=True).rename(columns=str)
         out["cells"] = cells.reset_index(drop=True).rename(columns=str)
-        return out
-    missing = missing_names(frame[path_column])
-    if missing.any():
-        raise InputError(
-            f"{name}: {missing.sum():,} of {count_of(len(frame), 'item')} have no {path_column!r}; "
-            f"the first is row {int(np.argmax(missing))}"
-        )
-    if images is not None and not Path(images).is_dir():
-        raise InputError(f"--images {images}: no such folder")
+        return _without(out, {int(i): LeftOut("", NO_TEXT) for i in empty_texts(out["data"])}, name)
     keys, data = image_column(
         frame[path_column], Path(images) if images is not None else base, prefix
     )
+    out["item"], out["data"] = keys, data
     if data.path(0) is None:
-        out["item"], out["data"] = keys, data
         return out
     keep = _drop_repeats(keys, given, out["valid"], name)
-    for field in ("given", "valid", "truth", "group"):
-        if out[field] is not None:
-            out[field] = out[field][keep]
-    out["item"], out["data"] = keys[keep], data.take(keep)
-    return out
+    _take(out, keep)
+    return _without(out, _lost_files(out["data"]) if check_files else {}, name)
+
+
+def _whole_rows(
+    frame: pd.DataFrame, label: str, path: str | None, prefix: str
+) -> tuple[pd.DataFrame, list[LeftOut]]:
+    """The rows that have a label and, of images, a path or bytes; and the others."""
+    reason = np.full(len(frame), None, dtype=object)
+    reason[missing_names(frame[label])] = f"no label in {label!r}"
+    in_files, lost = False, np.zeros(len(frame), dtype=bool)
+    if path is not None:
+        cells = [v.get("bytes") if isinstance(v, dict) else v for v in frame[path]]
+        lost = missing_names(pd.Series(cells, dtype=object))
+        reason[lost] = f"nothing in {path!r}"
+        in_files = any(isinstance(value, str) for value in frame[path])
+    broken = np.flatnonzero(reason)
+    if not len(broken):
+        return frame, []
+    left_out = []
+    for row in broken:
+        named = in_files and not lost[row]
+        key = str(frame[path].iloc[row]) if named else f"{prefix}{row}"
+        left_out.append(LeftOut(key, reason[row]))
+    return frame[reason == None], left_out  # noqa: E711  (an array of objects)
+
+
+def _lost_files(images: Images) -> dict[int, LeftOut]:
+    """The rows whose file is not there."""
+    problems = ((i, images.path(i)) for i in range(len(images)))
+    found = ((i, str(path), wrong_with(path)) for i, path in problems if path is not None)
+    return {
+        i: LeftOut("", problem, path if problem == NO_FILE else "")
+        for i, path, problem in found
+        if problem is not None
+    }
+
+
+def _without(raw: dict[str, Any], broken: dict[int, LeftOut], name: str) -> dict[str, Any]:
+    """The columns without the broken rows, which join `left_out`."""
+    if not broken:
+        return raw
+    named = [each._replace(item=raw["item"][i]) for i, each in broken.items()]
+    raw["left_out"] = [*raw["left_out"], *named]
+    n = len(raw["item"])
+    if len(broken) == n:
+        raise refusal(name, raw["left_out"], n + len(raw["left_out"]) - len(broken))
+    _take(raw, np.setdiff1d(np.arange(n), list(broken)))
+    return raw
+
+
+def _take(raw: dict[str, Any], rows: np.ndarray) -> None:
+    for field in ("item", "given", "valid", "truth", "group"):
+        if raw[field] is not None:
+            raw[field] = raw[field][rows]
+    for field in ("data", "cells"):
+        if isinstance(raw.get(field), pd.DataFrame):
+            raw[field] = raw[field].iloc[rows].reset_index(drop=True)
+        elif field in raw:
+            raw[field] = raw[field].take(rows)
 
 
 def image_column(
@@ -245,7 +306,7 @@ def image_column(
     if isinstance(values[0], dict):
         values = [v["bytes"] for v in values]
     if isinstance(values[0], (bytes, bytearray, memoryview)):
-        keys = np.array([f"{prefix}{i}" for i in range(len(values))], dtype=object)
+        keys = np.array([f"{prefix}{i}" for i in column.index], dtype=object)
         return keys, Images(encoded=[bytes(v) for v in values])
     keys = np.array([str(v) for v in values], dtype=object)
     return keys, Images(keys if base is None else [os.path.join(base, k) for k in keys])
@@ -297,13 +358,17 @@ def _join(
     label: str | None,
     holdout_label: str | None,
     columns: dict[str, str | None],
+    check_files: bool,
 ) -> dict[str, Any]:
     """Add the items of the hold-out's own table."""
     frame, name, base = read_frame(holdout)
     column = holdout_label or (label if label in frame.columns else None)
     optional = {k: v if v in frame.columns else None for k, v in columns.items()}
     optional["path"] = columns["path"]
-    other = _columns(frame, name, base, images, label=column, prefix="holdout/", **optional)
+    optional |= {"label": column}
+    other = _columns(
+        frame, name, base, images, check_files=check_files, prefix="holdout/", **optional
+    )
     other["valid"] = np.ones(len(other["item"]), dtype=bool)
     if type(raw["data"]) is not type(other["data"]):
         raise InputError(f"{name}: the hold-out's items are not of the kind of the training items")
@@ -315,7 +380,7 @@ def _join(
             raise InputError(f"{name}: the hold-out lacks the feature column {lacking[0]!r}")
         own = like_training(other["data"], other["cells"], raw["data"], name)
         data = pd.concat([raw["data"], own], ignore_index=True)
-    joined: dict[str, Any] = {"data": data}
+    joined: dict[str, Any] = {"data": data, "left_out": [*raw["left_out"], *other["left_out"]]}
     for field in ("item", "given", "valid"):
         joined[field] = np.concatenate([raw[field], other[field]])
     both = set(raw["item"]) & set(other["item"])
@@ -371,4 +436,5 @@ def _assemble(raw: dict[str, Any], name: str) -> LabelTable:
         group=raw["group"],
         data=raw["data"],
         name=name,
+        left_out=tuple(raw["left_out"]),
     )

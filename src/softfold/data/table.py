@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import match_rows
+from softfold.data.leaving_out import NO_FILE, LeftOut, wrong_with
 from softfold.errors import InputError
 
 
@@ -56,10 +57,10 @@ class Images(Sequence):
         if self._encoded is not None:
             return self._encoded[i]
         assert self._paths is not None
-        path = Path(self._paths[i])
-        if path.exists() and not path.is_file():  # a device would be read for ever
-            raise OSError(f"{path}: no regular file")
-        return path.read_bytes()
+        problem = wrong_with(self._paths[i])
+        if problem not in (None, NO_FILE):  # a device would be read for ever
+            raise OSError(problem)
+        return Path(self._paths[i]).read_bytes()
 
     def path(self, i: int) -> Path | None:
         """The file of image i, None where it came as bytes."""
@@ -112,6 +113,7 @@ class LabelTable:
         data: what the items are, row i belonging to item i: Images, a DataFrame of columns
             (tabular data, or one column of text), a feature matrix (N, D), or None.
         name: where the table came from, for messages.
+        left_out: what was left out because it cannot be used; none of the N items.
     """
 
     item: np.ndarray
@@ -122,6 +124,7 @@ class LabelTable:
     group: np.ndarray | None = None
     data: Data | None = None
     name: str = "labels"
+    left_out: tuple[LeftOut, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.item)
@@ -208,6 +211,19 @@ class LabelTable:
         return match_rows(self.item, list(item), "not in the table", before=f"{self.name}: ")
 
 
+def empty_texts(data: Any) -> np.ndarray:
+    """Rows (n,) int64 of texts that are missing or nothing but blanks; none where data is no text.
+
+    >>> empty_texts(pd.DataFrame({"text": ["a word", "two words", " ", None]}))
+    array([2, 3])
+    """
+    if text_column(data) is None:
+        return np.zeros(0, np.int64)
+    column = data.iloc[:, 0]
+    blank = column.isna() | (column.astype(str).str.strip() == "")
+    return np.flatnonzero(blank.to_numpy(bool))
+
+
 def text_column(data: Any) -> str | None:
     """The name of the only column where that column is running text, else None."""
     if not isinstance(data, pd.DataFrame) or data.shape[1] != 1:
@@ -215,5 +231,5 @@ def text_column(data: Any) -> str | None:
     column = data.iloc[:, 0]
     if not pd.api.types.is_string_dtype(column) and column.dtype != object:
         return None
-    sample = column.iloc[:200].astype(str)
+    sample = column.dropna().iloc[:200].astype(str)
     return str(data.columns[0]) if sample.str.contains(" ").mean() > 0.5 else None

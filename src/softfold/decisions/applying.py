@@ -96,7 +96,10 @@ def apply_decisions(table: LabelTable, decisions: str | Path | pd.DataFrame) -> 
     Raises:
         InputError: an item or a class that the table does not have.
     """
-    frame, rows, codes = _matched(table, read_decisions(decisions))
+    frame = read_decisions(decisions)
+    if table.left_out:
+        table, frame = _without_left_out(table, frame)
+    frame, rows, codes = _matched(table, frame)
     confirmed = (frame["state"] == "confirmed").to_numpy()
     given = table.given.copy()
     given[rows[confirmed]] = codes[confirmed]
@@ -105,6 +108,15 @@ def apply_decisions(table: LabelTable, decisions: str | Path | pd.DataFrame) -> 
     keep |= table.valid
     changed = replace(table, given=np.where(table.valid, table.given, given))
     return changed.take(np.flatnonzero(keep))
+
+
+def _without_left_out(table: LabelTable, frame: pd.DataFrame) -> tuple[LabelTable, pd.DataFrame]:
+    """What people said of items that cannot be used is void; what they excluded is no loss."""
+    gone = set(frame.loc[frame["state"].isin(LEFT_OUT), "item"])
+    unusable = {each.item for each in table.left_out} - set(table.item)
+    left_out = tuple(each for each in table.left_out if each.item not in gone)
+    kept = frame[~frame["item"].isin(unusable)].reset_index(drop=True)
+    return replace(table, left_out=left_out), kept
 
 
 def _matched(table: LabelTable, frame: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from softfold.data.leaving_out import shown
 from softfold.data.lookalikes import LookAlikes
 from softfold.data.table import LabelTable
 from softfold.decisions.applying import read_decisions
-from softfold.errors import InputError, require
+from softfold.errors import InputError, count_of, require
 from softfold.files import Damaged
 from softfold.job.preparing import prepare_items
 from softfold.job.recipes import get_recipe
@@ -72,8 +73,10 @@ def open_job(
             with warnings.catch_warnings():
                 if not quiet:  # the notes say it
                     warnings.simplefilter("ignore", LookAlikes)
-                table = settings.read_labels()
+                # what is broken is refused with what does not decode, all at once
+                table = settings.read_labels(on_error="skip")
         table, notes, groups = prepare_items(table, settings, decisions)
+        _same_left_out(run, table)
     trainers = _choose_trainers(table, settings)
     job = Job(
         settings=settings,
@@ -89,6 +92,7 @@ def open_job(
     _introduce(job, trainers.why)
     job.plan(0)  # what folds cannot be drawn of is refused before anything is written
     job.write_config()
+    job.writer.skipped(table.left_out)
     if decisions is not None:
         job.writer.decisions(decisions)
     return job
@@ -105,7 +109,7 @@ def reopen_job(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
     settings, config = replace(run.settings, **changes), run.config
     with progress.step("load", "reading the run"):
         decisions = run.decisions if settings.decisions is not None else None
-        table, _, groups = prepare_items(run.table(), settings)
+        table, _, groups = prepare_items(run.table(), settings, of_run=True)
     trainers = _choose_trainers(table, settings)
     same = (trainers.oof.name, trainers.oof.describe())
     if settings.recipe is None and same != (config["oof_trainer"], config["oof_trainer_settings"]):
@@ -212,13 +216,31 @@ def _claim(run: Run, settings: Settings, resume: bool) -> None:
         raise InputError(
             f"{run.path}: a run is there already; --resume goes on with it, --out DIR makes another"
         )
-    before, now = run.config["settings"], settings.to_json()
+    before, now = run.settings.to_json(), settings.to_json()
     other = [k for k in now if before.get(k) != now[k] and k != "seeds"]
     if other:
         k = other[0]
         raise InputError(
             f"{run.path}: the run was made with {k} {before.get(k)!r}, not {now[k]!r}; "
             "give the same settings or another --out"
+        )
+
+
+def _same_left_out(run: Run, table: LabelTable) -> None:
+    """A run that goes on does so without the same items."""
+    if not any(run.path.rglob("*.safetensors")):
+        return
+    skipped = run.get("skipped")
+    before = set() if skipped is None else set(skipped["item"])
+    now = {each.item: each.reason for each in table.left_out}
+    other = sorted(before ^ set(now))
+    if other:
+        first = other[0]
+        what = f"cannot be used now ({now[first]})" if first in now else "could not be used then"
+        raise InputError(
+            f"{run.path}: {count_of(len(other), 'item')} cannot be used now but could when the run "
+            f"began, or the other way round; the first is {shown(first)}, which {what}: bring the "
+            "files back as they were, or give another --out"
         )
 
 

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from softfold.data.folds import draw_holdout
 from softfold.data.grouping import copies_of, groups_of_pairs, merge_groups
+from softfold.data.leaving_out import MEND, NO_TEXT, LeftOut, note_of, refusal, shown
 from softfold.data.lookalikes import about_names
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import Images, LabelTable, empty_texts
 from softfold.data.texts import near_texts
 from softfold.decisions.applying import apply_decisions
 from softfold.errors import count_of
 from softfold.runs.settings import Settings
 from softfold.trainers import create_trainer
 
+OF_RUN = "the run was made with them, so bring them back or make another"
+
 
 def prepare_items(
-    table: LabelTable, settings: Settings, decisions: pd.DataFrame | None = None
+    table: LabelTable,
+    settings: Settings,
+    decisions: pd.DataFrame | None = None,
+    *,
+    of_run: bool = False,
 ) -> tuple[LabelTable, list[str], np.ndarray]:
-    """Apply decisions, find copies, draw the hold-out.
+    """Apply decisions, refuse or leave out what cannot be used, find copies, draw the hold-out.
+
+    Args:
+        table: the label table as it was read.
+        settings: of the job.
+        decisions: what people decided.
+        of_run: the table is that of a run, from which nothing can be left out any more.
 
     Returns:
         The table, notes that say what was done, and (n,) groups of the training items whose
@@ -28,13 +43,12 @@ def prepare_items(
     notes: list[str] = []
     if decisions is not None:
         table = apply_decisions(table, decisions)
+    table = only_usable(table, "stop" if of_run else settings.on_error, of_run=of_run)
+    if table.left_out:
+        notes.append(note_of(table.left_out))
     notes += about_names(
         table.vocab, np.bincount(table.given[~table.valid], minlength=table.n_classes)
     )
-    if isinstance(table.data, Images):
-        from softfold.vision.copies import check_images
-
-        check_images(table)
     copies = copies_of(table)
     if settings.group_near_copies and table.kind in ("image", "text"):
         pairs = near_pairs(table, settings)
@@ -71,7 +85,7 @@ def prepare_items(
         group = merge_groups(group, n=len(table))
         shared = ~table.valid & np.isin(group, np.unique(group[table.valid]))
         if shared.any():
-            first = table.item[int(np.argmax(shared))]
+            first = shown(table.item[int(np.argmax(shared))])
             notes.append(
                 f"{count_of(int(shared.sum()), 'training item has', 'training items have')} {what} "
                 f"in the hold-out and were left out of training; the first is {first}"
@@ -84,6 +98,30 @@ def prepare_items(
             "those are wrong both are too low and their difference too small"
         )
     return table, notes, copies[~table.valid]
+
+
+def only_usable(table: LabelTable, on_error: str, *, of_run: bool = False) -> LabelTable:
+    """The table without images that do not decode and texts that are empty.
+
+    Raises:
+        InputError: there are such items, or some that were left out on reading, and `on_error` is
+            not `skip`; all of them at once.
+    """
+    broken: dict[int, str] = dict.fromkeys(empty_texts(table.data).tolist(), NO_TEXT)
+    if isinstance(table.data, Images):
+        from softfold.vision.copies import broken_images
+
+        broken = broken_images(table.data)
+    if not broken and not table.left_out:
+        return table
+    left_out = [*table.left_out, *(LeftOut(table.item[i], why) for i, why in broken.items())]
+    if on_error != "skip":
+        advice = OF_RUN if of_run else f"{MEND}; --on-error skip goes on without them"
+        raise refusal(table.name, left_out, len(table) + len(table.left_out), advice)
+    kept = table.take(np.setdiff1d(np.arange(len(table)), list(broken)))
+    if not (~kept.valid).any():
+        raise refusal(table.name, left_out, len(table) + len(table.left_out))
+    return replace(kept, left_out=tuple(left_out))
 
 
 def near_pairs(table: LabelTable, settings: Settings) -> np.ndarray:

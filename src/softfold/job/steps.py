@@ -20,6 +20,7 @@ from softfold.arrays import one_hot
 from softfold.crossfit.noise_aware import noise_aware_cross_fit
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit
+from softfold.data.leaving_out import shown
 from softfold.data.texts import near_texts
 from softfold.decisions.audit import checked
 from softfold.decisions.correcting import confirm_soft_labels, learn_noise
@@ -188,7 +189,7 @@ def note_near_copies(job: Job) -> list[str]:
     if not len(pairs):
         return []
     across = int((table.valid[pairs[:, 0]] != table.valid[pairs[:, 1]]).sum())
-    a, b = table.item[pairs[0]]
+    a, b = map(shown, table.item[pairs[0]])
     line = (
         f"{count_of(len(pairs), 'pair of near copies', 'pairs of near copies')} by {by}, "
         f"{across:,} of them between training and hold-out; the closest: {a} and {b} "
@@ -219,7 +220,8 @@ def _conflicts(job: Job, pairs: np.ndarray) -> list[str]:
     return [
         f"{count_of(len(frame), 'pair of near copies has', several)} different labels, so that one "
         "of each is wrong (conflicting_copies.parquet); the first: "
-        f"{first['item']} is {first['given']}, {first['copy']} is {first['copy_given']}"
+        f"{shown(first['item'])} is {first['given']}, {shown(first['copy'])} is "
+        f"{first['copy_given']}"
     ]
 
 

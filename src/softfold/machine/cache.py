@@ -97,7 +97,7 @@ def clear_cache() -> int:
     return freed
 
 
-def content_key(*parts: bytes) -> bytes:
+def content_key(*parts: bytes | memoryview) -> bytes:
     """A 16-byte key of content.
 
     >>> content_key(b"a", b"b") == content_key(b"ab")

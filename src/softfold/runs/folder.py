@@ -16,6 +16,8 @@ import pandas as pd
 
 from softfold.align import find
 from softfold.crossfit.oof import OutOfFold
+from softfold.data.delimited import read_delimited
+from softfold.data.leaving_out import SKIPPED
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
 from softfold.files import memory_map, read_json, read_parquet, read_tensors, told_if_damaged
@@ -36,6 +38,7 @@ FILES = {
     "history": "history.parquet",
     "metrics": "metrics.json",
     "decisions": "decisions.parquet",
+    "skipped": SKIPPED,
 }
 """Which file each part of a run is in. Two names of one file are two ways to read it."""
 
@@ -50,6 +53,7 @@ _MAKERS = {
     "model.safetensors": "softfold train",
     "report.html": "softfold report",
     "decisions.parquet": "softfold run --decisions",
+    SKIPPED: "softfold run --on-error skip",
 }
 
 
@@ -155,6 +159,11 @@ class Run:
         return self._frame("decisions.parquet")
 
     @cached_property
+    def skipped(self) -> pd.DataFrame:
+        """What the run left out because it cannot be used: item, reason."""
+        return read_delimited(self.file(SKIPPED))
+
+    @cached_property
     def train_rows(self) -> np.ndarray:
         """(N,) rows of `items` that are training items."""
         return np.flatnonzero((self.items["split"] == "train").to_numpy())
@@ -244,5 +253,5 @@ class Run:
             return Images(encoded=data["image"]) if self.config["kind"] == "image" else data
         if self.has("data.safetensors"):
             return read_tensors(self.path / "data.safetensors")[0]["features"]
-        source = self.settings.read_labels()
+        source = self.settings.read_labels(on_error="skip")
         return source.take(source.rows_of(self.items["item"])).data

@@ -51,7 +51,7 @@ def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
             column = next((c for c in PATH_NAMES if c in frame.columns), None)
             if column is None:
                 raise InputError(f"{items}: no column with image paths ({', '.join(PATH_NAMES)})")
-            keys, data = image_column(frame[column], base)
+            keys, data = image_column(frame[column].reset_index(drop=True), base)
         else:
             keys, data = frame.index.astype(str), frame.reset_index(drop=True)
     else:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from softfold.errors import InputError
 
@@ -57,6 +57,12 @@ def _trainers() -> list[str]:
     from softfold.trainers import TRAINERS
 
     return list(TRAINERS)
+
+
+def _on_error() -> list[str]:
+    from softfold.data.leaving_out import ON_ERROR
+
+    return list(ON_ERROR)
 
 
 def _engines() -> list[str]:
@@ -143,6 +149,13 @@ class Settings:
     data: str | None = setting(None, "local copy of a known dataset", READING, is_path=True)
     decisions: str | None = setting(
         None, "decisions of a review, to train with", "run crossfit", is_path=True
+    )
+    on_error: str = setting(
+        "stop",
+        "items that cannot be used (broken image, no label, empty text): stop names all, skip goes "
+        "on without them",
+        CROSS_FITTING,
+        check=_one_of(_on_error),
     )
     group_near_copies: bool = setting(
         False,
@@ -260,8 +273,11 @@ class Settings:
 
         return self.labels in DATASETS or Path(str(self.labels)).exists()
 
-    def read_labels(self) -> LabelTable:
+    def read_labels(self, on_error: Literal["stop", "skip"] = "stop") -> LabelTable:
         """The label table that the settings name.
+
+        Args:
+            on_error: what to do about rows that cannot be used, see `read_table`.
 
         Raises:
             InputError: no such table, or options that do not go with it.
@@ -281,7 +297,7 @@ class Settings:
         if self.annotator is not None:
             from softfold.runs.voted import read_voted
 
-            return read_voted(self)
+            return read_voted(self, on_error)
         return read_table(
             self.labels,
             images=self.images,
@@ -292,6 +308,7 @@ class Settings:
             group=self.group,
             holdout=self.holdout,
             holdout_label=self.holdout_label,
+            on_error=on_error,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from softfold.runs.settings import Settings
 from softfold.votes.reading import ITEM_NAMES, Votes, one_row_an_item
 
 
-def read_voted(settings: Settings) -> LabelTable:
+def read_voted(settings: Settings, on_error: Literal["stop", "skip"] = "stop") -> LabelTable:
     """The label table: what most annotators say of an item, or what was checked.
 
     Items with a checked label and no vote are the hold-out, where no other is named.
@@ -22,7 +23,7 @@ def read_voted(settings: Settings) -> LabelTable:
     frame, _ = _items_and_votes(settings)
     valid = settings.valid
     if valid is None and settings.holdout is None and "is_valid" not in frame:
-        checked = frame["votes"] == 0
+        checked = (frame["votes"] == 0) & frame["checked"]
         if checked.any():
             valid = "is_valid"
             frame["is_valid"] = checked
@@ -44,11 +45,15 @@ def read_voted(settings: Settings) -> LabelTable:
         group=settings.group,
         holdout=settings.holdout,
         holdout_label=settings.holdout_label,
+        on_error=on_error,
     )
     if pictures:
         return table
     # rows of numbers and texts are known by the items' names
-    return replace(table, item=np.append(keys, table.item[len(keys) :]))
+    names = {str(row): key for row, key in enumerate(keys)}
+    left_out = [each._replace(item=names.get(each.item, each.item)) for each in table.left_out]
+    item = np.array([names.get(key, key) for key in table.item], dtype=object)
+    return replace(table, item=item, left_out=tuple(left_out))
 
 
 def read_run_votes(settings: Settings) -> Votes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from softfold.crossfit.oof import OutOfFold
+from softfold.data.delimited import csv_text
+from softfold.data.leaving_out import SKIPPED, LeftOut, as_frame
 from softfold.data.table import Images, LabelTable
-from softfold.files import write_json, write_parquet, write_tensors
+from softfold.files import write_json, write_parquet, write_tensors, write_text
 from softfold.noise.model import NoiseModel
 from softfold.runs.manifest import written
 from softfold.softening import SoftLabels
@@ -51,6 +53,14 @@ class RunWriter:
         self.path.mkdir(parents=True, exist_ok=True)
         with self.writing("decisions.parquet") as file:
             write_parquet(file, decisions)
+
+    def skipped(self, left_out: Sequence[LeftOut]) -> None:
+        """skipped.csv: what was left out and why; no file where that is nothing."""
+        with self.writing(SKIPPED) as file:
+            if left_out:
+                write_text(file, csv_text(as_frame(left_out)))
+            else:
+                file.unlink(missing_ok=True)
 
     def cross_fit(self, oof: OutOfFold, noise: NoiseModel) -> None:
         """The first seed's out-of-fold predictions, noise model and class names."""

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from softfold.errors import InputError, count_of, require
+from softfold.data.leaving_out import NO_FILE
+from softfold.errors import require
 from softfold.machine.cache import KEY, RowStore, content_key
-from softfold.vision.decoding import Advance, decode, image_keys, in_threads
+from softfold.vision.decoding import Advance, decode, image_keys, in_threads, why
 
 if TYPE_CHECKING:
-    from softfold.data.table import Images, LabelTable
+    from softfold.data.table import Images
 
 _SCAN = {"version": 2}
 
@@ -21,7 +22,7 @@ def scan(images: Images, *, progress: Advance | None = None) -> np.ndarray:
     """Digest of the decoded pixels of each image: (N,) of 16 bytes, all zero where none decodes.
 
     Equal digests are exact copies, whatever the files' formats. Kept in the cache, and with the
-    images.
+    images; but what did not decode is tried again by the next run, since rights and disks change.
     """
     if images.digests is None:
         images.digests = _scan(images, progress)
@@ -30,14 +31,14 @@ def scan(images: Images, *, progress: Advance | None = None) -> np.ndarray:
 
 def _scan(images: Images, progress: Advance | None) -> np.ndarray:
     require("PIL", extra="fastai")
-    keys = image_keys(images)
+    keys = image_keys(images, absent=True)
     store = RowStore("scans", _SCAN)
     rows, missing = store.find(keys)
     out = np.zeros(len(images), KEY)
     if rows is not None:
         known = np.flatnonzero(~missing)
         out[known] = np.ascontiguousarray(rows[known]).view(KEY).reshape(-1)
-    todo = np.flatnonzero(missing)
+    todo = np.flatnonzero((out == b"") & (keys != b""))
     if not len(todo):
         return out
 
@@ -50,33 +51,41 @@ def _scan(images: Images, progress: Advance | None) -> np.ndarray:
         done += len(digests)
         if progress is not None:
             progress(done, len(todo))
-    with store.writer(len(todo), (KEY.itemsize,), np.uint8) as writer:
-        writer.write(keys[todo], out[todo].view(np.uint8).reshape(-1, KEY.itemsize))
+    found = todo[out[todo] != b""]
+    if len(found):
+        with store.writer(len(found), (KEY.itemsize,), np.uint8) as writer:
+            writer.write(keys[found], out[found].view(np.uint8).reshape(-1, KEY.itemsize))
     return out
 
 
 def _digest(images: Images, i: int) -> bytes:
     try:
-        pixels = decode(images[i])
-    except OSError:
+        return _pixel_key(images[i])
+    except (OSError, ValueError):
         return b""
-    return content_key(repr(pixels.shape).encode(), pixels.tobytes())
 
 
-def check_images(table: LabelTable, *, progress: Advance | None = None) -> np.ndarray:
-    """Decode every image once (the result is cached); gives `exact_copies` groups, int64 (N,).
+def _pixel_key(encoded: bytes) -> bytes:
+    pixels = np.ascontiguousarray(decode(encoded))
+    return content_key(repr(pixels.shape).encode(), pixels.reshape(-1).data)
 
-    Raises:
-        InputError: images that do not decode, with their count and the first one.
+
+def broken_images(images: Images, *, progress: Advance | None = None) -> dict[int, str]:
+    """The rows of images that cannot be read or do not decode, with the reason, in one line.
+
+    Every image is decoded whole, once for this and later runs: a file that is cut off has a sound
+    header. Decoding finds exact copies too, which every run asks for, so that a sound image costs
+    nothing more; a broken one is read a second time, for the reason.
     """
-    digests = scan(table.data, progress=progress)
-    broken = np.flatnonzero(digests == b"")
-    if len(broken):
-        raise InputError(
-            f"{table.name}: {len(broken):,} of {count_of(len(digests), 'image')} do not decode; "
-            f"the first is {table.item[broken[0]]}: replace the files or drop their rows"
-        )
-    return _groups(digests)
+    digests, out = scan(images, progress=progress), {}
+    for i in np.flatnonzero(digests == b"").tolist():
+        try:
+            digests[i] = _pixel_key(images[i])
+        except FileNotFoundError:
+            out[i] = NO_FILE
+        except (OSError, ValueError) as error:
+            out[i] = why(error) if isinstance(error, OSError) else str(error)
+    return out
 
 
 def exact_copies(images: Images, *, progress: Advance | None = None) -> np.ndarray:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import io
 import os
 import queue
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -36,7 +38,17 @@ MAX_PIXELS = 1 << 26
 """Larger images are not decoded: an image file of a few kilobytes can hold gigapixels. A JPEG is
 read at a fraction of its size where it is larger."""
 
+MAX_COEFFICIENT_BYTES = 1 << 30
+"""A progressive JPEG is held whole while it is read, at whatever fraction; larger ones are not."""
+
+_LARGE_PIXELS = 1 << 24
+_ONE_LARGE_IMAGE = threading.Lock()
+"""Threads decode larger images than these one at a time, so that memory does not grow with them."""
+
+_STRIP_PIXELS = 1 << 21
 _ORIENTATION = 0x0112
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""What undoes each EXIF orientation, as numbers of `PIL.Image.Transpose`."""
 
 
 def decode(encoded: bytes, size: int | None = None, fit: Fit = "crop") -> np.ndarray:
@@ -70,51 +82,116 @@ def decode(encoded: bytes, size: int | None = None, fit: Fit = "crop") -> np.nda
 def open_image(encoded: bytes, size: int | None = None) -> Image:
     """Decoded, oriented, RGB; JPEGs at a fraction of their size where that is still >= 2 * size.
 
-    Grey levels of more than 8 bits: integers of 16 bits are divided by 257. Floats and integers
-    of 32 bits do not say what white is, so the image's largest value does: up to 1 for floats in
-    0 to 1, up to 255 and up to 65535 for levels of 8 and of 16 bits; with values outside of all
-    these, from the least value to the largest. What is not a number is black.
+    Of several frames or pages the first. Grey levels of more than 8 bits: integers of 16 bits are
+    divided by 257. Floats and integers of 32 bits do not say what white is, so the image's largest
+    value does: up to 1 for floats in 0 to 1, up to 255 and up to 65535 for levels of 8 and of 16
+    bits; with values outside of all these, from the least value to the largest. What is not a
+    number is black.
 
     Raises:
         OSError: bytes that are not an image, end too early, or hold more than `MAX_PIXELS`.
     """
-    from PIL import Image, ImageOps
-
     try:
-        image = Image.open(io.BytesIO(encoded))
-        if size is not None:
-            image.draft("RGB", (2 * size, 2 * size))
-        elif image.width * image.height > MAX_PIXELS:
-            image.draft("RGB", (image.width // 4, image.height // 4))
-        if image.width * image.height > MAX_PIXELS:
-            raise OSError(
-                f"{image.width:,} x {image.height:,} pixels, more than {MAX_PIXELS:,} are not read"
-            )
-        # a PNG of 16 bits is "I" or "I;16", as the version of Pillow has it
-        short = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
-        if image.getexif().get(_ORIENTATION, 1) != 1:
-            image = ImageOps.exif_transpose(image)
-        return _to_rgb(image, short)
+        image = _opened(encoded)
+        held = _shrink(image, size)
+        with _ONE_LARGE_IMAGE if held > _LARGE_PIXELS else nullcontext():
+            # a PNG of 16 bits is "I" or "I;16", as the version of Pillow has it
+            short = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
+            image.load()
+            turn = _TURNS.get(_orientation(image))
+            return _to_rgb(image if turn is None else image.transpose(turn), short)
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # broken files raise SyntaxError, struct.error, ValueError, ...
-        raise OSError(f"{type(error).__name__}: {error}") from None
+    except SyntaxError:  # Pillow's word for a header that it cannot read
+        raise OSError("the header of the image is broken") from None
+    except Exception as error:  # broken files raise struct.error, ValueError, ...
+        raise OSError(f"the file is broken ({type(error).__name__}: {error})") from None
+
+
+def _opened(encoded: bytes) -> Image:
+    """The image with its header read. Pillow's own limit does not know that JPEGs shrink."""
+    from PIL import Image, JpegImagePlugin
+
+    if not encoded:
+        raise OSError("the file is empty")
+    if encoded.startswith(b"\xff\xd8\xff"):
+        return JpegImagePlugin.JpegImageFile(io.BytesIO(encoded))
+    if encoded.startswith(b"\x89PNG\r\n\x1a\n"):  # before Pillow warns of what is refused here
+        _refuse_more_pixels(*(int.from_bytes(encoded[i : i + 4], "big") for i in (16, 20)))
+    try:
+        return Image.open(io.BytesIO(encoded))
+    except Image.UnidentifiedImageError:
+        raise OSError("no image of a known format") from None
+    except Image.DecompressionBombError:
+        raise OSError(f"more than {MAX_PIXELS:,} pixels are not read") from None
+
+
+def _shrink(image: Image, size: int | None) -> int:
+    """Read a JPEG at a fraction where that is enough; refuse what would fill the memory.
+
+    Returns:
+        How many pixels are held while the image is read.
+    """
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    width, height = image.size
+    whole = 0
+    if isinstance(image, JpegImageFile):
+        wide, high = (width, height) if size is None else (2 * size, 2 * size)
+        if width * height > MAX_PIXELS:
+            part = 4 if width * height <= 16 * MAX_PIXELS else 8
+            wide, high = min(wide, width // part), min(high, height // part)
+        if image.info.get("progressive"):
+            whole = width * height
+            areas = [h * v for _, h, v, _ in image.layer]
+            held = 2 * whole * sum(areas) // max(areas)
+            if held > MAX_COEFFICIENT_BYTES:
+                raise OSError(
+                    f"a progressive JPEG of {width:,} x {height:,} pixels takes "
+                    f"{held / 1e9:.1f} GB to read: save it as a baseline JPEG"
+                )
+        image.draft("RGB", (max(1, wide), max(1, high)))
+    _refuse_more_pixels(*image.size)
+    return max(whole, image.width * image.height)
+
+
+def _refuse_more_pixels(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise OSError(f"{width:,} x {height:,} pixels, more than {MAX_PIXELS:,} are not read")
+
+
+def _orientation(image: Image) -> int:
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # a broken tag says nothing of the pixels
+        return 1
 
 
 def _to_rgb(image: Image, short: bool = False) -> Image:
     """Any mode to RGB: 8 bits a channel, transparent pixels on white; `short` has 16 bits."""
     from PIL import Image
 
-    if image.mode == "RGB":
-        image.load()
+    if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_levels(np.asarray(image), short)).convert("RGB")
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
+        return _on_white(image)
     return image.convert("RGB")
+
+
+def _on_white(image: Image) -> Image:
+    """Strip by strip: the layers of a large image would take four times its memory."""
+    from PIL import Image
+
+    out = Image.new("RGB", image.size)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        layer = image.crop(box).convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        out.paste(Image.alpha_composite(white, layer).convert("RGB"), box)
+    return out
 
 
 def _levels(values: np.ndarray, short: bool) -> np.ndarray:
@@ -122,7 +199,8 @@ def _levels(values: np.ndarray, short: bool) -> np.ndarray:
     if short:
         return (values.clip(0, 65535).astype(np.uint32) // 257).astype(np.uint8)
     floats = values.dtype.kind == "f"
-    levels = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    levels = values.astype(np.float32)
+    np.nan_to_num(levels, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     least, most = float(levels.min()), float(levels.max())
     if least < 0 or most > 65535:
         levels -= np.float32(least)
@@ -132,11 +210,12 @@ def _levels(values: np.ndarray, short: bool) -> np.ndarray:
     else:
         scale = 1.0 if most <= 255 else 1 / 257
     levels *= np.float32(scale)
-    return np.round(levels, out=levels).clip(0, 255).astype(np.uint8)
+    np.round(levels, out=levels)
+    return np.clip(levels, 0, 255, out=levels).astype(np.uint8)
 
 
 def decode_batches(
-    images: Sequence[bytes], size: int, fit: Fit = "crop", *, batch_size: int, threads: int
+    images: Images, size: int, fit: Fit = "crop", *, batch_size: int, threads: int
 ) -> Iterator[np.ndarray]:
     """Batches uint8 (n, size, size, 3) in order, decoded by threads a few batches ahead.
 
@@ -155,10 +234,16 @@ def decode_batches(
             try:
                 out[i - start] = decode(images[i], size, fit)
             except OSError as error:
-                raise InputError(f"image {i} does not decode: {error}") from None
+                name = images.path(i) or f"image {i}"
+                raise InputError(f"{name} does not decode: {why(error)}") from None
         return out
 
     yield from in_threads(batch, starts, threads)
+
+
+def why(error: OSError) -> str:
+    """Why a file could not be read or decoded, in one line without its name."""
+    return " ".join(str(error.strerror or error).split()) or type(error).__name__
 
 
 def in_threads(function: Callable[[int], np.ndarray], arguments: range, threads: int) -> Iterator:
@@ -176,13 +261,17 @@ def in_threads(function: Callable[[int], np.ndarray], arguments: range, threads:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def image_keys(images: Images) -> np.ndarray:
+def image_keys(images: Images, *, absent: bool = False) -> np.ndarray:
     """What each image is known by in the cache: (N,) of 16 bytes.
 
     Files are known by path, size and time of change, as `make` does it: reading a million photos
     to hash them would cost as much as decoding many of them. Bytes out of a column are hashed.
+    With `absent` a file that is not there has an empty key.
+
+    Raises:
+        InputError: a file that is not there, without `absent`.
     """
-    keys = np.empty(len(images), KEY)
+    keys = np.zeros(len(images), KEY)
     for i in range(len(images)):
         path = images.path(i)
         if path is None:
@@ -190,7 +279,9 @@ def image_keys(images: Images) -> np.ndarray:
         else:
             try:
                 found = os.stat(path)
-            except OSError:
+            except (OSError, ValueError):
+                if absent:
+                    continue
                 raise InputError(f"{path}: no such image") from None
             name = os.path.abspath(path)
             keys[i] = content_key(f"{name}:{found.st_size}:{found.st_mtime_ns}".encode())

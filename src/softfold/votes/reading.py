@@ -182,6 +182,7 @@ def one_row_an_item(
         best = votes.item, majority(votes)
     names = np.array(votes.vocab, dtype=object)
     chosen = pd.Series(names[best[1]] if len(votes) else [], index=best[0], dtype=object)
+    chosen[best[1] < 0] = None  # somebody was asked and said nothing
     checked = frame[~_said(frame[annotator]) & _said(frame[label])]
     checked = pd.Series(
         _text(checked[label]), index=_text(checked[item]), dtype=object, name="checked"

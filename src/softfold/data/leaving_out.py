@@ -1,0 +1,104 @@
+"""Items that cannot be used: refused all at once, or left out and listed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from softfold.errors import InputError, count_of
+
+ON_ERROR = ("stop", "skip")
+"""What to do about items that cannot be used: name them all and stop, or go on without them."""
+
+SKIPPED = "skipped.csv"
+"""The file of a run that lists them."""
+
+NO_FILE = "no such file"
+NO_TEXT = "the text is empty"
+
+MEND = "mend them or drop their rows"
+MOST_NAMED = 10
+_MOST_CHARACTERS = 300
+
+
+class LeftOut(NamedTuple):
+    """An item that cannot be used.
+
+    `item` is its key, or where it has none its row in the table; `file` is the file that was looked
+    for and is not there.
+    """
+
+    item: str
+    reason: str
+    file: str = ""
+
+
+def refusal(name: str, broken: Sequence[LeftOut], n: int, advice: str = MEND) -> InputError:
+    """One line that names the first `MOST_NAMED` of the broken ones among n items, and counts all.
+
+    >>> str(refusal("notes.csv", [LeftOut("4", NO_TEXT), LeftOut("7", NO_TEXT)], 9))
+    'notes.csv: 2 of 9 items cannot be used: row 4, row 7 (the text is empty): mend them or drop \
+their rows'
+    """
+    named: dict[str, list[str]] = {}
+    for each in broken[:MOST_NAMED]:
+        named.setdefault(each.reason, []).append(shown(each.item))
+    text = "; ".join(f"{', '.join(items)} ({reason})" for reason, items in named.items())
+    if len(broken) > MOST_NAMED:
+        text += f"; and {len(broken) - MOST_NAMED:,} more"
+    lost = next((each for each in broken if each.file), None)
+    if lost is not None:
+        advice += (
+            f" ({shown(lost.item)} would be {shown(lost.file)}: is --images the folder the paths "
+            "start from?)"
+        )
+    return InputError(
+        f"{name}: {len(broken):,} of {count_of(n, 'item')} cannot be used: {text}: {advice}"
+    )
+
+
+def note_of(broken: Sequence[LeftOut]) -> str:
+    """What the terminal and the report say of items that were left out."""
+    first = broken[0]
+    return (
+        f"{count_of(len(broken), 'item')} cannot be used and {'is' if len(broken) == 1 else 'are'} "
+        f"left out ({SKIPPED}); the first is {shown(first.item)}: {first.reason}"
+    )
+
+
+def shown(item: str) -> str:
+    """An item's key in a line of text: its row where it has no other, odd signs escaped.
+
+    >>> shown("a.png"), shown("7"), shown("a\\nb, c")
+    ('a.png', 'row 7', "'a\\\\nb, c'")
+    """
+    if item.isascii() and item.isdecimal():
+        return f"row {item}"
+    if len(item) > _MOST_CHARACTERS:
+        half = _MOST_CHARACTERS // 2
+        item = f"{item[:half]}…{item[-half:]}"
+    plain = item.isprintable() and item == item.strip() and not set(item) & set(",;()\"'")
+    return item if plain else repr(item)
+
+
+def as_frame(broken: Iterable[LeftOut]) -> pd.DataFrame:
+    """Columns item and reason, as skipped.csv has them."""
+    rows = [(each.item, each.reason) for each in broken]
+    return pd.DataFrame(rows, columns=["item", "reason"], dtype=object)
+
+
+def wrong_with(path: str | os.PathLike[str]) -> str | None:
+    """Why a path is no file that could be read, without opening it; None where it is one."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return NO_FILE
+    except OSError as error:
+        return str(error.strerror or error)
+    except ValueError:  # a name with a null in it
+        return NO_FILE
+    return None if stat.S_ISREG(found.st_mode) else "no regular file"
