@@ -114,6 +114,7 @@ def watched(
         tally.answered += 1
     except (InputError, *clear) as error:
         tally.refused += 1
+        if os.environ.get("SHOW"): print("REFUSED", str(error)[:80])
         if not str(error) or len(str(error).splitlines()) > 1:
             wrong("tracebacks", AssertionError(f"not one line: {str(error)!r}"))
     except Shift as error:
