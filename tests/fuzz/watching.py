@@ -140,7 +140,7 @@ def _wrong(tally: Tally, what: str, error: Exception) -> None:
     setattr(tally, what, getattr(tally, what) + 1)
     if not TALLY:
         raise error
-    if len(tally.problems) < 20:
+    if len(tally.problems) < 400:
         tally.problems.append("".join(traceback.format_exception(error))[-3000:])
 
 

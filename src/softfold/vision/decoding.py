@@ -36,9 +36,6 @@ MAX_PIXELS = 1 << 26
 """Larger images are not decoded: an image file of a few kilobytes can hold gigapixels. A JPEG is
 read at a fraction of its size where it is larger."""
 
-BAND = 1024
-"""Rows of pixels put on white together: whole layers of a large image would take a gigabyte."""
-
 _ORIENTATION = 0x0112
 
 
@@ -114,13 +111,9 @@ def _to_rgb(image: Image, short: bool = False) -> Image:
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_levels(np.asarray(image), short)).convert("RGB")
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        out = Image.new("RGB", image.size)
-        for top in range(0, image.height, BAND):
-            bottom = min(top + BAND, image.height)
-            layer = image.crop((0, top, image.width, bottom)).convert("RGBA")
-            white = Image.new("RGBA", layer.size, "white")
-            out.paste(Image.alpha_composite(white, layer).convert("RGB"), (0, top))
-        return out
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
     return image.convert("RGB")
 
 
@@ -129,8 +122,7 @@ def _levels(values: np.ndarray, short: bool) -> np.ndarray:
     if short:
         return (values.clip(0, 65535).astype(np.uint32) // 257).astype(np.uint8)
     floats = values.dtype.kind == "f"
-    levels = values.astype(np.float32)
-    levels[~np.isfinite(levels)] = 0
+    levels = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     least, most = float(levels.min()), float(levels.max())
     if least < 0 or most > 65535:
         levels -= np.float32(least)
@@ -140,7 +132,7 @@ def _levels(values: np.ndarray, short: bool) -> np.ndarray:
     else:
         scale = 1.0 if most <= 255 else 1 / 257
     levels *= np.float32(scale)
-    return np.round(levels, out=levels).clip(0, 255, out=levels).astype(np.uint8)
+    return np.round(levels, out=levels).clip(0, 255).astype(np.uint8)
 
 
 def decode_batches(
