@@ -45,6 +45,7 @@ COMMANDS = {
         "export", run, "--out", run.parent / "lab", "--format", "cleanlab"
     ),
     "train": lambda run: command("train", run, "--quiet"),
+    "verify": lambda run: command("verify", run),
     "resume": lambda run: command(
         *("run", run.parent / "labels.csv", "--out", run, "--resume", "--quiet"),
         *("--valid", "is_valid", "--truth", "right", "--folds", "2", "--seeds", "1"),
@@ -83,7 +84,7 @@ def review(run):
 def runs(tmp_path_factory):
     """Two finished runs to damage, as bytes by name: a table's, made by the job, and of images."""
     folder = tmp_path_factory.mktemp("whole")
-    flowers(40).to_csv(folder / "labels.csv", index=False)
+    flowers(120).to_csv(folder / "labels.csv", index=False)
     flowers(5, seed=1).to_csv(folder / "new.csv", index=False)
     options = {"valid": "is_valid", "truth": "right", "folds": 2, "seeds": 1, "quiet": True}
     run_job(folder / "labels.csv", folder / "run", **options)

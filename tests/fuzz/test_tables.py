@@ -39,20 +39,25 @@ def check(case: TableCase, file) -> None:
             allowed = ("spaces around", "class labels", "two classes", "have no label", "never has")
             assert any(a in str(error) for a in allowed), f"a clean table is refused: {error}"
         raise
-    whole = -1 not in case.touched or not case.touched - {-1}
     sure = [row for i, row in enumerate(case.rows) if i not in case.touched]
     must = [row for i, row in enumerate(case.rows) if i not in case.touched | case.may_lose]
-    told = [row[:2] for row in rows] if -1 in case.touched else rows
-    cut = (lambda row: row[:2]) if -1 in case.touched else (lambda row: row)
-    known = {row[0]: row for row in sure}
-    for row, short in zip(rows, told):
-        if row[0] in known and short != cut(known[row[0]]):
+    whole = -1 not in case.touched  # else the name of the column is_valid may be another
+
+    def cut(row):
+        return row if whole else row[:2]
+
+    told = [cut(row) for row in rows]
+    known = {row[0]: cut(row) for row in sure}
+    for row in told:
+        # a damaged number may be that of another row, which is there as well
+        twice = not case.paths and case.touched and known.get(row[0]) in told
+        if row[0] in known and row != known[row[0]] and not twice:
             raise Shift(f"{known[row[0]]} was read as {row}: {case.said}")
     seen = [row[0] for row in rows]
     lost = [row for row in must if row[0] not in seen]
     if lost:
         raise Shift(f"{lost[0]} is lost: {case.said}")
-    if whole and not case.touched and [r[0] for r in rows] != [r[0] for r in case.rows[: len(rows)]]:
+    if not case.touched and [r[0] for r in rows] != [r[0] for r in case.rows[: len(rows)]]:
         raise Shift(f"the order of rows has changed: {case.said}")
     new = set(seen) - {row[0] for row in case.rows}
     if len(new) > 2 * len(case.touched):

@@ -27,7 +27,7 @@ ASKED = int(os.environ.get("SOFTFOLD_FUZZ") or 0)
 TALLY = os.environ.get("SOFTFOLD_FUZZ_TALLY")
 
 KINDS = {
-    "tables": (1.0, 400),
+    "tables": (1.0, 300),
     "frames": (0.1, 60),
     "images": (0.2, 120),
     "runs": (0.02, 12),

@@ -1,0 +1,72 @@
+"""Mutated tables, images, runs, requests and predictions: what goes wrong, counted.
+
+python benchmarks/fuzz.py [N]     # N tables (10,000), and of the other kinds in proportion
+
+Each file of tests/fuzz runs in a process of its own, so that memory is its own too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+FILES = ("tables", "images", "runs", "requests", "probabilities")
+COLUMNS = ("kind", "cases", "answered", "refused", "tracebacks", "shifts", "hangs")
+
+
+def tally(name: str, n: int) -> dict:
+    """What became of the cases of one file of tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tally.json"
+        asked = {"SOFTFOLD_FUZZ": str(n), "SOFTFOLD_FUZZ_TALLY": str(file)}
+        command = [sys.executable, "-m", "pytest", "-q", f"tests/fuzz/test_{name}.py"]
+        done = subprocess.run(command, cwd=HERE.parent, env={**os.environ, **asked})
+        if done.returncode or not file.exists():
+            sys.exit(f"the tests of {name} did not end well")
+        return json.loads(file.read_text())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("n", type=int, nargs="?", default=10_000)
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    args = parser.parse_args()
+    head = [*COLUMNS, "memory, MiB", "seconds"]
+    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    wrong = 0
+    for name in FILES:
+        told = tally(name, args.n)
+        memory = told.pop("memory")
+        grown = (memory["peak"] - memory["before"]) >> 20
+        for kind, found in told.items():
+            cells = [kind, *(f"{found[column]:,}" for column in COLUMNS[1:]), f"{grown:,}"]
+            lines.append(f"| {' | '.join([*cells, format(found['seconds'], '.0f')])} |")
+            wrong += found["tracebacks"] + found["shifts"] + found["hangs"]
+            for problem in found["problems"]:
+                print(problem, file=sys.stderr)
+    versions = ", ".join(f"{p} {version(p)}" for p in ("softfold", "numpy", "pandas", "Pillow"))
+    text = (
+        f"# Fuzzing\n\nMade by `python benchmarks/fuzz.py {args.n}`: {os.cpu_count()} cores, "
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+        f"{versions}.\n\n"
+        + "\n".join(lines)
+        + "\n\nA case is answered, and the answer is checked, or it is refused with one line. Shifts are "
+        "labels\nbeside other items, rewritten labels, and answers that are none. Memory is what the "
+        "process of a\nkind grew by. A case of runs is a run with one or two damaged files, on which "
+        "every command is tried.\nWhat is done to each kind is in `tests/fuzz`.\n"
+    )
+    print(text)
+    (args.out / "fuzz.md").write_text(text, encoding="utf-8")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
