@@ -1,6 +1,6 @@
 """Mutated tables, images, runs, requests and predictions: what goes wrong, counted.
 
-python benchmarks/fuzz.py [N]     # N tables (10,000), and of the other kinds in proportion
+python benchmarks/fuzz.py [N [NAME ...]]   # N tables (10,000), of other kinds in proportion
 
 Each file of tests/fuzz runs in a process of its own, so that memory is its own too.
 """
@@ -34,35 +34,50 @@ def tally(name: str, n: int) -> dict:
         return json.loads(file.read_text())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("n", type=int, nargs="?", default=10_000)
-    parser.add_argument("--out", type=Path, default=HERE / "results")
-    args = parser.parse_args()
+def row(kind: str, found: dict, memory: int) -> str:
+    cells = [kind, *(f"{found[column]:,}" for column in COLUMNS[1:]), f"{memory:,}"]
+    return f"| {' | '.join([*cells, format(found['seconds'], '.0f')])} |"
+
+
+def page(kept: dict) -> str:
+    """The table of what was tried so far."""
     head = [*COLUMNS, "memory, MiB", "seconds"]
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
-    wrong = 0
     for name in FILES:
-        told = tally(name, args.n)
-        memory = told.pop("memory")
+        told = dict(kept.get(name, {}))
+        memory = told.pop("memory", {"peak": 0, "before": 0})
         grown = (memory["peak"] - memory["before"]) >> 20
-        for kind, found in told.items():
-            cells = [kind, *(f"{found[column]:,}" for column in COLUMNS[1:]), f"{grown:,}"]
-            lines.append(f"| {' | '.join([*cells, format(found['seconds'], '.0f')])} |")
-            wrong += found["tracebacks"] + found["shifts"] + found["hangs"]
-            for problem in found["problems"]:
-                print(problem, file=sys.stderr)
+        lines += [row(kind, found, grown) for kind, found in told.items()]
     versions = ", ".join(f"{p} {version(p)}" for p in ("softfold", "numpy", "pandas", "Pillow"))
-    text = (
-        f"# Fuzzing\n\nMade by `python benchmarks/fuzz.py {args.n}`: {os.cpu_count()} cores, "
+    return (
+        f"# Fuzzing\n\nMade by `python benchmarks/fuzz.py`: {os.cpu_count()} cores, "
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
         f"{versions}.\n\n"
         + "\n".join(lines)
         + "\n\nA case is answered, and the answer is checked, or it is refused with one line. Shifts are "
         "labels\nbeside other items, rewritten labels, and answers that are none. Memory is what the "
-        "process of a\nkind grew by. A case of runs is a run with one or two damaged files, on which "
-        "every command is tried.\nWhat is done to each kind is in `tests/fuzz`.\n"
+        "process of a\nfile of tests grew by. A case of runs is a run with one or two damaged files, on "
+        "which every command\nis tried. What is done to each kind is in `tests/fuzz`.\n"
     )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("n", type=int, nargs="?", default=10_000)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(FILES)}; all by default")
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    args = parser.parse_args()
+    file = args.out / "fuzz.json"
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    wrong = 0
+    for name in args.names or FILES:
+        told = kept[name] = tally(name, args.n)
+        for found in told.values():
+            for problem in found.pop("problems", []):
+                print(problem, file=sys.stderr)
+            wrong += sum(found.get(what, 0) for what in ("tracebacks", "shifts", "hangs"))
+        file.write_text(json.dumps(kept, indent=1) + "\n")
+    text = page(kept)
     print(text)
     (args.out / "fuzz.md").write_text(text, encoding="utf-8")
     sys.exit(1 if wrong else 0)
