@@ -21,6 +21,13 @@ HERE = Path(__file__).parent
 FILES = ("tables", "images", "runs", "requests", "probabilities")
 COLUMNS = ("kind", "cases", "answered", "refused", "tracebacks", "shifts", "hangs")
 
+ABOUT = """\
+A case is answered, and the answer is checked, or it is refused with one line. Shifts are labels
+beside other items, rewritten labels, and answers that are none. Memory is what the process of a
+file of tests grew by. A case of runs is a run with one or two damaged files, on which every command
+is tried. What is done to each kind is in `tests/fuzz`.
+"""
+
 
 def tally(name: str, n: int) -> dict:
     """What became of the cases of one file of tests."""
@@ -52,12 +59,7 @@ def page(kept: dict) -> str:
     return (
         f"# Fuzzing\n\nMade by `python benchmarks/fuzz.py`: {os.cpu_count()} cores, "
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
-        f"{versions}.\n\n"
-        + "\n".join(lines)
-        + "\n\nA case is answered, and the answer is checked, or it is refused with one line. Shifts are "
-        "labels\nbeside other items, rewritten labels, and answers that are none. Memory is what the "
-        "process of a\nfile of tests grew by. A case of runs is a run with one or two damaged files, on "
-        "which every command\nis tried. What is done to each kind is in `tests/fuzz`.\n"
+        f"{versions}.\n\n" + "\n".join(lines) + f"\n\n{ABOUT}"
     )
 
 

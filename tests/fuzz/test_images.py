@@ -70,7 +70,9 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
         elif how == 2:
             del out[place : place + rng.randint(1, 9)]
         elif how == 3:  # sizes and counts
-            value = rng.choice([0, 1, 255, 2**15, 2**16 - 1, 2**26, 2**31 - 1, 2**32 - 1, 20_000, 8000])
+            value = rng.choice(
+                [0, 1, 255, 2**15, 2**16 - 1, 2**26, 2**31 - 1, 2**32 - 1, 20_000, 8000]
+            )
             size = rng.choice([2, 4])
             value %= 1 << (8 * size)
             out[place : place + size] = value.to_bytes(size, rng.choice(["little", "big"]))

@@ -86,7 +86,9 @@ def test_the_noise_of_odd_predictions(pair, top):
 
 VOTES = st.one_of(
     st.lists(st.lists(st.integers(-2, 3), min_size=3, max_size=3), max_size=8),
-    st.lists(st.lists(st.sampled_from(["a", "b", None, "", 1]), min_size=2, max_size=2), max_size=8),
+    st.lists(
+        st.lists(st.sampled_from(["a", "b", None, "", 1]), min_size=2, max_size=2), max_size=8
+    ),
     st.lists(st.lists(st.floats(), min_size=2, max_size=2), min_size=1, max_size=4),
     st.just("nowhere.csv"),
     st.just(np.zeros((3, 0), int)),
@@ -94,7 +96,11 @@ VOTES = st.one_of(
 )
 
 
-@given(votes=VOTES, p=st.one_of(st.none(), probabilities(4), probabilities(4, odd=False)), form=st.sampled_from(["", "frame"]))
+@given(
+    votes=VOTES,
+    p=st.one_of(st.none(), probabilities(4), probabilities(4, odd=False)),
+    form=st.sampled_from(["", "frame"]),
+)
 @many("probabilities", 0.15)
 def test_odd_votes(votes, p, form):
     if isinstance(votes, list):
@@ -106,7 +112,10 @@ def test_odd_votes(votes, p, form):
     watched("probabilities", call)
 
 
-@given(p=st.one_of(probabilities(), probabilities(9, odd=False)), form=st.sampled_from(["", "frame", "several"]))
+@given(
+    p=st.one_of(probabilities(), probabilities(9, odd=False)),
+    form=st.sampled_from(["", "frame", "several"]),
+)
 @many("probabilities", 0.05)
 def test_comparing_odd_soft_labels(p, form):
     n, k = 12, 3

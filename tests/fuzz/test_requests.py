@@ -28,7 +28,11 @@ GETS = (
     *("/", "/?audit=1", "/static/app.js", "/static/theme.css", "/static/icon.svg", "/api/audit"),
     *("/thumbnail/0", "/picture/3", "/api/run?me=ann", "/api/group/2", "/export.csv"),
     "/api/list?me=ann&state=open&given=1&suggested=2&least=0.1&most=0.9&similar=1&reviewer=bob",
-    *("/api/items?me=ann&rows=0,1,2", "/api/items?me=ann&rows=1&audit=1", "/api/changes?me=a&after=0"),
+    *(
+        "/api/items?me=ann&rows=0,1,2",
+        "/api/items?me=ann&rows=1&audit=1",
+        "/api/changes?me=a&after=0",
+    ),
 )
 POSTS = ("/api/strokes", "/api/strokes", "/api/strokes", "/api/audit")
 PATHS = (
@@ -44,7 +48,15 @@ PATHS = (
 )
 OURS = ("localhost", "127.0.0.1:5000", "[::1]:5000", "LOCALHOST:1", "127.9.9.9")
 NOT_OURS = (
-    *("evil.example", "", "localhost@evil.example", "127.0.0.1.evil.example", "[", "[::1", "2130706433"),
+    *(
+        "evil.example",
+        "",
+        "localhost@evil.example",
+        "127.0.0.1.evil.example",
+        "[",
+        "[::1",
+        "2130706433",
+    ),
     *("localhost.evil", "\xff\xfe", "a" * 9999, "localhost:5000:6000@", "0.0.0.0", "10.0.0.1", "/"),
 )
 STROKES: dict[str, Any] = {
@@ -74,7 +86,9 @@ class Sent:
 def requests(draw: st.DrawFn) -> Sent:
     """A request of the page with 0 to 3 things wrong."""
     token = draw(st.booleans())
-    sent = Sent("GET", draw(st.sampled_from(GETS)), {"host": draw(st.sampled_from(OURS))}, token=token)
+    sent = Sent(
+        "GET", draw(st.sampled_from(GETS)), {"host": draw(st.sampled_from(OURS))}, token=token
+    )
     if token:
         sent.headers["cookie"] = f"softfold_token={TOKEN}"
     if draw(st.booleans()):
@@ -101,13 +115,17 @@ def _spoil(draw: st.DrawFn, sent: Sent) -> None:
         )
     )
     if what == "method":
-        sent.method = draw(st.sampled_from(["HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "X", "get"]))
+        sent.method = draw(
+            st.sampled_from(["HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "X", "get"])
+        )
         sent.may_change = False
     elif what == "path":
         sent.target = draw(st.sampled_from(PATHS))
         sent.may_change = False
     elif what == "query":
-        name = draw(st.sampled_from(["me", "rows", "after", "least", "given", "state", "audit", "token"]))
+        name = draw(
+            st.sampled_from(["me", "rows", "after", "least", "given", "state", "audit", "token"])
+        )
         odd = draw(st.one_of(st.sampled_from(ODD_VALUES), st.text(max_size=5)))
         sent.target += ("&" if "?" in sent.target else "?") + f"{name}={odd}"
     elif what == "encoded":
@@ -119,7 +137,9 @@ def _spoil(draw: st.DrawFn, sent: Sent) -> None:
         sent.may_change = False
     elif what == "origin":
         sent.headers["origin"] = draw(
-            st.sampled_from(["http://evil.example", "null", "", "http://[", "http://localhost.evil"])
+            st.sampled_from(
+                ["http://evil.example", "null", "", "http://[", "http://localhost.evil"]
+            )
         )
         sent.may_change = False
     elif what == "site":
@@ -130,7 +150,9 @@ def _spoil(draw: st.DrawFn, sent: Sent) -> None:
         sent.may_change = False
     elif what == "form":
         sent.headers["content-type"] = draw(
-            st.sampled_from(["text/plain", "application/x-www-form-urlencoded", "", "multipart/form-data"])
+            st.sampled_from(
+                ["text/plain", "application/x-www-form-urlencoded", "", "multipart/form-data"]
+            )
         )
         sent.may_change = False
     elif what == "cookie":
@@ -145,14 +167,18 @@ def _spoil(draw: st.DrawFn, sent: Sent) -> None:
     elif what == "deep":
         sent.body = draw(st.sampled_from([b"[", b'{"strokes":', b'{"a":'])) * 100_000
     elif what == "header":
-        name = draw(st.sampled_from([b"x-softfold-", b"accept", b"range", b"x-forwarded-for", b"\xff"]))
+        name = draw(
+            st.sampled_from([b"x-softfold-", b"accept", b"range", b"x-forwarded-for", b"\xff"])
+        )
         sent.more.append((name, draw(st.binary(max_size=9))))
     elif what == "twice":
         name = draw(st.sampled_from(["host", "origin", "cookie", "sec-fetch-site"]))
         sent.more.append((name.encode(), b"evil.example"))
         sent.may_change &= name == "cookie" and not sent.token
     elif what == "length":
-        sent.headers["content-length"] = draw(st.sampled_from(["", "-1", "x", "9" * 30, "0", "1e3"]))
+        sent.headers["content-length"] = draw(
+            st.sampled_from(["", "-1", "x", "9" * 30, "0", "1e3"])
+        )
 
 
 class Pages:

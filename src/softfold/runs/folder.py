@@ -19,7 +19,14 @@ from softfold.align.keys import unique_names
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
-from softfold.files import Damaged, memory_map, read_json, read_parquet, read_tensors, told_if_damaged
+from softfold.files import (
+    Damaged,
+    memory_map,
+    read_json,
+    read_parquet,
+    read_tensors,
+    told_if_damaged,
+)
 from softfold.noise.model import NoiseModel
 from softfold.runs.manifest import check
 from softfold.runs.settings import Settings
