@@ -215,10 +215,10 @@ def _spoil_bytes(draw: st.DrawFn, case: TableCase, lines: list[str], encoding: s
     if len(lines) != len(case.rows) + 1:
         case.touched |= set(range(-1, len(case.rows)))
         return
-    start = len("".encode(encoding))
+    mark, start = len("".encode(encoding)), 0
     for i, text in enumerate(lines):
-        stop = start + len(text.encode(encoding, "surrogatepass")) - len("".encode(encoding))
-        if start <= place < stop:
+        stop = start + len(text.encode(encoding, "surrogatepass")) - mark * (i > 0)
+        if start <= place < stop:  # the mark of the encoding is a part of the header
             case.touched |= {i - 1, i}
         start = stop
 

@@ -131,7 +131,7 @@ def _spoil(draw: st.DrawFn, sent: Sent) -> None:
     elif what == "encoded":
         at = draw(st.integers(1, max(1, len(sent.target))))
         sent.target = sent.target[:at] + draw(st.sampled_from(["%2f", "%25", "%00", "%ff", "%0a"]))
-        sent.may_change = False
+        sent.may_change &= "?" in sent.target[:at]
     elif what == "host":
         sent.headers["host"] = draw(st.sampled_from(NOT_OURS))
         sent.may_change = False
