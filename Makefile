@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint format docs bench clean
+.PHONY: install demo test fuzz lint format docs bench clean
 
 install: .venv/installed
 
@@ -17,6 +17,11 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# Ten thousand mutated tables, and other files, runs and requests in proportion: most of an hour.
+# SOFTFOLD_FUZZ=1000 make fuzz tries a tenth. The table goes to benchmarks/results/fuzz.md.
+fuzz: install
+	$(BIN)/python benchmarks/fuzz.py $${SOFTFOLD_FUZZ:-10000}
 
 lint: install
 	$(BIN)/ruff check .

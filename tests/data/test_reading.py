@@ -332,3 +332,23 @@ def test_a_path_that_is_longer_than_any_name_is_one_broken_row(folder):
         read_table(frame, images=folder)
     assert len(str(refused.value)) < 700
     assert len(read_table(frame, images=folder, on_error="skip")) == 5
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        ({"valid": [["a"], [0], [0]]}, "holds list in row 0, not names"),
+        ({"image": [b"1", 2**62, "x"]}, "holds encoded images and, in row 1, int"),
+    ],
+)
+def test_columns_of_objects_that_say_nothing_are_refused(columns, line):
+    frame = pd.DataFrame({"x": [1, 2, 3], "label": ["a", "b", "a"], **columns})
+    with pytest.raises(InputError, match=line):
+        read_table(frame, check_files=False)
+
+
+def test_a_column_without_a_name_and_one_of_bytes_are_features():
+    raw, label = [b"\xff", b"1", b"2"], ["a", "b", "a"]
+    frame = pd.DataFrame({None: [1, 2, 3], "raw": raw, "label": label}, dtype=object)
+    assert read_table(frame).frame["raw"].tolist() == raw
+    assert read_table(frame.drop(columns="raw")).frame.shape == (3, 1)

@@ -8,7 +8,7 @@ from made_noise import pair, people, problem, weak_model
 
 from softfold import InputError, estimate_noise, rank_issues, soften
 from softfold.noise.matrices import symmetric
-from softfold.noise.model import NoiseModel, posterior
+from softfold.noise.model import NoiseModel, as_noise_model, posterior
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.25, 0.5])
@@ -176,3 +176,8 @@ def test_items_of_no_class_are_suspected_whatever_their_label():
     issues = rank_issues(truth, p).sort_values("index")
     suspected = issues["none_of_these"].to_numpy()
     assert suspected[odd].mean() > 3 * suspected[~odd].mean()
+
+
+def test_a_noise_model_that_is_none_is_refused():
+    with pytest.raises(InputError, match="expected a NoiseModel or a transition matrix"):
+        as_noise_model("x", 2)

@@ -106,6 +106,7 @@ def test_a_foreign_host_name_is_refused(server, host):
     [
         {**POST, "Origin": "http://evil.example"},
         {**POST, "Origin": "null"},
+        {**POST, "Origin": "http://["},
         {**POST, "Origin": "http://127.0.0.1:1"},
         {**POST, "Sec-Fetch-Site": "cross-site"},
         {**POST, "Sec-Fetch-Site": "same-site"},

@@ -46,3 +46,35 @@ def test_arrays_of_another_run_are_refused(run, tmp_path):
 def test_changing_what_was_read_as_json_changes_nothing_else(run):
     run.metrics.clear()
     assert run.metrics["data"]["n_train"] == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("config.json", "[]", "config.json: damaged: it is list, not dict"),
+        ("config.json", "{}", "config.json: damaged: it has no 'settings'"),
+        ("config.json", "{", "config.json: damaged: it cannot be read"),
+        ("vocab.json", '["a", 1]', r"vocab.json: damaged: \[1\] is int, not str"),
+        ("vocab.json", '["a", "a"]', "vocab.json: classes: 1 of 2 repeat an earlier one"),
+        ("metrics.json", '{"difference": {"mean": "1"}}', "difference.mean is str, not float"),
+        ("noise.json", "{}", "noise.json: damaged: it cannot be read"),
+    ],
+)
+def test_json_of_another_shape_is_refused_where_it_is_read(run, name, content, line):
+    (run.path / name).write_text(content)
+    with pytest.raises(InputError, match=line):
+        getattr(Run.open(run.path), name.removesuffix(".json"))
+
+
+def test_class_names_of_another_run_name_no_label(run):
+    (run.path / "vocab.json").write_text('["a", "b", "c"]')
+    other = Run.open(run.path)
+    for read in (lambda: other.codes("given"), other.table):
+        with pytest.raises(InputError, match=r"vocab.json: it does not fit the run's items"):
+            read()
+
+
+def test_a_noise_model_of_other_classes_is_refused(run):
+    (run.path / "vocab.json").write_text('["a", "b"]')
+    with pytest.raises(InputError, match=r"noise.json: it does not fit"):
+        Run.open(run.path).noise  # noqa: B018

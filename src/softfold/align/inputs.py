@@ -208,12 +208,17 @@ def _of_labels(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -
 
 def _codes(labels: Any, vocab: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Labels as numbers of classes; with the classes' names where they are names."""
-    values = np.asarray(labels)
+    try:
+        values = np.asarray(labels)
+    except ValueError:
+        raise InputError("labels: expected one label an item, got lists of other lengths") from None
     if values.ndim != 1 or values.dtype.kind not in "OUT":
         return values, None
     kind = pd.api.types.infer_dtype(as_objects(values), skipna=False)
     if kind == "integer":
         return values.astype(np.int64), None
+    if not len(values):
+        raise InputError("labels: there are none")
     if kind != "string":
         odd = np.array([not isinstance(value, str) for value in values], dtype=bool)
         first = int(np.argmax(odd))
@@ -259,7 +264,10 @@ def _as_keyed(
         )
     if isinstance(value, HasKeys):
         return value.keyed()
-    return KeyedMatrix(np.asanyarray(value), what=what, row=row)
+    try:
+        return KeyedMatrix(np.asanyarray(value), what=what, row=row)
+    except ValueError:  # lists of other lengths
+        raise InputError(f"{what}: no matrix, its rows differ in length") from None
 
 
 def _axis_keys(index: pd.Index, wanted: Any, what: str) -> np.ndarray | None:

@@ -11,7 +11,13 @@ import numpy as np
 from softfold.align import KeyedMatrix
 from softfold.data.folds import FoldPlan
 from softfold.errors import InputError
-from softfold.files import pack_keys, read_tensors, unpack_keys, write_tensors
+from softfold.files import (
+    pack_keys,
+    read_tensors,
+    told_if_damaged,
+    unpack_keys,
+    write_tensors,
+)
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,13 @@ class OutOfFold:
     def load(cls, path: str | Path, plan: FoldPlan | None = None) -> OutOfFold:
         """Read what `save` wrote; with a plan, check that its folds made the rows."""
         kept, about = read_tensors(path)
-        out = cls(
-            item=unpack_keys(kept["item"]),
-            probabilities=kept["probabilities"],
-            fold=kept["fold"],
-            vocab=tuple(json.loads(about["vocab"])),
-        )
+        with told_if_damaged(path):
+            out = cls(
+                item=unpack_keys(kept["item"]),
+                probabilities=kept["probabilities"],
+                fold=kept["fold"],
+                vocab=tuple(json.loads(about["vocab"])),
+            )
         if plan is not None:
             out.check(plan)
         return out

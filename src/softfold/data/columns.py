@@ -109,8 +109,8 @@ def holdout_rows(values: pd.Series, name: str) -> np.ndarray:
             "True and False, 0 and 1, or train and valid (or test)"
         )
 
-    known = {v: str(v).strip().lower() for v in pd.unique(values)}
-    words = values.map(known).to_numpy(dtype=object)
+    codes, kinds = _factorized(values)
+    words = np.array([*(str(kind).strip().lower() for kind in kinds), None], dtype=object)[codes]
     yes = HOLDOUT_WORDS | {"true", "1", "1.0"}
     no = TRAIN_WORDS | {"false", "0", "0.0"}
     out = np.zeros(len(words), dtype=bool)

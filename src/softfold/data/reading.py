@@ -220,7 +220,7 @@ def _columns(
         used = {label_column, valid_column, truth_column, group_column}
         # labels of other noise rates, as `softfold corrupt` writes them, would give the truth away
         used |= {c for c in frame.columns if str(c).startswith("noisy_labels_")}
-        cells = frame.drop(columns=[c for c in frame.columns if c in used])
+        cells = frame.loc[:, [c is None or c not in used for c in frame.columns]]
         data = read_numbers(cells)
         data = data.drop(columns=list(_other_labels(data, given, name)))
         if data.shape[1] == 0:
@@ -303,9 +303,16 @@ def image_column(
 ) -> tuple[np.ndarray, Images]:
     """Item keys and images of a column of paths or of encoded images (bytes, or a dict of them)."""
     values = column.tolist()
-    if isinstance(values[0], dict):
-        values = [v["bytes"] for v in values]
-    if isinstance(values[0], (bytes, bytearray, memoryview)):
+    if values and isinstance(values[0], dict):
+        values = [v.get("bytes") if isinstance(v, dict) else v for v in values]
+    encoded = [isinstance(v, (bytes, bytearray, memoryview)) for v in values]
+    if any(encoded):
+        if not all(encoded):
+            row = encoded.index(False)
+            raise InputError(
+                f"column {column.name!r} holds encoded images and, in row {row}, "
+                f"{type(values[row]).__name__}: make them one kind"
+            )
         keys = np.array([f"{prefix}{i}" for i in column.index], dtype=object)
         return keys, Images(encoded=[bytes(v) for v in values])
     keys = np.array([str(v) for v in values], dtype=object)
@@ -316,7 +323,7 @@ def _other_labels(features: pd.DataFrame, given: np.ndarray, name: str) -> set[A
     """Columns of words that are exactly the class names: labels, which as features would tell."""
     classes = set(given)
     words = [c for c in features.columns if not pd.api.types.is_numeric_dtype(features[c])]
-    found = {c for c in words if set(features[c].dropna().astype(str).unique()) == classes}
+    found = {c for c in words if set(features[c].dropna().map(str).unique()) == classes}
     for column in sorted(map(str, found)):
         warnings.warn(
             f"{name}: column {column!r} holds the class names; it is taken for labels and left out "

@@ -14,7 +14,7 @@ from softfold.data.lookalikes import LookAlikes
 from softfold.data.table import LabelTable
 from softfold.decisions.applying import read_decisions
 from softfold.errors import InputError, count_of, require
-from softfold.files import Damaged
+from softfold.files import Damaged, told_if_damaged
 from softfold.job.preparing import prepare_items
 from softfold.job.recipes import get_recipe
 from softfold.job.state import Job
@@ -112,9 +112,11 @@ def reopen_job(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
         table, _, groups = prepare_items(run.table(), settings, of_run=True)
     trainers = _choose_trainers(table, settings)
     same = (trainers.oof.name, trainers.oof.describe())
-    if settings.recipe is None and same != (config["oof_trainer"], config["oof_trainer_settings"]):
-        known = {**config["oof_trainer_settings"], "device": settings.device}
-        trainers = replace(trainers, oof=create_trainer(config["oof_trainer"], **known))
+    with told_if_damaged(run.path / "config.json"):
+        before = (config["oof_trainer"], config["oof_trainer_settings"])
+        if settings.recipe is None and same != before:
+            known = {**before[1], "device": settings.device}
+            trainers = replace(trainers, oof=create_trainer(before[0], **known))
     job = Job(
         settings=settings,
         table=table,
@@ -122,7 +124,7 @@ def reopen_job(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
         decisions=decisions,
         trainer=trainers.final,
         oof_trainer=trainers.oof,
-        notes=tuple(config["notes"]),
+        notes=tuple(config.get("notes", ())),
         writer=RunWriter(run.path),
         progress=progress,
         reopened=True,

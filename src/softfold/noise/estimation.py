@@ -127,7 +127,7 @@ def described(explanations: tuple[Explanation, ...], sample: Sample) -> NoiseMod
     draft = NoiseModel(explanations, 0.0, (0.0, 1.0), np.eye(k), np.ones(k) / k, np.eye(k))
     q = posterior(sample.labels, sample.p, draft)
     joint = sample.tally(q)
-    rate = float(1 - q[sample.rows, sample.labels].mean(dtype=float))
+    rate = max(0.0, float(1 - q[sample.rows, sample.labels].mean(dtype=float)))
     best = draft.best
     v = best.likeness(log2_floored(sample.p))
     v /= np.einsum("ij->i", v)[:, None]

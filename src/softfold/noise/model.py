@@ -188,7 +188,12 @@ class NoiseModel:
 
 def as_noise_model(transition: np.ndarray, n_classes: int, prior: Any = None) -> NoiseModel:
     """A NoiseModel with a known transition matrix (K, K), rows truth, columns given."""
-    transition = np.asarray(transition, dtype=float)
+    try:
+        transition = np.asarray(transition, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"noise: expected a NoiseModel or a transition matrix ({n_classes}, {n_classes})"
+        ) from None
     if transition.shape != (n_classes, n_classes):
         raise InputError(
             f"noise: expected a transition matrix ({n_classes}, {n_classes}), got shape "

@@ -111,7 +111,7 @@ def figures(run: Run) -> FT:
         interval = "" if wrong.low is None else f", interval {wrong.low:,.0f} to {wrong.high:,.0f}"
         card("labels expected to be wrong", f"{wrong.count:,.0f}", share + interval)
     difference = metrics.get("difference", {})
-    if "mean" in difference:
+    if {"mean", "low", "high"} <= difference.keys():
         card(
             "accuracy, soft against given labels",
             points(difference["mean"]),

@@ -127,7 +127,7 @@ class Guard:
             followed = headers.get(b"sec-fetch-mode") == b"navigate" and scope["path"] == "/"
             return (403, "Not for other sites.") if foreign and not followed else None
         origin = headers.get(b"origin")
-        if foreign or (origin is not None and urlsplit(origin.decode("latin-1")).netloc != host):
+        if foreign or (origin is not None and _place(origin) != host):
             return 403, "Not from other sites."
         if SENT_BY not in headers:
             return 403, "Only the page itself may send this."
@@ -179,6 +179,14 @@ class Guard:
         await _answer(
             send, 303, "", [(b"location", place.encode()), (b"set-cookie", cookie.encode())]
         )
+
+
+def _place(origin: bytes) -> str | None:
+    """Host and port of an Origin header, None where it is no address."""
+    try:
+        return urlsplit(origin.decode("latin-1")).netloc
+    except ValueError:
+        return None
 
 
 def _single(scope: Scope) -> dict[bytes, bytes]:

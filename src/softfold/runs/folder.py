@@ -15,15 +15,24 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import find
+from softfold.align.keys import unique_names
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.delimited import read_delimited
 from softfold.data.leaving_out import SKIPPED
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
-from softfold.files import memory_map, read_json, read_parquet, read_tensors, told_if_damaged
+from softfold.files import (
+    Damaged,
+    memory_map,
+    read_json,
+    read_parquet,
+    read_tensors,
+    told_if_damaged,
+)
 from softfold.noise.model import NoiseModel
 from softfold.runs.manifest import check
 from softfold.runs.settings import Settings
+from softfold.runs.shapes import check_shape
 from softfold.softening import SoftLabels
 
 FILES = {
@@ -104,7 +113,9 @@ class Run:
     # -- JSON ---------------------------------------------------------------------------------
 
     def _json(self, name: str) -> Any:
-        return read_json(self.file(name))
+        value = read_json(self.file(name))
+        check_shape(self.path / name, value)
+        return value
 
     @property
     def config(self) -> dict[str, Any]:
@@ -130,13 +141,17 @@ class Run:
     @cached_property
     def vocab(self) -> tuple[str, ...]:
         """The K class names, in column order."""
-        return tuple(str(name) for name in self._json("vocab.json"))
+        return unique_names(self._json("vocab.json"), f"{self.path / 'vocab.json'}: classes")
 
     @cached_property
     def noise(self) -> NoiseModel:
         """The noise model of the first seed."""
         with told_if_damaged(self.path / "noise.json"):
-            return NoiseModel.from_json(self._json("noise.json"))
+            noise = NoiseModel.from_json(self._json("noise.json"))
+        shapes = {e.transition.shape for e in noise.explanations} | {noise.transition.shape}
+        if shapes != {(len(self.vocab),) * 2}:
+            raise self._of_different_runs("noise.json")
+        return noise
 
     # -- frames -------------------------------------------------------------------------------
 
@@ -146,7 +161,11 @@ class Run:
     @cached_property
     def items(self) -> pd.DataFrame:
         """One row an item: item, given, split, fold, predicted, ..., class names as text."""
-        return self._frame("items.parquet")
+        items = self._frame("items.parquet")
+        lacking = [c for c in ("item", "given", "split") if c not in items]
+        if lacking:
+            raise Damaged(f"{self.path / 'items.parquet'}: damaged: no column {lacking[0]!r}")
+        return items
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -177,7 +196,13 @@ class Run:
         """(N,) positions in the vocabulary of a column of `train`, -1 where unknown."""
         if column not in self.train:
             return np.full(len(self.train), -1)
-        return find(self.vocab, self.train[column])
+        codes = find(self.vocab, self.train[column])
+        if column == "given" and (codes < 0).any():
+            raise self._of_different_runs("vocab.json")
+        return codes
+
+    def _of_different_runs(self, name: str) -> Damaged:
+        return Damaged(f"{self.path / name}: it does not fit the run's items: of another run?")
 
     @cached_property
     def suspicion(self) -> np.ndarray:
@@ -233,9 +258,12 @@ class Run:
         truth = None
         if "truth" in items:
             truth = find(vocab, items["truth"])
+        given = find(vocab, items["given"])
+        if (given < 0).any():
+            raise self._of_different_runs("vocab.json")
         return LabelTable(
             item=items["item"].to_numpy(dtype=object),
-            given=find(vocab, items["given"]),
+            given=given,
             vocab=vocab,
             valid=(items["split"] == "valid").to_numpy(),
             truth=truth,
@@ -250,6 +278,8 @@ class Run:
             return Images(self.items["file"])
         if self.has("data.parquet"):
             data = self._frame("data.parquet")
+            if self.config["kind"] == "image" and "image" not in data:
+                raise Damaged(f"{self.path / 'data.parquet'}: damaged: no column 'image'")
             return Images(encoded=data["image"]) if self.config["kind"] == "image" else data
         if self.has("data.safetensors"):
             return read_tensors(self.path / "data.safetensors")[0]["features"]

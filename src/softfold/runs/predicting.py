@@ -14,6 +14,7 @@ from softfold.data.folders import image_files
 from softfold.data.reading import PATH_NAMES, image_column, read_frame
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
+from softfold.files import told_if_damaged
 from softfold.runs.folder import Run
 
 
@@ -88,7 +89,8 @@ def load(run: str | Path) -> Predictor:
     if folder.has("model.safetensors"):
         model = load_model(folder.path / "model.safetensors", config)
         return Predictor(model, folder.vocab, config["kind"])
-    trainer = create_trainer(config["trainer"], **config["trainer_settings"])
+    with told_if_damaged(folder.path / "config.json"):
+        trainer = create_trainer(config["trainer"], **config["trainer_settings"])
     if trainer.saves_models:
         raise InputError(f"{run}: the run keeps no model (softfold train {run} makes one)")
     train, soft = folder.table().train, folder.soft_labels
