@@ -22,7 +22,11 @@ TABLE = table_of(30)
 @pytest.fixture
 def writer(tmp_path):
     writer = RunWriter(tmp_path / "runs" / "new")
-    writer.config({"name": "toy", "kind": "table", "settings": {"labels": "toy.csv"}})
+    writer.config(
+        {"name": "toy", "kind": "table", "settings": {"labels": "toy.csv"}}
+        | {"trainer": "probe", "trainer_settings": {}, "seeds": [0], "notes": [], "versions": {}}
+        | {"oof_trainer": "probe", "oof_trainer_settings": {}}
+    )
     return writer
 
 
@@ -33,7 +37,7 @@ def items(table=TABLE):
 
 
 def test_the_folder_is_made_with_the_first_file(writer):
-    assert [p.name for p in writer.path.iterdir()] == ["config.json"]
+    assert sorted(p.name for p in writer.path.iterdir()) == ["config.json", "manifest.json"]
     assert Run.open(writer.path).name == "toy"
 
 
@@ -125,7 +129,7 @@ def test_labels_alone_leave_no_data(writer):
     item = np.array(["x", "y"], dtype=object)
     table = LabelTable(item, np.array([0, 1]), ("a", "b"), np.zeros(2, bool))
     writer.data(table, can_be_read=False)
-    assert [p.name for p in writer.path.iterdir()] == ["config.json"]
+    assert sorted(p.name for p in writer.path.iterdir()) == ["config.json", "manifest.json"]
 
 
 def test_what_was_not_written_yet_is_said_to_be_absent(writer):

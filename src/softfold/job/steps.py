@@ -27,7 +27,7 @@ from softfold.decisions.correcting import confirm_soft_labels, learn_noise
 from softfold.decisions.log import LOG
 from softfold.errors import InputError, count_of
 from softfold.evaluation import accuracy, average_precision, log_loss
-from softfold.files import Damaged, read_json, write_json, write_parquet
+from softfold.files import Damaged, read_json, told_if_damaged, write_json, write_parquet
 from softfold.job.comparing import Comparison, Fit, compare_fits, fit_seeds
 from softfold.job.items import items_frame
 from softfold.job.state import Job
@@ -89,7 +89,9 @@ def kept_cross_fit(job: Job, s: int) -> SeedCrossFit | None:
         return None
     try:
         before = read_json(kept.file(_MADE_FROM))
-        made = SeedCrossFit(OutOfFold.load(kept.file("oof.safetensors")), kept.noise)
+        oof, file = OutOfFold.load(kept.file("oof.safetensors")), kept.file("noise.json")
+        with told_if_damaged(file):
+            made = SeedCrossFit(oof, NoiseModel.from_json(read_json(file)))
     except Damaged as error:
         warnings.warn(f"{error}; it is made again", stacklevel=2)
         return None

@@ -82,7 +82,7 @@ class Explanation:
     def _read_no_class(self, labels: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """An item of no class has no label to be sure of: its share is spread evenly."""
         odds = np.float32(self.offset) + np.float32(HEAT) * heat(labels, q)
-        wrong = 1 / (1 + np.exp(-odds))
+        wrong = 1 / (1 + np.exp(np.minimum(-odds, 80)))  # above, float32 overflows to the same
         q = np.repeat((wrong / q.shape[1])[:, None], q.shape[1], axis=1)
         q[np.arange(len(labels)), labels] += 1 - wrong
         return q, odds
