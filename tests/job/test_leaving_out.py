@@ -182,6 +182,17 @@ def test_all_broken_is_refused_in_either_way(work):
             open_job(Settings(labels="labels.csv", on_error=on_error), "run", quiet=True)
 
 
+@pytest.mark.parametrize("how", ["broken", "gone"])
+def test_a_class_is_not_lost_without_a_word(work, how):
+    for i in range(2, 45, 3):
+        file = work / f"{i}.png"
+        file.write_bytes(b"no image") if how == "broken" else file.unlink()
+    frame = pd.read_csv("labels.csv")
+    frame[~(frame["is_valid"] & (frame["label"] == "white"))].to_csv("labels.csv", index=False)
+    with pytest.raises(InputError, match=r": 1 class has no training item .* is 'white' \(2.png: "):
+        open_job(SKIP, "run", quiet=True)
+
+
 def texts():
     words = np.array(["a good film today", "a bad film today", "an odd film today"])
     frame = pd.DataFrame({"text": [f"{words[i % 3]} number {i}" for i in range(90)]}, dtype=object)

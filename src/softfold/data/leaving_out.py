@@ -29,12 +29,13 @@ class LeftOut(NamedTuple):
     """An item that cannot be used.
 
     `item` is its key, or where it has none its row in the table; `file` is the file that was looked
-    for and is not there.
+    for and is not there; `label` its given label, where it has one.
     """
 
     item: str
     reason: str
     file: str = ""
+    label: str = ""
 
 
 def refusal(name: str, broken: Sequence[LeftOut], n: int, advice: str = MEND) -> InputError:

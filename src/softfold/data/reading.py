@@ -278,7 +278,8 @@ def _without(raw: dict[str, Any], broken: dict[int, LeftOut], name: str) -> dict
     """The columns without the broken rows, which join `left_out`."""
     if not broken:
         return raw
-    named = [each._replace(item=raw["item"][i]) for i, each in broken.items()]
+    item, given = raw["item"], raw["given"]
+    named = [each._replace(item=item[i], label=given[i]) for i, each in broken.items()]
     raw["left_out"] = [*raw["left_out"], *named]
     n = len(raw["item"])
     if len(broken) == n:

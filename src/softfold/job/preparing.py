@@ -14,7 +14,7 @@ from softfold.data.lookalikes import about_names
 from softfold.data.table import Images, LabelTable, empty_texts
 from softfold.data.texts import near_texts
 from softfold.decisions.applying import apply_decisions
-from softfold.errors import count_of
+from softfold.errors import InputError, count_of
 from softfold.runs.settings import Settings
 from softfold.trainers import create_trainer
 
@@ -114,13 +114,24 @@ def only_usable(table: LabelTable, on_error: str, *, of_run: bool = False) -> La
         broken = broken_images(table.data)
     if not broken and not table.left_out:
         return table
-    left_out = [*table.left_out, *(LeftOut(table.item[i], why) for i, why in broken.items())]
+    labels = np.asarray(table.vocab, dtype=object)[table.given]
+    found = [LeftOut(table.item[i], why, label=labels[i]) for i, why in broken.items()]
+    left_out = [*table.left_out, *found]
     if on_error != "skip":
         advice = OF_RUN if of_run else f"{MEND}; --on-error skip goes on without them"
         raise refusal(table.name, left_out, len(table) + len(table.left_out), advice)
     kept = table.take(np.setdiff1d(np.arange(len(table)), list(broken)))
     if not (~kept.valid).any():
         raise refusal(table.name, left_out, len(table) + len(table.left_out))
+    lost = {each.label for each in left_out if each.label}
+    lost -= {table.vocab[k] for k in np.unique(kept.given[~kept.valid])}
+    if lost:
+        first = min(lost)
+        one = next(each for each in left_out if each.label == first)
+        raise InputError(
+            f"{table.name}: {count_of(len(lost), 'class has', 'classes have')} no training item "
+            f"that can be used; the first is {first!r} ({shown(one.item)}: {one.reason}): {MEND}"
+        )
     return replace(kept, left_out=tuple(left_out))
 
 
