@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--cifar10n", help="folder with train.parquet and test.parquet")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
-    from softfold.job.state import versions
+    from softfold.job.job import versions
     from softfold.machine.runtime import machine
 
     rows = commands(args)

@@ -15,9 +15,9 @@ from softfold.data.table import LabelTable
 from softfold.decisions.applying import read_decisions
 from softfold.errors import InputError, count_of, require
 from softfold.files import Damaged, told_if_damaged
+from softfold.job.job import Job
 from softfold.job.preparing import prepare_items
 from softfold.job.recipes import get_recipe
-from softfold.job.state import Job
 from softfold.progress import Progress
 from softfold.runs.folder import FILES, Run
 from softfold.runs.lock import is_empty

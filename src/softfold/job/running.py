@@ -12,9 +12,9 @@ import pandas as pd
 from softfold.data.reading import read_table
 from softfold.data.table import LabelTable
 from softfold.job import steps
+from softfold.job.job import Job
 from softfold.job.opening import open_job, reopen_job
 from softfold.job.recipes import get_recipe, settings_of
-from softfold.job.state import Job
 from softfold.report import write_report
 from softfold.runs.folder import Run
 from softfold.runs.lock import locked

@@ -30,7 +30,7 @@ from softfold.evaluation import accuracy, average_precision, log_loss
 from softfold.files import Damaged, read_json, told_if_damaged, write_json, write_parquet
 from softfold.job.comparing import Comparison, Fit, compare_fits, fit_seeds
 from softfold.job.items import items_frame
-from softfold.job.state import Job
+from softfold.job.job import Job
 from softfold.noise.estimation import audited, estimate_noise
 from softfold.noise.model import NoiseModel
 from softfold.noise.words import rate_fields

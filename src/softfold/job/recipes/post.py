@@ -19,7 +19,7 @@ from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.files import write_parquet
 from softfold.job.comparing import Comparison, comparison_table, holdout_labels
-from softfold.job.state import Job
+from softfold.job.job import Job
 from softfold.job.steps import (
     SeedCrossFit,
     keep_cross_fit,

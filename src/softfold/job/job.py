@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import pandas as pd
 
 from softfold.data.folds import FoldPlan, plan_folds
 from softfold.data.table import LabelTable
+from softfold.job.config import config_of
 from softfold.progress import Progress
 from softfold.runs.settings import Settings
 from softfold.runs.writing import RunWriter
@@ -82,33 +81,4 @@ class Job:
 
     def write_config(self, *more_notes: str) -> None:
         """Write config.json: what runs, and all that is needed to run it again."""
-        self.writer.config(
-            {
-                "settings": self.settings.to_json(),
-                "recipe": self.settings.recipe,
-                "name": self.table.name,
-                "kind": self.table.kind,
-                "trainer": self.trainer.name,
-                "trainer_settings": self.trainer.describe(),
-                "oof_trainer": self.oof_trainer.name,
-                "oof_trainer_settings": self.oof_trainer.describe(),
-                "seeds": [self.seed(s) for s in range(self.settings.seeds)],
-                "notes": [*self.notes, *more_notes],
-                "versions": versions(),
-                "machine": f"{platform.system()} {platform.machine()}, Python "
-                f"{platform.python_version()}",
-            }
-        )
-
-
-def versions() -> dict[str, str]:
-    """Versions of softfold and of what the figures depend on."""
-    from softfold import __version__
-
-    found = {"softfold": __version__}
-    for package in ("numpy", "pandas", "torch", "fastai", "timm", "scikit-learn"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+        self.writer.config(config_of(self, more_notes))

@@ -7,7 +7,8 @@ import pytest
 from small_tables import table_of
 
 import softfold
-from softfold.job.state import Job, versions
+from softfold.job.config import versions
+from softfold.job.job import Job
 from softfold.progress import Progress
 from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
