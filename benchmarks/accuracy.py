@@ -294,7 +294,7 @@ def report(folder: Path, rows: list[str]) -> tuple[list[dict], str]:
     rare = [r for r in records if "average_precision_holdout" in r]
     if rare:
         lines += ["", "Rare class: average precision of the positives on the hold-out.", ""]
-        names = [n for n in rare[0]["average_precision_holdout"]]
+        names = list(rare[0]["average_precision_holdout"])
         lines += ["| row | " + " | ".join(names) + " |", "|" + " --- |" * (len(names) + 1)]
         for r in rare:
             values = [np.mean(r["average_precision_holdout"][n]) for n in names]

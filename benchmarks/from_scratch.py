@@ -163,7 +163,7 @@ class Scratch(BaseTrainer):
 
     def __init__(self, use: Settings, row: str, epochs: int) -> None:
         self.use, self.epochs = use, epochs
-        self.size, self.crops = SIZES[row.split("/")[0]], row.endswith("/crops")
+        self.size, self.crops = SIZES[row.split("/", maxsplit=1)[0]], row.endswith("/crops")
 
     def describe(self) -> dict:
         return {

@@ -225,8 +225,8 @@ def loaders(use: argparse.Namespace) -> list[dict[str, Any]]:
     shared = {"data": str(use.data), "n": use.loaded, "size": use.size}
     got = {"softfold": [], "fastai": []}
     for _ in range(use.repeats):
-        for side in got:
-            got[side].append(apart(f"loader_{side}", **shared))
+        for side, rates in got.items():
+            rates.append(apart(f"loader_{side}", **shared))
     scale = f"{use.loaded} images at {use.size} px, random crops and flips"
     return [
         row(
@@ -247,11 +247,8 @@ def startup(use: argparse.Namespace) -> list[dict[str, Any]]:
     }
     rows = []
     for name, (command, other) in commands.items():
-        mine, theirs = [], []
-        for _ in range(max(5, use.repeats)):
-            mine.append(timed(command))
-        for _ in range(2):
-            theirs.append(timed([sys.executable, "-W", "ignore", "-c", other]))
+        mine = [timed(command) for _ in range(max(5, use.repeats))]
+        theirs = [timed([sys.executable, "-W", "ignore", "-c", other]) for _ in range(2)]
         rows.append(row(f"{name}, whole process", mine[1:], theirs[1:], "s", f"against {other}"))
     return rows
 

@@ -31,7 +31,7 @@ _HOME = {
     "load": "runs.predicting",
     "run": "job.running",
 }
-__all__ = [*_HOME, "__version__"]
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604 - all of them are strings
 
 if TYPE_CHECKING:
     from softfold.crossfit.noise_aware import noise_aware_cross_fit as noise_aware_cross_fit

@@ -58,7 +58,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield part
         _to_disk(part)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     _folder_to_disk(path.parent)

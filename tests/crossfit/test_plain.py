@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ class Witness(BaseTrainer):
         self.fits += 1
         time.sleep(self.wait)
         if self.log:
-            with open(self.log, "a") as file:
+            with Path(self.log).open("a") as file:
                 file.write(f"{seed}\n")
         return WitnessModel(table, np.asarray(targets))
 

@@ -17,6 +17,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -156,7 +157,7 @@ STARTED = peak()
 def _write() -> None:
     told = {kind: asdict(tally) for kind, tally in TALLIES.items() if tally.cases}
     told["memory"] = {"peak": peak(), "before": STARTED}
-    with open(str(TALLY), "w", encoding="utf-8") as file:
+    with Path(str(TALLY)).open("w", encoding="utf-8") as file:
         json.dump(told, file)
 
 

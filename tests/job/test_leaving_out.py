@@ -1,6 +1,5 @@
 """What cannot be used: all of it named at once, or left out, listed, and no label moves."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,7 +119,7 @@ def test_what_is_left_out_is_listed_and_every_other_label_stays_with_its_image(w
     assert not set(run.oof.item) & BROKEN
     for item, given, file in zip(items.index, items["given"], items["file"], strict=True):
         level = decoding.decode(Path(file).read_bytes())[1, 1, 0]
-        assert os.path.basename(file) == item and given == CLASSES[level // 100]
+        assert Path(file).name == item and given == CLASSES[level // 100]
     predicted = run.train["predicted"]
     assert (predicted == run.train["given"]).all()
     assert any("6 items cannot be used" in note for note in run.config["notes"])
@@ -244,8 +243,8 @@ def test_items_with_several_annotators_are_left_out_by_name(tmp_path):
     rows = []
     for i in range(60):
         text = "" if i == 8 else f"{i % 3} {i}"
-        for who in ("ann", "bob"):
-            rows.append((f"i{i}", text, who, "" if i == 5 else "abc"[i % 3]))
+        label = "" if i == 5 else "abc"[i % 3]
+        rows += [(f"i{i}", text, who, label) for who in ("ann", "bob")]
     frame = pd.DataFrame(rows, columns=["item", "text", "who", "label"])
     frame.to_csv(tmp_path / "votes.csv", index=False)
     settings = Settings(labels=str(tmp_path / "votes.csv"), annotator="who", on_error="skip")

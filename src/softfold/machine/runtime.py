@@ -12,6 +12,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,7 +124,7 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     try:
-        with open("/sys/fs/cgroup/cpu.max") as file:
+        with Path("/sys/fs/cgroup/cpu.max").open() as file:
             quota, period = file.read().split()
         if quota != "max":
             cores = min(cores, max(1, round(int(quota) / int(period))))
@@ -208,7 +209,7 @@ def _tune_allocator() -> str:
 def _processor() -> str:
     """The processor's name, such as `AMD EPYC`."""
     try:
-        with open("/proc/cpuinfo") as file:
+        with Path("/proc/cpuinfo").open() as file:
             pairs = (line.split(":", 1) for line in file if ":" in line)
             found = {name.strip(): value.strip() for name, value in pairs}
         return f"{found['model name']} {found.get('cpu family', '')}.{found.get('model', '')}"

@@ -166,7 +166,7 @@ class NoiseModel:
             "temperature": self.temperature,
             "clean": self.clean,
         }
-        return {k: v for k, v in fields.items() if v == v}
+        return {k: v for k, v in fields.items() if not (isinstance(v, float) and np.isnan(v))}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any] | str) -> NoiseModel:

@@ -135,7 +135,7 @@ def figures(run: Run) -> FT:
 def _colophon(run: Run) -> str:
     from softfold import __version__
 
-    made = datetime.fromtimestamp((run.path / "items.parquet").stat().st_mtime)
+    made = datetime.fromtimestamp((run.path / "items.parquet").stat().st_mtime).astimezone()
     version = run.config.get("versions", {}).get("softfold", __version__)
     return (
         f"Made by softfold {version}; items of {made:%Y-%m-%d %H:%M}. Suspicions are estimates: "
