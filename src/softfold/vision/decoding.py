@@ -305,7 +305,7 @@ def decoded(
         InputError: a file that is missing or does not decode.
     """
     keys = image_keys(images)
-    store = RowStore("images", {"size": size, "fit": fit, "version": 2})
+    store = RowStore("images", {"size": size, "fit": fit, "version": 3})
     rows, missing = store.find(keys)
     if rows is None or missing.any():
         _, first = np.unique(keys[missing], return_index=True)
