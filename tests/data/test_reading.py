@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from softfold.align import sort_names
@@ -352,3 +354,17 @@ def test_a_column_without_a_name_and_one_of_bytes_are_features():
     frame = pd.DataFrame({None: [1, 2, 3], "raw": raw, "label": label}, dtype=object)
     assert read_table(frame).frame["raw"].tolist() == raw
     assert read_table(frame.drop(columns="raw")).frame.shape == (3, 1)
+
+
+def test_text_of_a_parquet_file_that_is_no_text_is_refused(tmp_path):
+    file = tmp_path / "labels.parquet"
+    label = pa.array(["cat", "dog"] * 3)
+    buffers = [
+        None,
+        label.buffers()[1],
+        pa.py_buffer(b"\xff" + label.buffers()[2].to_pybytes()[1:]),
+    ]
+    broken = pa.Array.from_buffers(pa.string(), 6, buffers)
+    pq.write_table(pa.table({"x": range(6), "label": broken}), file)
+    with pytest.raises(InputError, match="cannot be read as parquet"):
+        read_table(file)

@@ -221,6 +221,10 @@ def _spoil_bytes(draw: st.DrawFn, case: TableCase, lines: list[str], encoding: s
         if start <= place < stop:  # the mark of the encoding is a part of the header
             case.touched |= {i - 1, i}
         start = stop
+    if -1 in case.touched and any("twice" in said for said in case.said):
+        case.touched |= set(
+            range(len(case.rows))
+        )  # the column that is there twice has another name
 
 
 # -- bytes ------------------------------------------------------------------------------------

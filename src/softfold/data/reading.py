@@ -132,8 +132,11 @@ def read_frame(labels: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, Pa
         if is_delimited(file):
             frame = read_delimited(file)
         else:
-            require("pyarrow", extra="cli")
+            arrow = require("pyarrow", extra="cli")
             frame = pd.read_parquet(file)
+            for _, column in frame.items():  # text is decoded when it is looked at: look now
+                if isinstance(column.dtype, pd.StringDtype):
+                    arrow.array(column).validate(full=True)
     except InputError:
         raise
     except Exception as error:
