@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fuzz.watching import ASKED, Shift, n_cases, watched
 
+from softfold.data.table import Images
 from softfold.runs.looks import thumbnail
 from softfold.vision.decoding import MAX_PIXELS, decode, decode_batches
 
@@ -84,7 +85,7 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
 
 
 def look(encoded: bytes, size: int) -> None:
-    small = next(decode_batches([encoded], size, batch_size=1, threads=1))
+    small = next(decode_batches(Images(encoded=[encoded]), size, batch_size=1, threads=1))
     if small.shape != (1, size, size, 3) or small.dtype != np.uint8:
         raise Shift(f"a square of {size} has shape {small.shape}, {small.dtype}")
     whole = decode(encoded)
