@@ -152,3 +152,13 @@ def test_a_damaged_run_has_a_result_or_one_clear_line(runs, tmp_path_factory, da
 
     watched("runs", call, seconds=90)
     shutil.rmtree(folder)
+
+
+def test_every_command_has_a_result_on_a_whole_run(runs, tmp_path):
+    """What the others are made from is sound."""
+    for name, content in runs[0].items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    for name, call in COMMANDS.items():
+        if name != "resume":  # the copy is of another folder
+            call(tmp_path / "run")
