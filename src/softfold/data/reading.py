@@ -134,7 +134,8 @@ def read_frame(labels: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, Pa
         else:
             arrow = require("pyarrow", extra="cli")
             frame = pd.read_parquet(file)
-            for _, column in frame.items():  # text is decoded when it is looked at: look now
+            # text is decoded when it is looked at: look now
+            for _, column in frame.items():  # noqa: PERF102
                 if isinstance(column.dtype, pd.StringDtype):
                     arrow.array(column).validate(full=True)
     except InputError:
