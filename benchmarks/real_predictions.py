@@ -2,6 +2,7 @@
 
     python benchmarks/real_predictions.py --data DIR            # DIR/real-predictions/*.npz, ...
     python benchmarks/real_predictions.py --data DIR --speed    # seconds instead
+    python benchmarks/real_predictions.py --data DIR --second   # one model beside two instead
 
 Out-of-fold predictions on labels that are really wrong, or made wrong; 10,000 items of each set,
 drawn by a seed. `news` are texts with people's labels, predicted by TF-IDF and a logistic
@@ -157,6 +158,37 @@ def measure(stored: dict[str, np.ndarray], seed: int) -> dict[str, float]:
     return {name: float(value) for name, value in out.items()}
 
 
+def twelve(data: Path, seeds: int) -> list[str]:
+    """The mean error over the sets of the other table, with a second model where there is one."""
+    found, other = sets(data), {"resnet18": "twins", "twins": "resnet18"}
+    errors = {"one": [], "two": []}
+    for name, stored in found.items():
+        net = name.replace(".", " ").split()[-1]
+        beside = name.replace(net, other.get(net, net))
+        for seed in range(seeds):
+            p, given, _, wrong = part(stored, seed)
+            second = None
+            if beside != name and beside in found:
+                second = part(found[beside], seed)[0]
+            elif name == "news":
+                second = naive_bayes(pd.read_parquet(data / "noisy-news" / "train.parquet"))
+            for which, heard in (("one", None), ("two", second)):
+                noise = estimate_checked(given, p, second=heard, seed=seed)
+                errors[which].append(abs(noise.rate - wrong.mean()))
+    one, two = (100 * np.mean(errors[which]) for which in ("one", "two"))
+    return [
+        f"The {len(found)} sets of [the table of published predictions](real_predictions.md), with "
+        f"the other network or naive Bayes as the second model where there is one: mean error of "
+        f"the rate {two:.2f} points, alone {one:.2f}."
+    ]
+
+
+def naive_bayes(frame: pd.DataFrame) -> np.ndarray:
+    from second_models import floored, text_predictions
+
+    return floored(text_predictions(frame, "label", ("naive Bayes",))["naive Bayes"])
+
+
 def rate_table(results: dict[str, list[dict]]) -> list[str]:
     lines = [
         "| set | wrong | foreseen | softfold (95% interval) | error | cleanlab | error | holds "
@@ -287,6 +319,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--second", action="store_true")
     parser.add_argument("--out", type=Path, default=HERE / "results")
     args = parser.parse_args()
     about = machine()
@@ -295,6 +328,12 @@ def main() -> None:
     if args.speed:
         name, title, lines = "analysis_speed", "Analysis: seconds beside cleanlab's", speed()
         how = f"Made by `python benchmarks/real_predictions.py --speed`: {where}."
+    elif args.second:
+        from second_models import about_table, table
+
+        name, title = "second_models", "One model's predictions, and two"
+        lines = [*table(args.data, args.seeds), "", *twelve(args.data, args.seeds)]
+        how = f"Made by `python benchmarks/real_predictions.py --second`: {about_table} {where}."
     else:
         results = {}
         for each, stored in sets(args.data).items():

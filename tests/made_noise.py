@@ -47,3 +47,24 @@ def weak_model(n=6000, k=8, seed=0):
     logits[np.arange(n), given] += 4.0
     p = np.exp(1.3 * logits)
     return given, (p / p.sum(1, keepdims=True)).astype(np.float32)
+
+
+def two_models(n=6000, k=8, rate=0.0, shared=0.7, seed=0):
+    """Truth, labels and the predictions of two models, which find the same items hard.
+
+    Labels are wrong by `rate` of the items, more often the more an item looks like another class.
+    `shared` is how much of what misleads the models misleads both.
+    """
+    rng, rows = np.random.default_rng(seed), np.arange(n)
+    truth = rng.integers(0, k, n)
+    common = rng.normal(0, 1.5, (n, k))
+    made = []
+    for _ in range(2):
+        logits = shared**0.5 * common + (1 - shared) ** 0.5 * rng.normal(0, 1.5, (n, k))
+        logits[rows, truth] += 4.0
+        p = np.exp(1.3 * logits)
+        made.append((p / p.sum(1, keepdims=True)).astype(np.float32))
+    common[rows, truth] = -np.inf
+    chance = 2 * rate * common.max(1).argsort().argsort() / n
+    given = np.where(rng.random(n) < chance, common.argmax(1), truth)
+    return truth, given, *made

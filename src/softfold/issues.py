@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.align import align_predictions
+from softfold.align import align_predictions, align_second
 from softfold.errors import InputError
-from softfold.noise.estimation import estimate_checked
+from softfold.noise.estimation import check_second, estimate_checked
 from softfold.noise.model import NoiseModel, as_noise_model
 from softfold.noise.scoring import score
 
@@ -21,6 +21,7 @@ def rank_issues(
     top: int | None = None,
     *,
     noise: NoiseModel | np.ndarray | None = None,
+    second: Any = None,
     vocab: Iterable[Any] | None = None,
 ) -> pd.DataFrame:
     """Items by how probably their given label is wrong.
@@ -32,6 +33,8 @@ def rank_issues(
                    rules)
     top:           how many to return (all by default); only these are sorted
     noise:         a NoiseModel or transition matrix; estimated by itself
+    second:        another model's out-of-fold predictions, in any form that `probabilities` have:
+                   a second witness where the noise is estimated (`softfold.estimate_noise`)
     vocab:         K class names, in the order of the columns of an array
 
     Returns a data frame with columns index (row of the item, in a table's training part), given,
@@ -48,11 +51,14 @@ def rank_issues(
     """
     if top is not None and top < 0:
         raise InputError(f"top is {top}; it must be at least 0")
+    check_second(second, noise)
     both = align_predictions(labels, probabilities, vocab)
+    if second is not None:
+        second = align_second(labels, probabilities, second, vocab)
     labels, probabilities = both.labels, both.probabilities
     n, k = probabilities.shape
     if noise is None:
-        noise = estimate_checked(labels, probabilities)
+        noise = estimate_checked(labels, probabilities, second=second)
     elif not isinstance(noise, NoiseModel):
         noise = as_noise_model(noise, k)
     found = score(labels, probabilities, noise)

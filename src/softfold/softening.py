@@ -17,6 +17,7 @@ import numpy as np
 from softfold.align import (
     KeyedMatrix,
     align_predictions,
+    align_second,
     match_columns,
     match_rows,
     take_part,
@@ -25,7 +26,7 @@ from softfold.align.keys import as_keys, refuse_repeats, unique_names
 from softfold.arrays import check_probabilities, one_hot, row_blocks
 from softfold.errors import InputError, count_of
 from softfold.files import pack_keys, read_tensors, unpack_keys, write_tensors
-from softfold.noise.estimation import estimate_checked
+from softfold.noise.estimation import check_second, estimate_checked
 from softfold.noise.model import NoiseModel, as_noise_model, posterior
 from softfold.noise.sample import Sample
 
@@ -190,6 +191,7 @@ def soften(
     hard: bool = False,
     threshold: float | None = None,
     noise: NoiseModel | np.ndarray | None = None,
+    second: Any = None,
     out: np.ndarray | None = None,
     vocab: Iterable[Any] | None = None,
 ) -> Any:
@@ -212,6 +214,8 @@ def soften(
     hard:          blend with the predicted class instead of its probabilities
     noise:         a NoiseModel or transition matrix (K, K), rows truth, columns given; by
                    itself estimated from these labels and probabilities
+    second:        another model's out-of-fold predictions, in any form that `probabilities` have:
+                   a second witness where the noise is estimated (`softfold.estimate_noise`)
     out:           float32 (N, K) to write to, such as a memory map; may be `probabilities`
     vocab:         K class names, in the order of the columns of an array
 
@@ -227,12 +231,15 @@ def soften(
     [[0.43 0.57]]
     """
     use_strategy = _check_settings(strategy, given_weight, threshold)
+    _check_second(second, noise, use_strategy)
     both = align_predictions(labels, probabilities, vocab)
+    if second is not None:
+        second = align_second(labels, probabilities, second, vocab)
     labels, probabilities = both.labels, both.probabilities
     model: NoiseModel | None = None
     if use_strategy in ("auto", "posterior"):
         if noise is None:
-            model = estimate_checked(labels, probabilities)
+            model = estimate_checked(labels, probabilities, second=second)
         elif isinstance(noise, NoiseModel):
             model = noise
         else:
@@ -287,6 +294,14 @@ def _check_settings(strategy: str, given_weight: float, threshold: float | None)
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold}; it must be in 0..1")
     return strategy
+
+
+def _check_second(second: Any, noise: Any, strategy: str) -> None:
+    if second is None:
+        return
+    if strategy not in ("auto", "posterior"):
+        raise InputError(f"second belongs to strategy 'posterior', not {strategy!r}")
+    check_second(second, noise)
 
 
 def _output(out: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:

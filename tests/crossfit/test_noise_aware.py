@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 from sklearn.datasets import load_digits
 
-from softfold import cross_fit, plan_folds, rank_issues, soften
+from softfold import cross_fit, estimate_noise, plan_folds, rank_issues, soften
 from softfold.crossfit.noise_aware import noise_aware_cross_fit
 from softfold.data.table import LabelTable
 from softfold.evaluation import average_precision
@@ -100,3 +100,31 @@ def test_wrong_labels_that_the_features_foretell_are_found():
     assert made.noise.rate == pytest.approx((given != truth).mean(), abs=0.08)
     q = soften(given, made.oof.probabilities, noise=made.noise)
     assert (q.argmax(axis=1) == truth).mean() > 0.9
+
+
+def test_what_was_learned_by_heart_stays_open_however_likely_labels_become(monkeypatch):
+    from softfold.crossfit import noise_aware as module
+
+    rng = np.random.default_rng(0)
+    truth, n = rng.integers(0, 4, 1500), 1500
+    middles = rng.normal(0, 0.5, (4, 20))
+    x = middles[truth] + rng.normal(size=(n, 20))
+    far = ((x[:, None] - middles) ** 2).sum(axis=2)
+    far[np.arange(n), truth] = np.inf
+    unclear = far.min(axis=1) - ((x - middles[truth]) ** 2).sum(axis=1)
+    chance = 0.4 * (1 - unclear.argsort().argsort() / n)
+    given = np.where(rng.random(n) < chance, far.argmin(axis=1), truth)
+    table = LabelTable(
+        item=np.arange(n).astype(str).astype(object),
+        given=given,
+        vocab=tuple("abcd"),
+        valid=np.zeros(n, bool),
+        data=x.astype(np.float32),
+    )
+    monkeypatch.setattr(module, "evidence", lambda gain, n_classes: 50.0)
+    made = noise_aware_cross_fit(table, "probe", n_folds=3, seed=0)
+    assert not made.noise.clean
+    before = estimate_noise(given, made.plain.probabilities).rate_interval
+    assert made.noise.rate_interval[0] > before[0] == 0
+    assert made.noise.rate_interval[1] >= before[1]
+    assert before[1] > (given != truth).mean()

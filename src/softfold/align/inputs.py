@@ -124,6 +124,41 @@ def align_predictions(
     return _of_labels(labels, probabilities, names)
 
 
+def align_second(
+    labels: Any, probabilities: Any, second: Any, vocab: Iterable[Any] | None = None
+) -> np.ndarray:
+    """Another model's predictions (N, K) of the items and classes of `align_predictions`.
+
+    labels, probabilities and vocab are those of `align_predictions`; `second` has any form that
+    `probabilities` have. It is matched by key and class name to what is known of either: the
+    labels' keys and names, else those of `probabilities`.
+
+    Raises:
+        InputError: `second` and what is wrong with it, as for `probabilities`.
+    """
+    both = align_predictions(labels, probabilities, vocab)
+    names, item = both.vocab, both.item
+    try:
+        if isinstance(labels, HasGiven):
+            other = align_predictions(labels, second, vocab)
+        else:
+            if isinstance(labels, pd.Series) and not _numbered(labels.index):
+                item = as_keys(labels.index)
+            if not isinstance(labels, pd.DataFrame):
+                first = _as_keyed(probabilities, "predictions", "a prediction", None, names)
+                names, item = names or first.vocab, first.item if item is None else item
+            keyed = both.labels if item is None else pd.Series(both.labels, index=as_objects(item))
+            other = align_predictions(keyed, second, names)
+        if other.probabilities.shape != both.probabilities.shape:
+            raise InputError(
+                f"predictions of shape {other.probabilities.shape}; the first are of shape "
+                f"{both.probabilities.shape}"
+            )
+    except InputError as error:
+        raise InputError(f"second: {error}") from None
+    return other.probabilities
+
+
 def align_targets(table: HasGiven, targets: Any) -> np.ndarray:
     """Targets float32 (N, K) of the training items of a table, in its order of rows and classes.
 

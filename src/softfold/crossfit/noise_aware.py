@@ -211,7 +211,9 @@ def _combined(
     """The noise model of new predictions: their explanation, beside those that stay open.
 
     How much each is believed was weighed on the plain predictions. What training adds to that is
-    how much likelier than under right labels the held-out given labels have become.
+    how much likelier than under right labels the held-out given labels have become. That can lift
+    the lower end of the interval. The upper end stays: a wrong label that was learned by heart is
+    the likelier for it.
     """
     rows = np.arange(len(table))
     if len(rows) > EM_ITEMS:
@@ -229,8 +231,11 @@ def _combined(
     believed = sum(e.weight for e in made if e.name == best.explanation.name)
     alive = [replace(e, weight=e.weight * believed / max(weights[0], 1e-12)) for e in alive]
     first = Sample.of(table.given, plain.probabilities, rows)
+    low, high = interval([*alive, *made], first)
     return replace(
-        out, rate_interval=interval([*alive, *made], first), information=noise.information
+        out,
+        rate_interval=(low, max(high, noise.rate_interval[1])),
+        information=noise.information,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from softfold.align import align_predictions
+from softfold.align import align_predictions, align_second
 from softfold.errors import InputError, count_of
 from softfold.noise.audit import audited_rate, reweighed
 from softfold.noise.classwise import by_class, even
@@ -18,7 +18,8 @@ from softfold.noise.model import Explanation, NoiseModel, log2_floored, posterio
 from softfold.noise.no_class import no_class
 from softfold.noise.sample import Sample
 from softfold.noise.surest import surest
-from softfold.noise.weighing import weighed
+from softfold.noise.weighing import CLASSWISE, told_apart, weighed
+from softfold.noise.witnesses import hear
 
 ITEMS, CELLS, LEAST_ITEMS = 10_000, 2_000_000, 2_000
 """Items that a model is fitted to: no more than the first, and of many classes no more than have
@@ -50,6 +51,7 @@ def estimate_noise(
     labels: Any,
     probabilities: Any = None,
     *,
+    second: Any = None,
     checked: tuple[np.ndarray, np.ndarray] | None = None,
     vocab: Iterable[Any] | None = None,
     seed: int = 0,
@@ -66,6 +68,10 @@ def estimate_noise(
             is used).
         probabilities: out-of-fold predictions, float (N, K), memory maps stay on disk; or an
             OutOfFold or a data frame (`softfold.align.align_predictions` has the rules).
+        second: out-of-fold predictions of another model on the same labels, in any form that
+            `probabilities` have: a second witness of how many labels are wrong. It should look at
+            items another way (another backbone, other features); of what both models have learned
+            by heart it cannot tell. Explanations stay those of `probabilities`.
         checked: (rows, truth) of items that were drawn at random and checked: rows int (m,), truth
             int (m,), -1 for none of the classes. Rate and interval are then those of the audit.
         vocab: K class names, in the order of an array's columns. T has the classes in the order of
@@ -81,13 +87,17 @@ def estimate_noise(
     0.1
     """
     both = align_predictions(labels, probabilities, vocab)
-    return estimate_checked(both.labels, both.probabilities, seed=seed, checked=checked)
+    other = None if second is None else align_second(labels, probabilities, second, vocab)
+    return estimate_checked(
+        both.labels, both.probabilities, second=other, seed=seed, checked=checked
+    )
 
 
 def estimate_checked(
     labels: np.ndarray,
     probabilities: np.ndarray,
     *,
+    second: np.ndarray | None = None,
     seed: int = 0,
     checked: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> NoiseModel:
@@ -97,7 +107,10 @@ def estimate_checked(
     rows = np.arange(n)
     if some < n:
         rows = np.sort(np.random.default_rng(seed).choice(n, some, replace=False))
-    noise = estimate_from_sample(Sample.of(labels, probabilities, rows))
+    sample = Sample.of(labels, probabilities, rows)
+    noise = estimate_from_sample(sample)
+    if second is not None:
+        noise = _witnessed(noise, sample, Sample.of(labels, second, rows))
     if checked is None:
         return noise
     return audited(noise, labels, probabilities, checked)
@@ -156,6 +169,31 @@ def interval(explanations: Sequence[Explanation], sample: Sample) -> tuple[float
     return max(0.0, float(low)), min(1.0, float(high))
 
 
+def _witnessed(noise: NoiseModel, sample: Sample, second: Sample) -> NoiseModel:
+    """The noise model after a second model's predictions of the same items were heard.
+
+    They say what noise that is not by class comes to. `surest` and the explanations of right labels
+    are weighed so that together they say the same; the weight of noise by class stays. The interval
+    is widened to hold the new rate. What is less certain than what was open is not heard.
+    """
+    told = hear(sample, second) if noise.rate == noise.rate else None
+    low, high = noise.rate_interval
+    if told is None or 1.96 * told.error > (high - low) / 2:
+        return noise
+    by_class = noise.weight(*CLASSWISE)
+    found = told_apart(noise.explanations, told.rate)
+    rate = (1 - by_class) * told.rate
+    rate += sum(e.weight * e.rate for e in noise.explanations if e.name in CLASSWISE)
+    error = 1.96 * (1 - by_class) * told.error
+    low, high = min(low, SLACK[0] * rate - error), max(high, SLACK[1] * rate + error)
+    return replace(
+        described(found, sample),
+        rate=rate,
+        rate_interval=(max(0.0, low), min(1.0, high)),
+        information=noise.information,
+    )
+
+
 def audited(
     noise: NoiseModel,
     labels: np.ndarray,
@@ -173,6 +211,12 @@ def audited(
     suspicion = score(labels, probabilities, noise).suspicion
     rate, low, high = audited_rate(suspicion, rows, truth != labels[rows])
     return replace(noise, rate=rate, rate_interval=(low, high), audited=len(rows))
+
+
+def check_second(second: Any, noise: Any) -> None:
+    """A second model's predictions help to estimate noise. Raises InputError where it is given."""
+    if second is not None and noise is not None:
+        raise InputError("second has no use beside noise: give it to estimate_noise, or leave one")
 
 
 def check_checked(

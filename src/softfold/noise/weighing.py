@@ -80,6 +80,27 @@ def with_weights(
     )
 
 
+def told_apart(explanations: Sequence[Explanation], rate: float) -> tuple[Explanation, ...]:
+    """Explanations of which those that are not of noise by class say `rate` together.
+
+    `surest` gets so much of their weight, and right labels the rest, that their mean rate is as
+    near to `rate` as it can be. Within both, and for noise by class, proportions stay.
+    """
+    groups = (
+        [e for e in explanations if e.name == "surest"],
+        [e for e in explanations if e.name in ("clean", "no_class")],
+    )
+    weights = [max(sum(e.weight for e in g), 1e-9) for g in groups]
+    rates = [sum(e.weight * e.rate for e in g) / w for g, w in zip(groups, weights, strict=True)]
+    span = max(rates[0] - rates[1], 1e-9)
+    share = float(np.clip((rate - rates[1]) / span, 0.0, 1.0))
+    left = sum(weights)
+    factor = {"surest": left * share / weights[0]}
+    factor |= dict.fromkeys(("clean", "no_class"), left * (1 - share) / weights[1])
+    logs = [np.log(max(e.weight * factor.get(e.name, 1.0), 1e-12)) for e in explanations]
+    return with_weights(explanations, [e.rate for e in explanations], np.array(logs))
+
+
 def evidence(gain: np.ndarray, n_classes: int) -> float:
     """What (N,) gains of log likelihood add to the log of a weight: 0 unless they are certain.
 
