@@ -92,12 +92,12 @@ class Server:
 
     def kill(self) -> None:
         os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self.process.communicate()
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(timeout=20)
+            self.process.communicate(timeout=20)
 
     def ask(
         self,

@@ -34,7 +34,10 @@ def test_the_demo_ends_with_a_report_and_goes_on_with_an_earlier_one(tmp_path, s
 def test_the_demo_touches_no_run_of_digits_that_it_did_not_make(tmp_path, small):
     run = Run(tmp_path / "mine")
     run.path.mkdir()
-    write_json(run.path / "config.json", {"settings": replace(small, noise="5").to_json()})
+    config = dict.fromkeys(("kind", "name", "trainer", "oof_trainer"), "")
+    config |= {"trainer_settings": {}, "oof_trainer_settings": {}, "versions": {}}
+    config |= {"seeds": [0], "notes": [], "settings": replace(small, noise="5").to_json()}
+    write_json(run.path / "config.json", config)
     for name in ("oof.safetensors", "decisions.sqlite", "notes.txt"):
         (run.path / name).write_bytes(name.encode())
     before = {f.name: f.read_bytes() for f in run.path.iterdir()}

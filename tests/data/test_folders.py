@@ -109,5 +109,6 @@ def test_a_folder_without_images_in_class_folders_is_refused(write, paths, rest)
 
 def test_image_files_are_all_that_are_not_hidden_in_order(write):
     folder = write("b/1.png", "a.JPG", "b/.1.png", ".c/1.png", "b/notes.txt", "b/c/2.tif")
-    names = [path.relative_to(folder).as_posix() for path in image_files(folder)]
+    with pytest.warns(UserWarning, match="3 files were left out: 2 hidden, 1 .txt"):
+        names = [path.relative_to(folder).as_posix() for path in image_files(folder)]
     assert names == ["a.JPG", "b/1.png", "b/c/2.tif"]

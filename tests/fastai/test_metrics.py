@@ -40,6 +40,7 @@ def test_options_of_a_function_pass_through():
     assert float(top_k_accuracy(PREDICTIONS, SOFT, k=2)) == float(expected)
 
 
+@pytest.mark.filterwarnings("ignore:Precision is ill-defined")  # of a class never predicted
 @pytest.mark.parametrize(
     "metric",
     [

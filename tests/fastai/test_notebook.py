@@ -231,6 +231,7 @@ def wine_learner(dls, **settings):
     return tabular_learner(dls, layers=[16], metrics=accuracy, **settings)
 
 
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")  # fastai's tables
 @pytest.mark.parametrize("key", [None, "item"])
 def test_a_table(tmp_path, key):
     frame = wine()

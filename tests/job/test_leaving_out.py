@@ -203,6 +203,7 @@ def texts():
     return frame
 
 
+@pytest.mark.filterwarnings("ignore:.*column 'right' holds the class names")
 @pytest.mark.parametrize("holder", ["csv", "parquet", "frame"])
 def test_empty_texts_and_rows_without_a_label(tmp_path, holder):
     pytest.importorskip("sklearn")

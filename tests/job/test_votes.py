@@ -75,6 +75,7 @@ def test_a_checked_label_is_final_whatever_the_votes_say(tmp_path):
     np.testing.assert_array_equal(soft, np.eye(3)[truth[[1, 2]]])
 
 
+@pytest.mark.filterwarnings("ignore:.*column 'right' holds the class names")
 def test_an_item_column_of_any_name(tmp_path):
     file, _ = votes(tmp_path, item="flower")
     table = Settings(labels=file, annotator="annotator", path="flower").read_labels()

@@ -21,7 +21,7 @@ from softfold.errors import InputError
 from softfold.evaluation import accuracy, paired_difference, roc_auc
 from softfold.files import (
     Damaged,
-    check_tensors,
+    checksum,
     read_parquet,
     read_tensors_of,
     write_parquet,
@@ -34,7 +34,7 @@ from softfold.trainers import Model, Trainer, TrainerLike, check_model, create_t
 from softfold.trainers.checkpoints import checkpoints_in
 
 _KEPT_MODEL = "kept-model.txt"
-"""Beside the fits: the fingerprint of the one whose model the run keeps."""
+"""Beside the fits: the fingerprint of the one whose model the run keeps; the model's checksum."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def fit_once(
     if model_file is not None:
         model.save(Path(model_file))
         if file is not None:
-            write_text(file.with_name(_KEPT_MODEL), mark)
+            write_text(file.with_name(_KEPT_MODEL), f"{mark} {checksum(model_file)}")
     if file is not None:
         curve = file.with_suffix(".parquet")
         curve.unlink(missing_ok=True)
@@ -271,12 +271,8 @@ def _model_of(file: Path, model_file: str | Path) -> str | None:
     mark = file.with_name(_KEPT_MODEL)
     if not Path(model_file).exists() or not mark.exists():
         return None
-    try:
-        check_tensors(model_file)
-        return mark.read_text(encoding="utf-8")
-    except (Damaged, UnicodeDecodeError) as error:
-        warnings.warn(f"{error}; it is made again", stacklevel=2)
-        return None
+    made_from, _, content = mark.read_text(encoding="utf-8", errors="replace").partition(" ")
+    return made_from if content == checksum(model_file) else None
 
 
 def _finished(file: Path, mark: str) -> Fit | None:

@@ -63,9 +63,9 @@ def open_job(
     require("pyarrow", extra="cli")
     require("safetensors", extra="cli")
     settings, run, progress = settings.absolute(), Run(out), Progress(quiet=quiet)
+    _claim(run, settings, resume)
     if resume:
         _set_damaged_aside(run)
-    _claim(run, settings, resume)
     with progress.step("load", "reading the labels"):
         decisions = None if settings.decisions is None else read_decisions(settings.decisions)
         _same_decisions(run, decisions)
@@ -191,7 +191,7 @@ def _set_damaged_aside(run: Run) -> None:
 
     What the job does not read, it writes anew anyway.
     """
-    for part in ("config", "decisions", "metrics"):
+    for part in ("decisions", "metrics"):
         try:
             run.get(part)
         except Damaged as error:
@@ -206,7 +206,7 @@ def _claim(run: Run, settings: Settings, resume: bool) -> None:
     """A run folder belongs to one job: a new one, or with `resume` the same one."""
     if run.path.is_file():
         raise InputError(f"{run.path}: a file is there; give a folder (--out)")
-    if is_empty(run.path) or (resume and run.has("config.json" + _ASIDE)):
+    if is_empty(run.path):
         return
     if not run.has("config.json"):
         raise InputError(
@@ -218,7 +218,10 @@ def _claim(run: Run, settings: Settings, resume: bool) -> None:
         raise InputError(
             f"{run.path}: a run is there already; --resume goes on with it, --out DIR makes another"
         )
-    before, now = run.settings.to_json(), settings.to_json()
+    try:
+        before, now = run.settings.to_json(), settings.to_json()
+    except Damaged as error:  # whose run it is cannot be known: nothing in it is touched
+        raise InputError(f"{error}; put a copy of it back, or give another --out") from None
     other = [k for k in now if before.get(k) != now[k] and k != "seeds"]
     if other:
         k = other[0]

@@ -178,7 +178,8 @@ def frame_of(table: LabelTable, *, valid: bool) -> pd.DataFrame:
             )
         frame["path"] = [str(p) for p in paths]
     elif isinstance(table.data, pd.DataFrame):
-        frame = frame.join(table.data.reset_index(drop=True), rsuffix="_data")
+        data = table.data.reset_index(drop=True)
+        frame = frame.join(data.rename(columns={c: f"{c}_data" for c in data if c in frame}))
     elif table.data is not None:
         columns = [f"feature_{j}" for j in range(table.data.shape[1])]
         frame = frame.join(pd.DataFrame(table.data, columns=columns))
