@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,8 +60,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield part
         _to_disk(part)
         part.replace(path)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(part)):  # name the file asked for
+            error.filename = str(path)
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     _folder_to_disk(path.parent)
 
 
@@ -145,7 +151,13 @@ def write_torch_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: 
 def _save_sealed(save_file: Any, path: str | Path, tensors: dict, metadata: dict[str, str]) -> None:
     """Save whole, with a checksum; the same tensors and metadata always give the same bytes."""
     with replacing(path) as part:
-        save_file(tensors, str(part), metadata=metadata | {_CHECKSUM: _UNKNOWN, _SEALED: "yes"})
+        try:
+            save_file(tensors, str(part), metadata=metadata | {_CHECKSUM: _UNKNOWN, _SEALED: "yes"})
+        except Exception as error:
+            number = re.search(r"os error (\d+)", str(error))  # safetensors has errors of its own
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
         with part.open("rb+") as file:
             length, header = _header(file)
             # safetensors writes the metadata in an order that changes from process to process

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 
 import pandas as pd
 import pytest
@@ -239,3 +240,19 @@ def test_nothing_sticks_out_in_any_size_or_colour(server, open_page, digits, sch
     ground = report.evaluate("getComputedStyle(document.body).backgroundColor")
     dark = int(re.findall(r"\d+", ground)[0]) < 128
     assert dark == (scheme == "dark")
+
+
+def test_a_log_that_another_process_holds_costs_no_decision(server, open_page, digits):
+    page = open_page(server.url)
+    log = sqlite3.connect(digits / "decisions.sqlite", isolation_level=None)
+    log.execute("BEGIN EXCLUSIVE")
+    page.keyboard.press("k")
+    has_text(page, "#problem", "Decisions are kept here and sent again")
+    assert log.execute("SELECT count(*) FROM decisions").fetchone() == (0,)
+    log.execute("ROLLBACK")
+    saved(page)
+    assert log.execute("SELECT count(*) FROM decisions").fetchone() == (1,)
+    log.close()
+    page_errors = [e for e in open_page.errors if "503" in e]
+    for error in page_errors:
+        open_page.errors.remove(error)

@@ -19,6 +19,9 @@ from softfold.errors import InputError
 
 LOG = "decisions.sqlite"
 
+_PATIENCE = 5.0
+"""Seconds to wait for another process that writes the log."""
+
 
 ACTIONS = ("accept", "keep", "class", "none", "exclude", "unsure")
 """accept the suggested label, keep the given one, another class, none of these classes, leave the
@@ -94,6 +97,10 @@ class Decision(NamedTuple):
     audit: int = 0
 
 
+class LogUnavailable(InputError):
+    """The log is there and cannot be used now: locked, on a read-only or a full disk."""
+
+
 class DecisionLog:
     """The log of one run. Safe for several threads and several processes at once.
 
@@ -103,20 +110,37 @@ class DecisionLog:
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(
-            self.path, timeout=30, check_same_thread=False, isolation_level=None
-        )
+        with self._told():
+            self._db = sqlite3.connect(
+                self.path, timeout=_PATIENCE, check_same_thread=False, isolation_level=None
+            )
+            self._open(create)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the system or another process refuses is said in one line."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise LogUnavailable(
+                f"{self.path}: decisions cannot be written or read now ({error}); nothing is lost: "
+                "free the file or make it writable, and try again"
+            ) from None
+
+    def _open(self, create: bool) -> None:
         try:
             columns = self._columns()
             if not create and not columns:
-                raise InputError(f"{path}: a database without decisions")
+                raise InputError(f"{self.path}: a database without decisions")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             if columns and "audit" not in columns:
                 self._renew()
             self._db.executescript(_TABLE + _GUARDED)
+        except sqlite3.OperationalError:
+            raise
         except sqlite3.DatabaseError as error:
-            raise InputError(f"{path}: not a log of decisions ({error})") from None
+            raise InputError(f"{self.path}: not a log of decisions ({error})") from None
 
     def _columns(self) -> list[str]:
         return [row[1] for row in self._db.execute("PRAGMA table_info(decisions)")]
@@ -155,7 +179,7 @@ class DecisionLog:
             (now, *(row.get(column) for column in columns), int(bool(row.get("audit"))))
             for row in rows
         ]
-        with self._lock, self._transaction():
+        with self._told(), self._lock, self._transaction():
             self._db.executemany(
                 f"INSERT OR IGNORE INTO decisions (at, {', '.join(columns)}, audit) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -195,7 +219,7 @@ class DecisionLog:
     def draw(self, items: Iterable[str], seed: int) -> None:
         """Write down further items of the audit, in their order; those in it already stay."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        with self._lock, self._transaction():
+        with self._told(), self._lock, self._transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO audit (at, item, seed) VALUES (?, ?, ?)",
                 [(now, item, seed) for item in items],
@@ -219,5 +243,5 @@ class DecisionLog:
         return [Decision(*row) for row in rows]
 
     def _query(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        with self._lock:
+        with self._told(), self._lock:
             return self._db.execute(sql, values).fetchall()

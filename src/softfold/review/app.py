@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from softfold.decisions.log import LogUnavailable
 from softfold.errors import InputError
 from softfold.report import theme
 from softfold.review.audit_page import audit_page
@@ -211,7 +212,8 @@ async def _sent(req: Request) -> Any:
 
 
 def _explain(req: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, status_code=400)
+    status = 503 if isinstance(error, LogUnavailable) else 400
+    return JSONResponse({"error": str(error)}, status_code=status)
 
 
 def _picture(webp: bytes | None, static: dict[str, bytes]) -> Response:

@@ -39,6 +39,12 @@ export class Strokes {
         await new Promise((done) => setTimeout(done, AGAIN));
         continue;
       }
+      if (answer.status === 503) {
+        const why = (await answer.json()).error.slice(0, 200);
+        problem(`${why}. Decisions are kept here and sent again; leave this page open.`);
+        await new Promise((done) => setTimeout(done, AGAIN));
+        continue;
+      }
       this.queue.splice(0, strokes.length);
       if (!answer.ok) {
         problem(`A decision was refused: ${(await answer.text()).slice(0, 200)}`);

@@ -1,0 +1,139 @@
+"""What the machine refuses is one line that says how to go on, and the run goes on after it."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from softfold.runs.folder import Run
+from softfold.runs.lock import locked
+from softfold.runs.verifying import verify
+
+pytest.importorskip("sklearn")
+pytest.importorskip("filelock")
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    """A CSV of 600 flowers, a fifth with wrong labels."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 600)
+    given = np.where(rng.random(600) < 0.2, (truth + 1) % 3, truth)
+    frame = pd.DataFrame(rng.normal(truth[:, None], 0.7, (600, 6))).add_prefix("petal")
+    frame["label"] = np.array(["iris", "rose", "tulip"])[given]
+    frame["is_valid"] = np.arange(600) % 3 == 0
+    file = tmp_path_factory.mktemp("data") / "labels.csv"
+    frame.to_csv(file, index=False)
+    return file
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of its own: a folder, and what mounts it anew with other options."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        command = ["mount", "-t", "tmpfs", "-o", options, "softfold-test", str(folder)]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    try:
+        able = os.name == "posix" and os.geteuid() == 0 and mount("size=300k")
+    except OSError:
+        able = False
+    if not able:
+        pytest.skip("no right to mount a file system")
+    yield folder, lambda options: mount(f"remount,{options}")
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def softfold(*arguments, before=None):
+    command = [sys.executable, "-m", "softfold", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=before, check=False)
+    return done.returncode, done.stderr
+
+
+def job(labels, out):
+    return ("run", labels, "--out", out, "--seeds", 2, "--folds", 3, "--quiet")
+
+
+@pytest.fixture(scope="module")
+def expected(labels, tmp_path_factory):
+    """The hold-out predictions of the job where nothing is refused."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    assert softfold(*job(labels, out)) == (0, "")
+    return out
+
+
+def same(run, expected):
+    for name in ("soft_labels.safetensors", "holdout.safetensors", "items.parquet", "noise.json"):
+        assert (run / name).read_bytes() == (expected / name).read_bytes()
+    assert verify(run) == []
+
+
+def test_a_full_disk(labels, disk, expected):
+    folder, remount = disk
+    (folder / "photos.tar").write_bytes(bytes(220 << 10))
+    status, said = softfold(*job(labels, folder / "run"))
+    assert status == 2 and said.count("\n") == 1
+    assert "no room on the disk; make some: go on with softfold run" in said
+    assert said.rstrip().endswith("--resume")
+    assert (folder / "photos.tar").stat().st_size == 220 << 10
+    remount("size=64m")
+    assert softfold(*job(labels, folder / "run"), "--resume") == (0, "")
+    same(folder / "run", expected)
+
+
+def test_a_folder_that_cannot_be_written(labels, disk, expected):
+    folder, remount = disk
+    remount("size=64m")
+    assert softfold(*job(labels, folder / "run")) == (0, "")
+    remount("ro,size=64m")
+    for arguments in (
+        (*job(labels, folder / "run"), "--resume"),
+        ("report", folder / "run"),
+        ("soften", folder / "run", "--quiet"),
+        ("compare", folder / "run", "--quiet"),
+        ("audit", folder / "run"),
+        ("issues", folder / "run", "--out", folder / "list.csv"),
+        ("predict", folder / "run", labels, "--out", folder / "new.csv"),
+        ("export", folder / "run", "--out", folder / "labels.csv"),
+        ("review", folder / "run", "--port", 0),
+    ):
+        status, said = softfold(*arguments)
+        assert status == 2, arguments
+        assert said.count("\n") == 1, (arguments, said)
+        assert "Read-only file system" in said or "cannot be written" in said, (arguments, said)
+    remount("rw,size=64m")
+    assert softfold(*job(labels, folder / "run"), "--resume") == (0, "")
+    same(folder / "run", expected)
+
+
+def test_a_second_process_on_one_run(labels, tmp_path, expected):
+    with locked(tmp_path / "run"):
+        status, said = softfold(*job(labels, tmp_path / "run"))
+    assert status == 2 and said.count("\n") == 1
+    assert f"process {os.getpid()} on" in said
+    assert softfold(*job(labels, tmp_path / "run")) == (0, "")
+    same(tmp_path / "run", expected)
+
+
+def test_a_file_of_a_run_that_changed_is_found_and_made_again(labels, tmp_path, expected):
+    assert softfold(*job(labels, tmp_path / "run")) == (0, "")
+    names = [file.name for file in (tmp_path / "run").iterdir() if file.is_file()]
+    for name in sorted(set(names) - {".lock", "config.json", "report.html", "decisions.parquet"}):
+        file = tmp_path / "run" / name
+        content = file.read_bytes()
+        file.write_bytes(content[:-9] + b"?" + content[-8:])
+        found = verify(tmp_path / "run")
+        assert found and all(name in line or name == "manifest.json" for line in found), name
+        assert softfold("verify", tmp_path / "run")[0] == 2
+        status, said = softfold(*job(labels, tmp_path / "run"), "--resume")
+        assert status == 0, (name, said)
+        for aside in (tmp_path / "run").glob("*.damaged"):
+            aside.unlink()
+        same(tmp_path / "run", expected)
+        assert Run(tmp_path / "run").metrics["soft"] == Run(expected).metrics["soft"]
