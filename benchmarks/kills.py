@@ -55,7 +55,7 @@ def command(out: Path, resume: bool) -> list[str]:
 
 
 def start(data: Path, out: Path, cache: Path, resume: bool) -> subprocess.Popen:
-    environment = os.environ | {"SOFTFOLD_CACHE": str(cache), "OMP_NUM_THREADS": "2"}
+    environment = {"OMP_NUM_THREADS": "2"} | os.environ | {"SOFTFOLD_CACHE": str(cache)}
     return subprocess.Popen(
         command(out, resume),
         cwd=data,

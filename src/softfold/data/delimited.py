@@ -286,26 +286,22 @@ def _refuse_swallowed(
 ) -> None:
     """Refuse a row of several lines each of which would be a row: a stray quote took them in.
 
-    A line would be a row where, without quotes, it has all fields, and one of them is a short
-    value that other rows have in that column.
+    A line would be a row where, without quotes, it has several fields (one may be lacking), and one
+    of them is a short value that other rows have in some column.
     """
     lines = list(io.StringIO(text, newline=""))
     inside = {row for row, _, _ in spread}
-    usual: list[set[str]] = []
+    usual: set[str] = set()
     for column in columns:
         values = [v for i, v in enumerate(column) if v and i not in inside]
         kinds = set(values)
-        usual.append(kinds if len(kinds) <= max(2, len(values) // 2) else set())
+        usual |= kinds if len(kinds) <= max(2, len(values) // 2) else set()
     for _, begin, end in spread:
         fields = [
             line.strip("\r\n").replace('"', "").split(delimiter)
             for line in lines[begin - 1 - skipped : end - skipped]
         ]
-        alike = all(
-            len(f) == len(columns) and any(v in known for v, known in zip(f, usual, strict=True))
-            for f in fields
-        )
-        if alike:
+        if all(len(f) >= max(2, len(columns) - 1) and usual.intersection(f) for f in fields):
             raise InputError(
                 f"{name}: lines {begin} to {end} are one row, because a quote opens in the first "
                 "and closes in the last, yet each looks like a row of its own: take the stray "
