@@ -137,3 +137,13 @@ def test_every_damage_of_a_tensor_file_is_told(tmp_path, damage):
             files.memory_map(path, "rows")
     path.write_bytes(whole)
     assert files.read_tensors_of(path, "these items") is not None
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
+    left = [f".{'0a' * 16}.tmp", ".tmpeM0Nea"]
+    mine = [".tmp", ".tmp-notes", "a.tmp", ".lock", "x.tmpabcdef"]
+    (tmp_path / "seeds").mkdir()
+    for name in left + mine:
+        (tmp_path / "seeds" / name).write_text("")
+    files.remove_unfinished(tmp_path)
+    assert sorted(file.name for file in (tmp_path / "seeds").iterdir()) == sorted(mine)

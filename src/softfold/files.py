@@ -70,6 +70,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     _folder_to_disk(path.parent)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Delete what writers that were killed left behind, in a folder that nobody else writes."""
+    for file in folder.rglob(".*"):
+        if re.fullmatch(r"\.[0-9a-f]{32}\.tmp|\.tmp\w{6}", file.name) and file.is_file():
+            file.unlink(missing_ok=True)  # ours, or safetensors' own temporary file
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file whole."""
     with replacing(path) as part:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from softfold.data.reading import read_table
 from softfold.data.table import LabelTable
+from softfold.files import remove_unfinished
 from softfold.job import steps
 from softfold.job.job import Job
 from softfold.job.opening import open_job, reopen_job
@@ -63,6 +64,8 @@ def run_settings(settings: Settings, out: str | Path, **how: Any) -> Run:
 def writes(path: str | Path) -> Iterator[None]:
     """Write a run folder in here: nobody else does, and Ctrl-C waits for the step in hand."""
     with locked(path), watch():
+        if Run(path).has("config.json"):
+            remove_unfinished(Path(path))
         yield
 
 
