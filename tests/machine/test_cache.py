@@ -84,6 +84,17 @@ def test_what_was_finished_before_a_kill_is_there(monkeypatch):
     assert np.array_equal(rows[np.arange(8)], ROWS[:8])
 
 
+def test_a_writer_may_be_asked_for_at_most_so_many_rows():
+    store = cache.RowStore("scans", {"version": 1})
+    with store.writer(20, (7,), np.float16, exactly=False) as writer:
+        writer.write(KEYS[:0], ROWS[:0])
+        writer.write(KEYS[:3], ROWS[:3])
+    assert np.flatnonzero(~store.find(KEYS)[1]).tolist() == [0, 1, 2]
+    two = store.writer(2, (7,), np.float16, exactly=False)
+    with pytest.raises(RuntimeError, match="3 of 2 rows"), two as writer:
+        writer.write(KEYS[:3], ROWS[:3])
+
+
 def test_a_writer_that_wrote_nothing_leaves_nothing():
     store = cache.RowStore("features", {"size": 7})
     with pytest.raises(RuntimeError, match="0 of 3 rows"), store.writer(3, (7,), np.float16):

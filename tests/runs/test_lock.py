@@ -1,12 +1,14 @@
 """One process writes a run folder at a time, and is told from a second one."""
 
+import json
+import os
 import subprocess
 import sys
 
 import pytest
 
 from softfold.errors import InputError
-from softfold.runs.lock import LOCK, is_empty, locked
+from softfold.runs.lock import HOLDER, LOCK, is_empty, locked
 
 pytest.importorskip("filelock")
 HOLD = (
@@ -42,7 +44,7 @@ def test_the_lock_goes_with_the_process_that_was_killed(held):
     other.kill()
     other.wait()
     with locked(path):
-        assert not is_empty(path.parent)
+        assert json.loads((path / HOLDER).read_text())["process"] == os.getpid()
 
 
 def test_a_folder_that_stays_empty_is_not_left_behind(tmp_path):

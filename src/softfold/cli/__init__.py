@@ -39,16 +39,16 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         sys.exit(0)
     except (KeyboardInterrupt, typer.Abort):
-        print(f"softfold: stopped; what is finished is kept: {_again(arguments)}", file=sys.stderr)
+        print(f"softfold: stopped; what is finished is kept{_again(arguments)}", file=sys.stderr)
         sys.exit(_STOPPED)
     except MemoryError:
-        _refuse(f"not enough memory; free some, or give fewer items at a time: {_again(arguments)}")
+        _refuse(f"not enough memory; free some, or give fewer items at a time{_again(arguments)}")
     except OSError as error:
-        _refuse(f"{_of_the_system(error)}: {_again(arguments)}")
+        _refuse(f"{_of_the_system(error)}{_again(arguments)}")
     except Exception as error:
         if _lacks_memory(error):
             _refuse(
-                "not enough memory for a batch; use a smaller --size or --arch, or --device cpu: "
+                "not enough memory for a batch; use a smaller --size or --arch, or --device cpu"
                 f"{_again(arguments)}"
             )
         # typer's own exceptions about the command line can say what is wrong with it
@@ -63,12 +63,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _again(arguments: list[str] | None) -> str:
-    """The words that say how to go on."""
+    """The end of a line: how to go on, where a run was begun."""
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] not in (["run"], ["crossfit"], ["demo"]):
-        return "give the same command again"
+        return ""
     more = [] if "--resume" in given or given[0] == "demo" else ["--resume"]
-    return f"go on with {shlex.join(['softfold', *given, *more])}"
+    return f": go on with {shlex.join(['softfold', *given, *more])}"
 
 
 def _of_the_system(error: OSError) -> str:

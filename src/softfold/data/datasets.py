@@ -16,7 +16,8 @@ import pandas as pd
 from softfold.align import find, sort_names
 from softfold.data.corruption import corrupt
 from softfold.data.folds import draw_holdout
-from softfold.data.reading import KNOWN_DATASETS, read_table
+from softfold.data.frames import KNOWN_DATASETS
+from softfold.data.reading import read_table
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError, require
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from softfold.data.columns import missing_names
 from softfold.errors import InputError, count_of
+
+if TYPE_CHECKING:
+    from softfold.data.table import Images
 
 ON_ERROR = ("stop", "skip")
 """What to do about items that cannot be used: name them all and stop, or go on without them."""
@@ -103,3 +108,37 @@ def wrong_with(path: str | os.PathLike[str]) -> str | None:
     except ValueError:  # a name with a null in it
         return NO_FILE
     return None if stat.S_ISREG(found.st_mode) else "no regular file"
+
+
+def whole_rows(
+    frame: pd.DataFrame, label: str, path: str | None, prefix: str
+) -> tuple[pd.DataFrame, list[LeftOut]]:
+    """The rows that have a label and, of images, a path or bytes; and the others."""
+    reason = np.full(len(frame), None, dtype=object)
+    reason[missing_names(frame[label])] = f"no label in {label!r}"
+    in_files, lost = False, np.zeros(len(frame), dtype=bool)
+    if path is not None:
+        cells = [v.get("bytes") if isinstance(v, dict) else v for v in frame[path]]
+        lost = missing_names(pd.Series(cells, dtype=object))
+        reason[lost] = f"nothing in {path!r}"
+        in_files = any(isinstance(value, str) for value in frame[path])
+    broken = np.flatnonzero(reason)
+    if not len(broken):
+        return frame, []
+    left_out = []
+    for row in broken:
+        named = in_files and not lost[row]
+        key = str(frame[path].iloc[row]) if named else f"{prefix}{row}"
+        left_out.append(LeftOut(key, reason[row]))
+    return frame[reason == None], left_out  # noqa: E711  (an array of objects)
+
+
+def lost_files(images: Images) -> dict[int, LeftOut]:
+    """The rows whose file is not there."""
+    problems = ((i, images.path(i)) for i in range(len(images)))
+    found = ((i, str(path), wrong_with(path)) for i, path in problems if path is not None)
+    return {
+        i: LeftOut("", problem, path if problem == NO_FILE else "")
+        for i, path, problem in found
+        if problem is not None
+    }

@@ -16,27 +16,22 @@ from softfold.data.columns import (
     holdout_rows,
     label_names,
     like_training,
-    missing_names,
     names_of,
     read_numbers,
     truth_names,
 )
-from softfold.data.delimited import is_delimited, read_delimited
-from softfold.data.folders import scan_folder
+from softfold.data.frames import read_frame
 from softfold.data.leaving_out import (
-    NO_FILE,
     NO_TEXT,
     ON_ERROR,
     LeftOut,
+    lost_files,
     refusal,
-    wrong_with,
+    whole_rows,
 )
 from softfold.data.lookalikes import LookAlikes, about_names
 from softfold.data.table import Data, Images, LabelTable, empty_texts
-from softfold.errors import InputError, count_of, require
-
-KNOWN_DATASETS = ("digits", "imagewoof", "imagenette", "cifar10n", "fashion-mnist")
-"""What `softfold.data.datasets` loads by name; what is not found may be a misspelt one of these."""
+from softfold.errors import InputError, count_of
 
 PATH_NAMES = ("path", "image_path", "filepath", "file", "filename", "file_name", "fname", "image")
 LABEL_NAMES = ("label", "given", "labels", "class", "target", "category")
@@ -109,56 +104,6 @@ def read_table(
     return table
 
 
-def read_frame(labels: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, Path | None]:
-    """The rows, a name for messages, and the folder that relative paths start from.
-
-    Cells of text files are text as written (see `softfold.data.delimited`).
-    """
-    if isinstance(labels, pd.DataFrame):
-        _refuse_twice(labels, "the data frame")
-        return labels, "the data frame", None
-    file = Path(labels)
-    if file.is_dir():
-        return scan_folder(file), str(file), file
-    if not file.exists():
-        known = ", ".join(KNOWN_DATASETS)
-        raise InputError(f"{labels}: no such file, folder or known dataset ({known})")
-    if not file.is_file():
-        raise InputError(f"{file}: no regular file; a label table is a file or a folder")
-    kind = file.suffix.lower()
-    if not is_delimited(file) and kind not in {".parquet", ".pq"}:
-        raise InputError(f"{file}: a label table is a .csv, .tsv or .parquet file or a folder")
-    try:
-        if is_delimited(file):
-            frame = read_delimited(file)
-        else:
-            arrow = require("pyarrow", extra="cli")
-            frame = pd.read_parquet(file)
-            # text is decoded when it is looked at: look now
-            for _, column in frame.items():  # noqa: PERF102
-                if isinstance(column.dtype, pd.StringDtype):
-                    arrow.array(column).validate(full=True)
-    except InputError:
-        raise
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{file}: cannot be read as {kind[1:]}: {reason}") from error
-    if frame.empty:
-        raise InputError(f"{file}: the table has no rows")
-    _refuse_twice(frame, file.name)
-    return frame, file.name, file.parent
-
-
-def _refuse_twice(frame: pd.DataFrame, name: str) -> None:
-    names = pd.Index(frame.columns).map(str)
-    if names.has_duplicates:
-        twice = names[names.duplicated()].unique()
-        raise InputError(
-            f"{name}: {count_of(len(twice), 'name is', 'names are')} that of several columns; the "
-            f"first is {twice[0]!r}: give each column its own name"
-        )
-
-
 def _find(
     frame: pd.DataFrame, name: str, asked: str | None, usual: Sequence[str], option: str
 ) -> str | None:
@@ -205,7 +150,7 @@ def _columns(
     if images is not None and not Path(images).is_dir():
         raise InputError(f"--images {images}: no such folder")
     n = len(frame)
-    frame, left_out = _whole_rows(frame.reset_index(drop=True), label_column, path_column, prefix)
+    frame, left_out = whole_rows(frame.reset_index(drop=True), label_column, path_column, prefix)
     if frame.empty:
         raise refusal(name, left_out, n)
     given = label_names(frame[label_column], name, label_column)
@@ -241,41 +186,7 @@ def _columns(
         return out
     keep = _drop_repeats(keys, given, out["valid"], name)
     _take(out, keep)
-    return _without(out, _lost_files(out["data"]) if check_files else {}, name)
-
-
-def _whole_rows(
-    frame: pd.DataFrame, label: str, path: str | None, prefix: str
-) -> tuple[pd.DataFrame, list[LeftOut]]:
-    """The rows that have a label and, of images, a path or bytes; and the others."""
-    reason = np.full(len(frame), None, dtype=object)
-    reason[missing_names(frame[label])] = f"no label in {label!r}"
-    in_files, lost = False, np.zeros(len(frame), dtype=bool)
-    if path is not None:
-        cells = [v.get("bytes") if isinstance(v, dict) else v for v in frame[path]]
-        lost = missing_names(pd.Series(cells, dtype=object))
-        reason[lost] = f"nothing in {path!r}"
-        in_files = any(isinstance(value, str) for value in frame[path])
-    broken = np.flatnonzero(reason)
-    if not len(broken):
-        return frame, []
-    left_out = []
-    for row in broken:
-        named = in_files and not lost[row]
-        key = str(frame[path].iloc[row]) if named else f"{prefix}{row}"
-        left_out.append(LeftOut(key, reason[row]))
-    return frame[reason == None], left_out  # noqa: E711  (an array of objects)
-
-
-def _lost_files(images: Images) -> dict[int, LeftOut]:
-    """The rows whose file is not there."""
-    problems = ((i, images.path(i)) for i in range(len(images)))
-    found = ((i, str(path), wrong_with(path)) for i, path in problems if path is not None)
-    return {
-        i: LeftOut("", problem, path if problem == NO_FILE else "")
-        for i, path, problem in found
-        if problem is not None
-    }
+    return _without(out, lost_files(out["data"]) if check_files else {}, name)
 
 
 def _without(raw: dict[str, Any], broken: dict[int, LeftOut], name: str) -> dict[str, Any]:

@@ -239,9 +239,12 @@ class RowStore:
 
     @contextmanager
     def writer(
-        self, n: int, shape: tuple[int, ...], dtype: np.typing.DTypeLike
+        self, n: int, shape: tuple[int, ...], dtype: np.typing.DTypeLike, *, exactly: bool = True
     ) -> Iterator[RowWriter]:
-        """Append rows in order. Every few hundred are kept, whatever happens to the others."""
+        """Append n rows in order, or with `exactly` false at most so many.
+
+        Every few hundred are kept, whatever happens to the others.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             described = self.folder / "settings.json"
@@ -273,7 +276,7 @@ class RowStore:
                 f"the cache folder {cache_dir()} cannot be written: {error.strerror or error}; "
                 "make room or give another in SOFTFOLD_CACHE"
             ) from None
-        if writer.n != n:
+        if writer.n > n or (exactly and writer.n < n):
             raise RuntimeError(f"{writer.n:,} of {n:,} rows were written")
 
 

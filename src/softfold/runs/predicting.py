@@ -11,7 +11,8 @@ import pandas as pd
 
 from softfold.data.delimited import is_delimited
 from softfold.data.folders import image_files
-from softfold.data.reading import PATH_NAMES, image_column, read_frame
+from softfold.data.frames import read_frame
+from softfold.data.reading import PATH_NAMES, image_column
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
 from softfold.files import told_if_damaged

@@ -10,7 +10,7 @@ import numpy as np
 from softfold.errors import InputError
 from softfold.files import check_tensors, read_parquet
 from softfold.runs import manifest
-from softfold.runs.folder import Run
+from softfold.runs.folder import FILES, Run
 
 
 def verify(path: str | Path) -> list[str]:
@@ -53,17 +53,8 @@ def _files(root: Path) -> Iterator[str]:
 
 def _parts(run: Run) -> Iterator[str]:
     """Parts of a run that are not of one another."""
-    for part in (
-        "config",
-        "settings",
-        "items",
-        "vocab",
-        "noise",
-        "metrics",
-        "history",
-        "decisions",
-    ):
-        if part == "settings" or run.get(part) is not None:
+    for part in ("settings", "items", "vocab", "noise", "metrics", "history", "decisions"):
+        if part == "settings" or run.has(FILES[part]):
             yield from _said(lambda part=part: getattr(run, part))
     if run.has("items.parquet") and run.has("vocab.json"):
         for part in ("probabilities", "targets"):
@@ -76,9 +67,6 @@ def _parts(run: Run) -> Iterator[str]:
                 yield f"{run.path}: {part} is not of the items of items.parquet"
             if tuple(kept.vocab) != run.vocab:
                 yield f"{run.path}: {part} has other classes than vocab.json"
-        noise = run.get("noise")
-        if noise is not None and len(noise.transition) != len(run.vocab):
-            yield f"{run.path}: noise.json has other classes than vocab.json"
 
 
 def _said(look: Callable[[], object]) -> list[str]:

@@ -46,15 +46,15 @@ def _scan(images: Images, progress: Advance | None) -> np.ndarray:
         return np.array([_digest(images, i) for i in todo[start : start + 64]], KEY)
 
     done = 0
-    for digests in in_threads(block, range(0, len(todo), 64), os.cpu_count() or 1):
-        out[todo[done : done + len(digests)]] = digests
-        done += len(digests)
-        if progress is not None:
-            progress(done, len(todo))
-    found = todo[out[todo] != b""]
-    if len(found):
-        with store.writer(len(found), (KEY.itemsize,), np.uint8) as writer:
-            writer.write(keys[found], out[found].view(np.uint8).reshape(-1, KEY.itemsize))
+    with store.writer(len(todo), (KEY.itemsize,), np.uint8, exactly=False) as writer:
+        for digests in in_threads(block, range(0, len(todo), 64), os.cpu_count() or 1):
+            rows = todo[done : done + len(digests)]
+            out[rows] = digests
+            found = digests != b""
+            writer.write(keys[rows][found], digests[found].view(np.uint8).reshape(-1, KEY.itemsize))
+            done += len(digests)
+            if progress is not None:
+                progress(done, len(todo))
     return out
 
 

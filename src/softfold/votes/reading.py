@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import sort_names
-from softfold.data.reading import LABEL_NAMES, PATH_NAMES, read_frame
+from softfold.data.frames import read_frame
+from softfold.data.reading import LABEL_NAMES, PATH_NAMES
 from softfold.errors import InputError, count_of
 
 ITEM_NAMES = ("item", "item_id", "task", "id", *PATH_NAMES)
