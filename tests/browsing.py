@@ -40,7 +40,8 @@ def saved(page: Any) -> None:
 
 
 def forget_the_server_was_away(errors: list[str]) -> None:
-    """Leave out of a page's errors those of requests that found no server."""
-    away = [e for e in errors if "ERR_CONNECTION" in e or "ERR_EMPTY" in e]
+    """Leave out of a page's errors those of requests that found no server or lost it midway."""
+    kinds = ("ERR_CONNECTION", "ERR_EMPTY", "ERR_CONTENT_LENGTH_MISMATCH", "ERR_INCOMPLETE")
+    away = [e for e in errors if any(kind in e for kind in kinds)]
     for error in away:
         errors.remove(error)
