@@ -168,7 +168,9 @@ def _spoil(
         lines[0] = f"sep={delimiter}{end}" + lines[0]
     elif what == "index":
         for i, text in enumerate(lines):
-            lines[i] = f"{'' if i == 0 else i - 1}{delimiter}{text}"
+            number = "" if i == 0 else str(i - 1)
+            lines[i] = f"{number}{delimiter}{text}"
+            cells[i].insert(0, number)  # what is spoiled next has the column too
     elif what == "cut":
         keep = draw(st.integers(0, max(0, len(body))))
         case.may_lose |= set(range(at - 1, n))
