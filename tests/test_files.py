@@ -147,3 +147,13 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
         (tmp_path / "seeds" / name).write_text("")
     files.remove_unfinished(tmp_path)
     assert sorted(file.name for file in (tmp_path / "seeds").iterdir()) == sorted(mine)
+
+
+@pytest.mark.parametrize("tensor", [{"data_offsets": [0, 10**9]}, {"dtype": "Q9"}, {"shape": "no"}])
+def test_a_header_that_promises_what_is_not_there_is_damaged(tmp_path, tensor):
+    path = tmp_path / "soft.safetensors"
+    about = {"dtype": "F32", "shape": [10**6, 2], "data_offsets": [0, 8]} | tensor
+    header = json.dumps({"targets": about}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(files.Damaged, match="cannot be read"):
+        files.memory_map(path, "targets")

@@ -290,16 +290,17 @@ def memory_map(path: Path, name: str) -> np.ndarray:
         InputError: the file is damaged, or holds no tensor of that name.
     """
     check_tensors(path)
-    with path.open("rb") as file:
-        length, header = _header(file)
-    if name not in header:
-        raise InputError(f"{path}: it holds no {name!r}, only {', '.join(sorted(header))}")
-    start, end = header[name]["data_offsets"]
-    shape = tuple(header[name]["shape"])
-    dtype = np.dtype(_MAPPED[header[name]["dtype"]])
-    if end == start:
-        return np.zeros(shape, dtype)
-    return np.memmap(path, dtype=dtype, mode="r", offset=8 + length + start, shape=shape)
+    with told_if_damaged(path):
+        with path.open("rb") as file:
+            length, header = _header(file)
+        if name not in header:
+            raise InputError(f"{path}: it holds no {name!r}, only {', '.join(sorted(header))}")
+        start, end = header[name]["data_offsets"]
+        shape = tuple(header[name]["shape"])
+        dtype = np.dtype(_MAPPED[header[name]["dtype"]])
+        if end == start:
+            return np.zeros(shape, dtype)
+        return np.memmap(path, dtype=dtype, mode="r", offset=8 + length + start, shape=shape)
 
 
 def checksum(path: str | Path) -> str:
