@@ -11,6 +11,7 @@ import pytest
 
 from softfold.align import sort_names
 from softfold.data.delimited import csv_text
+from softfold.data.folds import plan_folds
 from softfold.data.reading import read_table
 from softfold.errors import InputError
 
@@ -354,6 +355,10 @@ def test_a_column_without_a_name_and_one_of_bytes_are_features():
     frame = pd.DataFrame({None: [1, 2, 3], "raw": raw, "label": label}, dtype=object)
     assert read_table(frame).frame["raw"].tolist() == raw
     assert read_table(frame.drop(columns="raw")).frame.shape == (3, 1)
+    many = [b"\xff a b c %d" % i for i in range(12)]
+    texts = read_table(pd.DataFrame({"raw": many, "label": label * 4}))
+    assert plan_folds(texts, 2).fold.shape == (12, 1)
+    assert texts.fingerprint != texts.take(np.arange(11)).fingerprint
 
 
 def test_text_of_a_parquet_file_that_is_no_text_is_refused(tmp_path):

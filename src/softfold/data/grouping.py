@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from softfold.data.table import Images, LabelTable, text_column
+from softfold.data.table import Images, LabelTable, text_column, text_of
 from softfold.errors import MissingDependency
 
 
@@ -32,7 +32,7 @@ def copies_of(table: LabelTable) -> np.ndarray:
     if isinstance(data, pd.DataFrame):
         text = text_column(data)
         if text is not None:
-            return first_rows(data[text].astype(str).str.strip())
+            return first_rows(text_of(data[text]).str.strip())
         return first_rows(_row_digests(data))
     rows = np.ascontiguousarray(data) + 0  # -0.0 is 0.0
     return first_rows([hashlib.blake2b(row, digest_size=16).digest() for row in rows])
@@ -67,7 +67,7 @@ def _row_digests(frame: pd.DataFrame) -> np.ndarray:
         numeric = pd.api.types.is_float_dtype(values) and values.dtype.kind == "f"
         made[i] = values + 0.0 if numeric else values
         if values.dtype == object:
-            made[i] = values.astype(str)
+            made[i] = text_of(values)
     return pd.util.hash_pandas_object(pd.DataFrame(made), index=False).to_numpy()
 
 

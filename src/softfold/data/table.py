@@ -199,7 +199,10 @@ class LabelTable:
             for i in range(len(self.data)):
                 digest.update(self.data.mark(i))
         elif isinstance(self.data, pd.DataFrame):
-            text = self.data.astype({c: str for c in self.data if self.data[c].dtype == object})
+            columns = {c: self.data[c] for c in self.data}
+            text = pd.DataFrame(
+                {c: text_of(v) if v.dtype == object else v for c, v in columns.items()}
+            )
             digest.update(json.dumps([str(c) for c in text]).encode())
             digest.update(pd.util.hash_pandas_object(text, index=False).to_numpy())
         elif self.data is not None:
@@ -220,8 +223,16 @@ def empty_texts(data: Any) -> np.ndarray:
     if text_column(data) is None:
         return np.zeros(0, np.int64)
     column = data.iloc[:, 0]
-    blank = column.isna() | (column.astype(str).str.strip() == "")
+    blank = column.isna() | (text_of(column).str.strip() == "")
     return np.flatnonzero(blank.to_numpy(bool))
+
+
+def text_of(column: pd.Series) -> pd.Series:
+    """A column's values as text; bytes that are no UTF-8 as Python writes them."""
+    try:
+        return column.astype(str)
+    except UnicodeDecodeError:
+        return column.map(str)
 
 
 def text_column(data: Any) -> str | None:
@@ -231,5 +242,5 @@ def text_column(data: Any) -> str | None:
     column = data.iloc[:, 0]
     if not pd.api.types.is_string_dtype(column) and column.dtype != object:
         return None
-    sample = column.dropna().iloc[:200].astype(str)
+    sample = text_of(column.dropna().iloc[:200])
     return str(data.columns[0]) if sample.str.contains(" ").mean() > 0.5 else None
