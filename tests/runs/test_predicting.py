@@ -42,3 +42,15 @@ def test_hidden_files_of_a_folder_are_not_predicted(tmp_path):
     with pytest.warns(UserWarning, match=r"3 files were left out: 2 hidden, 1 .heic \(save such"):
         table = unlabelled(tmp_path, ("x", "y"), "image")
     assert table.item.tolist() == ["a.png", "d/e.png"]
+
+
+def test_predictions_have_the_name_beside_the_class():
+    from softfold.runs.predicting import Predictor
+
+    class Sure:
+        def predict(self, table):
+            return np.tile([0.1, 0.9], (len(table), 1))
+
+    frame = Predictor(Sure(), ("n1", "n2"), "table", {"n2": "dingo"}).predict(np.zeros((3, 2)))
+    assert list(frame.columns)[:4] == ["item", "predicted", "predicted_name", "confidence"]
+    assert set(frame["predicted"]) == {"n2"} and set(frame["predicted_name"]) == {"dingo"}

@@ -8,17 +8,24 @@ from typing import Annotated
 from typer import Argument, Option
 
 from softfold.cli.options import Asked, Json, Out, Quiet, Resume, RunFolder
-from softfold.cli.output import default_out, print_comparison, print_json, print_rate
+from softfold.cli.output import bars, default_out, print_comparison, print_json, print_rate
 
 
 def demo(
-    out: Annotated[str, Option("--out", help="run folder to write")] = "softfold-demo",
+    out: Annotated[str | None, Option("--out", help="run folder to write (softfold-demo)")] = None,
+    noise: Annotated[
+        str,
+        Option("--noise", help="wrong labels: pair-40, each class's into the next; 30, into any"),
+    ] = "pair-40",
     quiet: Quiet = False,
 ) -> None:
-    """The whole job on digits with 30% wrong labels."""
-    from softfold.demo import run_demo
+    """The whole job on digits with 40% wrong labels."""
+    from softfold.demo import NOISE, found_line, run_demo
 
-    print_comparison(run_demo(out, quiet=quiet).metrics, out)
+    out = out or ("softfold-demo" if noise == NOISE else f"softfold-demo-{noise}")
+    run = run_demo(out, noise=noise, quiet=quiet)
+    more = [*bars(run.metrics), found_line(run)]
+    print_comparison(run.metrics, out, *[line for line in more if line is not None])
 
 
 def run(

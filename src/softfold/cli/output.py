@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,43 @@ def print_rate(noise: dict[str, Any], out: str) -> None:
     print("\n".join([first, *more]))
 
 
-def print_comparison(metrics: dict[str, Any], out: str) -> None:
-    """Print what a finished run found and where to look."""
+def bars(metrics: dict[str, Any], width: int = 50) -> list[str]:
+    """Both accuracies as bars of text; no line where the data leave open which is longer.
+
+    Args:
+        metrics: what metrics.json holds.
+        width: characters of a bar of 100%.
+    """
+    difference = metrics["difference"]
+    if not (difference["low"] > 0 or difference["high"] < 0):
+        return []
+    full, rest = ("█", "░") if _writes("█░") else ("#", ".")
+    lines = []
+    for part, title in (("baseline", "given labels"), ("soft", "soft labels")):
+        share = sum(metrics[part]["accuracy"]) / len(metrics[part]["accuracy"])
+        n = round(share * width)
+        lines.append(f"{title:<14}{full * n}{rest * (width - n)} {100 * share:5.1f}% right")
+    return lines if lines[0].count(full) != lines[1].count(full) else []
+
+
+def _writes(text: str) -> bool:
+    """Whether the terminal's encoding has these characters."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def print_comparison(metrics: dict[str, Any], out: str, *more: str) -> None:
+    """Print what a finished run found, further lines, and where to look."""
     from softfold.job.comparing import comparison_table
 
     print_rate(metrics["noise"], out)
     n, against = metrics["data"]["n_valid"], metrics["accuracy_against"]
     print(f"on {n:,} hold-out items, against their {against} labels:")
     print(comparison_table(metrics))
+    if more:
+        print("\n".join(["", *more, ""]))
     print(f"took {metrics['seconds']['total']:.0f} s")
     print(f"look at {Path(out) / 'report.html'}; next: softfold review {out}")

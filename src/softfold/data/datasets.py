@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +17,7 @@ from softfold.align import find, sort_names
 from softfold.data.corruption import corrupt
 from softfold.data.folds import draw_holdout
 from softfold.data.frames import KNOWN_DATASETS
+from softfold.data.naming import check_names, take_names
 from softfold.data.reading import read_table
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError, require
@@ -33,6 +34,44 @@ FASHION_NAMES = [
     "Bag",
     "Ankle boot",
 ]
+CIFAR_NAMES = ["airplane", "automobile", "bird", "cat", "deer"] + [
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+]
+BREEDS = {
+    "n02086240": "Shih-Tzu",
+    "n02087394": "Rhodesian ridgeback",
+    "n02088364": "beagle",
+    "n02089973": "English foxhound",
+    "n02093754": "Border terrier",
+    "n02096294": "Australian terrier",
+    "n02099601": "golden retriever",
+    "n02105641": "Old English sheepdog",
+    "n02111889": "Samoyed",
+    "n02115641": "dingo",
+}
+THINGS = {
+    "n01440764": "tench",
+    "n02102040": "English springer",
+    "n02979186": "cassette player",
+    "n03000684": "chain saw",
+    "n03028079": "church",
+    "n03394916": "French horn",
+    "n03417042": "garbage truck",
+    "n03425413": "gas pump",
+    "n03445777": "golf ball",
+    "n03888257": "parachute",
+}
+NAMES: dict[str, dict[str, str]] = {
+    "imagewoof": BREEDS,
+    "imagenette": THINGS,
+    "cifar10n": dict(zip(map(str, range(10)), CIFAR_NAMES)),
+}
+"""Names for people, where a dataset's labels are numbers."""
+
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package puts it
 
 
@@ -41,6 +80,7 @@ def load_dataset(
     *,
     noise: str | float | None = None,
     data: str | Path | None = None,
+    names: Mapping[str, str] | str | Path | None = None,
     seed: int = 0,
 ) -> LabelTable:
     """A known dataset with its truth, its hold-out, and if asked noisy training labels.
@@ -53,6 +93,7 @@ def load_dataset(
             None: right labels.
         data: folder of a local copy. Needed for cifar10n; imagewoof and imagenette are fetched
             through fastai without it; fashion-mnist is looked for where Debian's package is.
+        names: names of classes for people, as `read_table` takes them; by itself `NAMES`.
         seed: of the noise that is made here, and of the hold-out of digits (a stratified fifth).
 
     Returns:
@@ -70,7 +111,12 @@ def load_dataset(
     if data is not None and not Path(data).is_dir():
         raise InputError(f"--data {data}: no such folder")
     wanted = None if noise is None else str(noise).strip().removesuffix("%").removesuffix(".0")
-    return DATASETS[name](name, wanted, None if data is None else Path(data), seed)
+    table = DATASETS[name](name, wanted, None if data is None else Path(data), seed)
+    if names is None:
+        known = NAMES.get(name, {})
+        return replace(table, names={k: known[k] for k in table.vocab if k in known})
+    _, pairs = take_names(pd.DataFrame(), names, None, name)
+    return replace(table, names=check_names(pairs, table.vocab, f"--names {names}"))
 
 
 def _digits(name: str, noise: str | None, data: Path | None, seed: int) -> LabelTable:

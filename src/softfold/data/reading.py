@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from softfold.data.leaving_out import (
     whole_rows,
 )
 from softfold.data.lookalikes import LookAlikes, about_names
+from softfold.data.naming import Names, check_names, take_names
 from softfold.data.table import Data, Images, LabelTable, empty_texts
 from softfold.errors import InputError, count_of
 
@@ -49,6 +51,7 @@ def read_table(
     group: str | None = None,
     holdout: str | Path | pd.DataFrame | None = None,
     holdout_label: str | None = None,
+    names: Names | None = None,
     check_files: bool = True,
     on_error: Literal["stop", "skip"] = "stop",
 ) -> LabelTable:
@@ -68,6 +71,8 @@ def read_table(
         group: column of groups; items of one group share a fold.
         holdout: a second table whose items are the hold-out.
         holdout_label: its label column; by default that of the first table.
+        names: names of classes for people: a mapping, a file of two columns (class, name), or a
+            column of the table. They are shown; labels stay what they are.
         check_files: look whether every image file exists.
         on_error: what to do about rows without a label, a path, an image file or a text: `stop`
             names them all, `skip` leaves them out (`LabelTable.left_out`).
@@ -79,6 +84,7 @@ def read_table(
         raise InputError(f"on_error {on_error!r}: there are {', '.join(ON_ERROR)}")
     columns = {"path": path, "valid": valid, "truth": truth, "group": group}
     frame, name, base = read_frame(labels)
+    frame, named = take_names(frame, names, label or _usual(frame, LABEL_NAMES), name)
     raw = _columns(frame, name, base, images, label=label, check_files=check_files, **columns)
     if holdout is None and valid is not None and not raw["valid"].any():
         raise InputError(
@@ -99,6 +105,9 @@ def read_table(
         if not broken:
             raise
         raise InputError(f"{error}; and {refusal(name, broken, n)}") from None
+    if named:
+        source = f"--names {names}" if isinstance(names, str | Path) else "names"
+        table = replace(table, names=check_names(named, table.vocab, source))
     for line in about_names(table.vocab, np.bincount(table.given, minlength=table.n_classes)):
         warnings.warn(f"{name}: {line}", LookAlikes, stacklevel=2)
     return table
@@ -113,6 +122,10 @@ def _find(
             have = ", ".join(str(c) for c in list(frame.columns)[:12])
             raise InputError(f"{name}: no column {asked!r} (--{option}); it has: {have}")
         return asked
+    return _usual(frame, usual)
+
+
+def _usual(frame: pd.DataFrame, usual: Sequence[str]) -> str | None:
     return next((c for c in usual if c in frame.columns), None)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,7 @@ class LabelTable:
             (tabular data, or one column of text), a feature matrix (N, D), or None.
         name: where the table came from, for messages.
         left_out: what was left out because it cannot be used; none of the N items.
+        names: names of classes for people, by class; only shown, see `softfold.data.naming`.
     """
 
     item: np.ndarray
@@ -125,13 +126,14 @@ class LabelTable:
     data: Data | None = None
     name: str = "labels"
     left_out: tuple[LeftOut, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.item)
-        for field in ("given", "valid", "truth", "group", "data"):
-            value = getattr(self, field)
+        for column in ("given", "valid", "truth", "group", "data"):
+            value = getattr(self, column)
             if value is not None and len(value) != n:
-                raise InputError(f"{self.name}: {field} has {len(value):,} rows, item has {n:,}")
+                raise InputError(f"{self.name}: {column} has {len(value):,} rows, item has {n:,}")
         if pd.Index(self.item).has_duplicates:
             first = pd.Index(self.item)[pd.Index(self.item).duplicated()][0]
             raise InputError(f"{self.name}: item keys must be unique; {first!r} is repeated")

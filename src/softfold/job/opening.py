@@ -28,6 +28,9 @@ from softfold.trainers import Trainer, create_trainer, default_trainers, takes
 _ASIDE = ".damaged"
 """What is put behind the name of a file that is not what was written."""
 
+_MAY_DIFFER = ("seeds", "names")
+"""Settings that a job may go on with changed: names are only shown."""
+
 _TRAINER_SETTINGS = ("arch", "weights", "size", "epochs", "device")
 
 
@@ -222,7 +225,7 @@ def _claim(run: Run, settings: Settings, resume: bool) -> None:
         before, now = run.settings.to_json(), settings.to_json()
     except Damaged as error:  # whose run it is cannot be known: nothing in it is touched
         raise InputError(f"{error}; put a copy of it back, or give another --out") from None
-    other = [k for k in now if before.get(k) != now[k] and k != "seeds"]
+    other = [k for k in now if before.get(k) != now[k] and k not in _MAY_DIFFER]
     if other:
         k = other[0]
         raise InputError(

@@ -47,7 +47,7 @@ def run(
     """
     table = labels if isinstance(labels, LabelTable) else None
     if isinstance(labels, pd.DataFrame):
-        columns = ("images", "path", "label", "valid", "truth", "group")
+        columns = ("images", "path", "label", "valid", "truth", "group", "names")
         table = read_table(labels, **{c: settings.get(c) for c in columns}, on_error="skip")
     named = table.name if table is not None else str(labels)
     asked = settings_of(labels=named, **settings)

@@ -132,6 +132,7 @@ def keep_cross_fit(job: Job, s: int, made: SeedCrossFit) -> None:
 def write_cross_fit(job: Job, made: SeedCrossFit) -> None:
     """The first seed's predictions as the run's: oof, vocab, noise, items and their data."""
     job.writer.cross_fit(made.oof, made.noise)
+    job.writer.names(job.table.names)
     job.writer.items(items_frame(job.table, made.oof, made.noise, job.decisions))
     job.writer.data(job.table, can_be_read=job.settings.can_be_read)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,14 @@ class Listing:
     items:    how many items were looked at
     expected: how many of their labels are expected to be wrong, by the noise model
     interval: its 95% interval, None where it is not known
+    names:    names of classes for people, by class
     """
 
     frame: pd.DataFrame
     items: int
     expected: float
     interval: tuple[float, float] | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def select(
         self,
@@ -53,9 +56,11 @@ class Listing:
             InputError: a class that no item is given as or suggested to be.
         """
         keep = self.frame["suspicion"] >= threshold
+        written = {title: label for label, title in self.names.items()}
         for column, name in (("given", given), ("suggested", suggested)):
             if name is None:
                 continue
+            name = written.get(name, name)
             if name not in set(self.frame[column]):
                 known = sorted(set(self.frame[column].dropna()))
                 raise InputError(
@@ -64,18 +69,29 @@ class Listing:
             keep &= self.frame[column] == name
         frame = self.frame[keep]
         frame = (frame if top is None else frame.head(top)).reset_index(drop=True)
-        return Listing(frame, self.items, self.expected, self.interval)
+        return replace(self, frame=frame)
 
     def write(self, out: str | Path) -> Path:
-        """Write the list as CSV or Parquet, by the ending of `out`."""
+        """Write the list as CSV or Parquet, by the ending of `out`; names beside the classes."""
         out = Path(out)
         if out.suffix.lower() == ".parquet":
-            write_parquet(out, self.frame)
+            write_parquet(out, self.named)
         elif out.suffix.lower() == ".csv":
-            write_text(out, csv_text(self.frame))
+            write_text(out, csv_text(self.named))
         else:
             raise InputError(f"--out {out}: the name must end in .csv or .parquet")
         return out
+
+    @property
+    def named(self) -> pd.DataFrame:
+        """The frame; where classes have names, with the columns given_name and suggested_name."""
+        if not self.names:
+            return self.frame
+        more = {f"{c}_name": self.frame[c].map(self._title) for c in ("given", "suggested")}
+        return self.frame.assign(**more)
+
+    def _title(self, label: str) -> str:
+        return self.names.get(label, label)
 
     def text(self, top: int = 20, width: int = 100) -> str:
         """The list as lines of text for a terminal of that width."""
@@ -83,8 +99,8 @@ class Listing:
         rows = [
             (
                 str(r.item),
-                str(r.given),
-                str(r.suggested),
+                self._title(str(r.given)),
+                self._title(str(r.suggested)),
                 *("" if np.isnan(p) else almost(p) for p in (r.suspicion, r.p_given)),
                 "" if np.isnan(r.p_suggested) else almost(r.p_suggested),
             )
@@ -127,9 +143,10 @@ def run_issues(run_dir: str | Path) -> Listing:
     noise = run.get("noise")
     transition = None if noise is None else noise.transition
     given, suggested = run.codes("given")[order], run.codes("suggested")[order]
-    _add_evidence(frame, run.get("probabilities"), order, given, suggested, transition)
+    p = run.get("probabilities")
+    _add_evidence(frame, p, order, given, suggested, transition, run.names)
     interval = None if wrong.low is None or wrong.high is None else (wrong.low, wrong.high)
-    return Listing(frame[COLUMNS], len(run.train), wrong.count, interval)
+    return Listing(frame[COLUMNS], len(run.train), wrong.count, interval, run.names)
 
 
 def predicted_issues(table: LabelTable, predictions: str | Path | np.ndarray) -> Listing:
@@ -164,9 +181,9 @@ def predicted_issues(table: LabelTable, predictions: str | Path | np.ndarray) ->
             "suspicion": ranked["suspicion"].to_numpy(),
         }
     )
-    _add_evidence(frame, p, order, given, suggested, noise.transition)
+    _add_evidence(frame, p, order, given, suggested, noise.transition, table.names)
     n, (low, high) = len(table), noise.rate_interval
-    return Listing(frame[COLUMNS], n, n * noise.rate, (n * low, n * high))
+    return Listing(frame[COLUMNS], n, n * noise.rate, (n * low, n * high), table.names)
 
 
 def _add_evidence(
@@ -176,6 +193,7 @@ def _add_evidence(
     given: np.ndarray,
     suggested: np.ndarray,
     transition: np.ndarray | None,
+    names: Mapping[str, str],
 ) -> None:
     """What speaks for the suspicion: the predictions, and how common the mistake is."""
     n = len(frame)
@@ -189,6 +207,7 @@ def _add_evidence(
     frame["p_given"], frame["p_suggested"] = own, other
     words = []
     for a, b, t, name, label in zip(own, other, share, frame["suggested"], frame["given"]):
+        name, label = names.get(name, name), names.get(label, label)
         parts = []
         if not np.isnan(b):
             parts.append(f"predicted {name} {almost(b)}, {label} {almost(a)}")

@@ -94,17 +94,15 @@ def look(looks: Looks, row: int, alt: str) -> FT:
 def suspicious_item(run: Run, looks: Looks, row: int) -> FT:
     """A card: the item, its given label against the suggested one, and the suspicion."""
     record = run.train.iloc[row]
-    given, suggested = str(record["given"]), str(record.get("suggested", ""))
-    facts = [_fact("given", given, _probability(run, row, given), "of-given", "given")]
-    if suggested and suggested != "nan":
-        facts.append(
-            _fact("suggested", suggested, _probability(run, row, suggested), "of-soft", "soft")
-        )
+    given, suggested = record["given"], record.get("suggested")
+    facts = [_fact(run, "given", given, row, "of-given", "given")]
+    if isinstance(suggested, str) and suggested:
+        facts.append(_fact(run, "suggested", suggested, row, "of-soft", "soft"))
     truth = record.get("truth")
     about = f"suspicion {almost(run.suspicion[row])}"
     if isinstance(truth, str):
-        about += " · truth: " + truth
-    alt = f"{record['item']}: given {given}, suggested {suggested}"
+        about += " · truth: " + run.title(truth)
+    alt = f"{record['item']}: given {run.title(given)}, suggested {run.title(suggested)}"
     return el(
         "li",
         look(looks, int(run.train_rows[row]), alt),
@@ -126,8 +124,9 @@ def _probability(run: Run, row: int, name: str) -> float | None:
     return float(probabilities[row, run.vocab.index(name)])
 
 
-def _fact(word: str, name: str, share: float | None, bar_kind: str, kind: str) -> FT:
-    parts = [el("span", word, cls="unseen"), el("span", name, cls=f"name {kind}", title=name)]
+def _fact(run: Run, word: str, name: str, row: int, bar_kind: str, kind: str) -> FT:
+    shown, share = run.title(name), _probability(run, row, name)
+    parts = [el("span", word, cls="unseen"), el("span", shown, cls=f"name {kind}", title=name)]
     if share is not None:
         parts += [el("span", almost(share)), bar(share, bar_kind)]
     return el("div", *parts, cls="fact")
@@ -148,7 +147,9 @@ def soft_example(run: Run, looks: Looks, row: int, classes: int = 4) -> FT:
     rows = []
     for k in np.argsort(-shown, kind="stable")[:classes]:
         name = run.vocab[k]
-        cells = [el("th", name, cls="given" if k == given else None, scope="row", title=name)]
+        cells = [
+            el("th", run.title(name), cls="given" if k == given else None, scope="row", title=name)
+        ]
         if p is not None:
             cells.append(el("td", almost(p[k]), bar(p[k])))
         cells.append(el("td", percent(target[k], 0), bar(target[k], "of-soft")))
@@ -164,7 +165,7 @@ def soft_example(run: Run, looks: Looks, row: int, classes: int = 4) -> FT:
         el("p", record["item"], cls="key"),
         cls="facts",
     )
-    alt = f"{record['item']}: given {record['given']}"
+    alt = f"{record['item']}: given {run.title(record['given'])}"
     plain = looks.kind != "image"
     return el(
         "li",

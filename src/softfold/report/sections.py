@@ -159,7 +159,7 @@ def noise(run: Run, looks: Looks) -> Section | None:
     figure = None
     if len(shown):
         figure = chart(
-            charts.heat_map(matrix[np.ix_(shown, shown)], [run.vocab[i] for i in shown]),
+            charts.heat_map(matrix[np.ix_(shown, shown)], [run.titles[i] for i in shown]),
             "Heat map of the transition matrix from the estimated truth to the given label; the "
             "table beside it lists its largest errors.",
             caption,
@@ -168,8 +168,8 @@ def noise(run: Run, looks: Looks) -> Section | None:
     if len(pairs):
         rows = [
             [
-                el("span", p.truth, cls="soft"),
-                el("span", p.given, cls="given"),
+                el("span", run.title(p.truth), cls="soft", title=p.truth),
+                el("span", run.title(p.given), cls="given", title=p.given),
                 percent(p.share, 1 if p.share >= 0.001 else 3),
                 f"{p.items:,.0f}" if p.items >= 10 else f"{p.items:.1f}",
             ]

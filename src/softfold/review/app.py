@@ -112,6 +112,7 @@ def _routes(desk: Desk, reviewer: str) -> FastHTML:
                 "version": version,
                 "kind": desk.looks.kind,
                 "vocab": desk.run.vocab,
+                "names": desk.run.titles,
                 "me": me,
                 "reviewers": sorted(desk.reviewers),
                 "progress": desk.progress(me),

@@ -59,7 +59,8 @@ def corrected(run: Run) -> pd.DataFrame:
 
     Items that are excluded or of none of the classes are not in it; `--format decisions` has them.
     Images: path (the item's key, relative as it was), label (confirmed, else as given), is_valid,
-    given, state (open, confirmed, unsure or conflict), suggested, suspicion, reviewers. Texts and
+    given, state (open, confirmed, unsure or conflict), suggested, suspicion, reviewers; where
+    classes have names for people, also label_name, given_name and suggested_name. Texts and
     tables: their own columns, label and is_valid only, since every further column would be a
     feature. `softfold run` reads both.
     """
@@ -68,6 +69,10 @@ def corrected(run: Run) -> pd.DataFrame:
     data = Looks.of(run).data
     if isinstance(data, pd.DataFrame):
         every = data.reset_index(drop=True).assign(label=every["label"], is_valid=every["is_valid"])
+    elif run.names:
+        for column in ("label", "given", "suggested"):
+            if column in every:
+                every[f"{column}_name"] = every[column].map(run.names).fillna(every[column])
     return every[keep].reset_index(drop=True)
 
 
@@ -138,6 +143,8 @@ def _cleanlab(run: Run, out: Path) -> None:
     )
     _write_csv(issues[keep], out / "label_issues.csv")
     write_text(out / "class_names.json", json.dumps(list(run.vocab), ensure_ascii=False))
+    if run.names:
+        write_text(out / "names.json", json.dumps(run.names, ensure_ascii=False))
 
 
 def _fiftyone(run: Run, out: Path) -> None:
@@ -154,8 +161,11 @@ def _fiftyone(run: Run, out: Path) -> None:
         key = f"{row:08d}"
         about = {"split": "valid" if frame["is_valid"].iloc[row] else "train"}
         for column in ("path", "given", "state", "suggested"):
-            if isinstance(frame[column].iloc[row], str):
-                about[column] = frame[column].iloc[row]
+            value = frame[column].iloc[row]
+            if isinstance(value, str):
+                about[column] = value
+            if run.names and column in ("given", "suggested") and isinstance(value, str):
+                about[f"{column}_name"] = run.title(value)
         if pd.notna(frame["suspicion"].iloc[row]):
             about["suspicion"] = float(frame["suspicion"].iloc[row])
         labels[key] = {"label": int(codes[row]), "attributes": about}
@@ -180,6 +190,8 @@ def _label_studio(run: Run, out: Path) -> None:
         shown = str(files.iloc[row])
         data = {kind: f"/data/local-files/?d={shown.lstrip('/')}" if kind == "image" else shown}
         data |= {"item": record["path"], "given": record["given"]}
+        if run.names:
+            data["given_name"] = run.title(record["given"])
         task: dict[str, Any] = {"data": data, "meta": {"suspicion": float(run.suspicion[row])}}
         if isinstance(record.get("suggested"), str):
             score = float(run.suspicion[row])

@@ -19,6 +19,7 @@ from softfold.align.keys import unique_names
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.delimited import read_delimited
 from softfold.data.leaving_out import SKIPPED
+from softfold.data.naming import check_names, titles_of
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
 from softfold.files import (
@@ -43,6 +44,7 @@ FILES = {
     "soft_labels": "soft_labels.safetensors",
     "targets": "soft_labels.safetensors",
     "vocab": "vocab.json",
+    "names": "names.json",
     "noise": "noise.json",
     "history": "history.parquet",
     "metrics": "metrics.json",
@@ -142,6 +144,24 @@ class Run:
     def vocab(self) -> tuple[str, ...]:
         """The K class names, in column order."""
         return unique_names(self._json("vocab.json"), f"{self.path / 'vocab.json'}: classes")
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Names of classes for people, by class; none where the run has none."""
+        if not self.has("names.json"):
+            return {}
+        pairs = [(str(k), str(v)) for k, v in self._json("names.json").items()]
+        with told_if_damaged(self.path / "names.json"):
+            return check_names(pairs, self.vocab, str(self.path / "names.json"))
+
+    def title(self, label: Any) -> str:
+        """What people read for a class: its name, or the class as it is written."""
+        return self.names.get(label, str(label))
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """What people read for the K classes, in column order."""
+        return titles_of(self.vocab, self.names)
 
     @cached_property
     def noise(self) -> NoiseModel:
@@ -270,6 +290,7 @@ class Run:
             group=items["group"].to_numpy(dtype=object) if "group" in items else None,
             data=self._data(),
             name=self.name,
+            names=self.names,
         )
 
     def _data(self) -> Any:

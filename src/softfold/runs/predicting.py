@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,26 @@ from softfold.runs.folder import Run
 class Predictor:
     """The better model of a run, ready for new items."""
 
-    def __init__(self, model: Any, vocab: Sequence[str], kind: str) -> None:
+    def __init__(
+        self, model: Any, vocab: Sequence[str], kind: str, names: Mapping[str, str] | None = None
+    ) -> None:
         self.model, self.vocab, self.kind = model, tuple(vocab), kind
+        self.names = names or {}
 
     def predict(self, items: str | Path | pd.DataFrame | Iterable[str | Path]) -> pd.DataFrame:
         """Predictions for a folder, a CSV or Parquet file, a data frame or a list of image files.
 
         Returns:
-            A frame with item, predicted, confidence and one column of probabilities a class.
+            A frame with item, predicted, confidence and one column of probabilities a class; where
+            classes have names for people, predicted_name beside predicted.
         """
         from softfold.trainers import predict_frame
 
-        return predict_frame(self.model, unlabelled(items, self.vocab, self.kind))
+        frame = predict_frame(self.model, unlabelled(items, self.vocab, self.kind))
+        if self.names:
+            shown = [self.names.get(label, label) for label in frame["predicted"]]
+            frame.insert(2, "predicted_name", shown, allow_duplicates=True)
+        return frame
 
 
 def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
@@ -89,11 +97,11 @@ def load(run: str | Path) -> Predictor:
     config = folder.config
     if folder.has("model.safetensors"):
         model = load_model(folder.path / "model.safetensors", config)
-        return Predictor(model, folder.vocab, config["kind"])
+        return Predictor(model, folder.vocab, config["kind"], folder.names)
     with told_if_damaged(folder.path / "config.json"):
         trainer = create_trainer(config["trainer"], **config["trainer_settings"])
     if trainer.saves_models:
         raise InputError(f"{run}: the run keeps no model (softfold train {run} makes one)")
     train, soft = folder.table().train, folder.soft_labels
     model = trainer.fit(train, soft.aligned(train.item, train.vocab), seed=folder.settings.seed)
-    return Predictor(model, folder.vocab, config["kind"])
+    return Predictor(model, folder.vocab, config["kind"], folder.names)

@@ -143,6 +143,12 @@ class Settings:
         None, "table of the hold-out's items", "run crossfit", is_path=True
     )
     holdout_label: str | None = setting(None, "its label column", "run crossfit")
+    names: str | None = setting(
+        None,
+        "names of classes for people: a file of two columns (class, name), or a column",
+        CROSS_FITTING,
+        is_path=True,
+    )
     noise: str | None = setting(
         None, "which noisy labels of a known dataset (5, aggre, ...)", CROSS_FITTING
     )
@@ -288,7 +294,9 @@ class Settings:
         if self.labels is None:
             raise InputError("say which labels: a CSV or Parquet file, a folder or a known dataset")
         if self.labels in DATASETS and not Path(self.labels).exists():
-            return load_dataset(self.labels, noise=self.noise, data=self.data, seed=0)
+            return load_dataset(
+                self.labels, noise=self.noise, data=self.data, names=self.names, seed=0
+            )
         if self.noise is not None or self.data is not None:
             option = "--noise" if self.noise is not None else "--data"
             raise InputError(
@@ -308,6 +316,7 @@ class Settings:
             group=self.group,
             holdout=self.holdout,
             holdout_label=self.holdout_label,
+            names=self.names,
             on_error=on_error,
         )
 

@@ -22,6 +22,7 @@ SHAPES: dict[str, Any] = {
         "versions": {},
     },
     "vocab.json": [""],
+    "names.json": {},
     "noise.json": {},
     "metrics.json": {
         "data": {"n_train": 0, "n_valid": 0, "n_classes": 0},

@@ -45,6 +45,7 @@ def read_voted(settings: Settings, on_error: Literal["stop", "skip"] = "stop") -
         group=settings.group,
         holdout=settings.holdout,
         holdout_label=settings.holdout_label,
+        names=settings.names,
         on_error=on_error,
     )
     if pictures:

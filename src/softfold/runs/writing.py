@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,14 @@ class RunWriter:
             write_json(file, list(oof.vocab))
         with self.writing("noise.json") as file:
             write_json(file, noise.to_json())
+
+    def names(self, names: Mapping[str, str]) -> None:
+        """names.json: names of classes for people; no file where there are none."""
+        with self.writing("names.json") as file:
+            if names:
+                write_json(file, dict(names))
+            else:
+                file.unlink(missing_ok=True)
 
     def items(self, frame: pd.DataFrame) -> None:
         """items.parquet."""

@@ -413,8 +413,8 @@ $("me").addEventListener("change", async () => {
 });
 async function start() {
   const about = await aboutRun();
-  ({ vocab, version, me } = about);
-  picker.vocab = vocab;
+  ({ names: vocab, version, me } = about);
+  picker.know(vocab, about.vocab);
   $("me").value = me;
   for (const id of ["given", "suggested"]) vocab.forEach((name, code) => $(id).append(new Option(name, code)));
   reviewers(about.reviewers);

@@ -228,8 +228,9 @@ $("me").addEventListener("change", async () => {
 });
 
 async function start() {
-  ({ vocab, version, me } = await aboutRun());
-  picker.vocab = vocab;
+  const about = await aboutRun();
+  ({ names: vocab, version, me } = about);
+  picker.know(vocab, about.vocab);
   $("me").value = me;
   if (vocab.length <= KEYS.length) {
     document.querySelector("#actions .class").hidden = true;

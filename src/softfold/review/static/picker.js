@@ -6,7 +6,7 @@ const MOST = 12;
 export class Picker {
   // chosen(code): told the class; after it the dialog is closed.
   constructor(chosen) {
-    Object.assign(this, { chosen, vocab: [], likely: new Map(), best: [], pointed: 0 });
+    Object.assign(this, { chosen, vocab: [], written: [], likely: new Map(), best: [], pointed: 0 });
     $("options").addEventListener("click", (event) => {
       const index = event.target.closest("li")?.dataset.option;
       if (index !== undefined) this.choose(Number(index));
@@ -18,6 +18,9 @@ export class Picker {
       else if (event.key === "ArrowUp") { event.preventDefault(); this.point(this.pointed - 1); }
     });
   }
+
+  // vocab: what people read for each class; written: the class itself, which may be typed too.
+  know(vocab, written) { Object.assign(this, { vocab, written }); }
 
   // likely: class codes to put first where several fit; none in the audit, which gives no hint.
   open(likely = []) {
@@ -31,7 +34,7 @@ export class Picker {
     const typed = $("typed").value.trim().toLowerCase();
     const score = (code) => {
       const name = this.vocab[code].toLowerCase();
-      const fit = name === typed ? 0 : name.startsWith(typed) ? 1 : name.split(/[^\p{L}\p{N}]+/u).some((w) => w.startsWith(typed)) ? 2 : name.includes(typed) ? 3 : 9;
+      const fit = name === typed || this.written[code].toLowerCase() === typed ? 0 : name.startsWith(typed) ? 1 : name.split(/[^\p{L}\p{N}]+/u).some((w) => w.startsWith(typed)) ? 2 : name.includes(typed) ? 3 : 9;
       return fit * 100 + (this.likely.get(code) ?? 50);
     };
     this.best = this.vocab.map((_, code) => [score(code), code]).filter(([s]) => s < 900)
