@@ -151,7 +151,7 @@ def plan_folds(
         )
     fold = np.empty((len(table), repeats), dtype=np.int16)
     for r in range(repeats):
-        fold[:, r] = _draw(table.given, group, n_folds, np.random.default_rng([seed, r]))
+        fold[:, r] = draw_folds(table.given, group, n_folds, np.random.default_rng([seed, r]))
         for f in range(n_folds):
             left = np.bincount(table.given[fold[:, r] != f], minlength=table.n_classes)
             if (left == 0).any():
@@ -183,11 +183,11 @@ def draw_holdout(
             ", too few to draw a hold-out from: misspelt? Else give one (--valid or --holdout)"
         )
     group = merge_groups(table.group, groups, copies_of(table), n=len(table))
-    fold = _draw(table.given, group, parts, np.random.default_rng([seed, 7919]))
+    fold = draw_folds(table.given, group, parts, np.random.default_rng([seed, 7919]))
     return replace(table, valid=fold == 0)
 
 
-def _draw(
+def draw_folds(
     given: np.ndarray, group: np.ndarray, n_folds: int, rng: np.random.Generator
 ) -> np.ndarray:
     """(N,) folds: groups first, largest first, each where it balances best; then single items."""

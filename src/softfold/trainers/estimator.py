@@ -67,7 +67,7 @@ class Estimator(BaseTrainer):
         arch: str | None = None,
         params: dict[str, Any] | None = None,
     ) -> None:
-        require("sklearn", extra="fastai")
+        require("sklearn", extra="sklearn")
         if estimator is not None and arch is not None:
             raise InputError("give the estimator either as an object or by name, not both")
         if params and arch is None:
@@ -107,11 +107,11 @@ class Estimator(BaseTrainer):
                 f"targets have shape {targets.shape}; want ({len(table)}, {table.n_classes})"
             )
         classifier = self._build(data)
-        _set_random_state(classifier, seed)
+        set_random_state(classifier, seed)
         rows, labels, weights = weighted_copies(targets)
         fit_params = {}
         if weights is not None:
-            key = _weight_parameter(classifier)
+            key = weight_parameter(classifier)
             if key is None:
                 warnings.warn(
                     f"{_dotted(classifier)} takes no sample_weight: it learns from one label an "
@@ -223,12 +223,18 @@ def trainer_of(classifier: Any) -> Estimator | None:
         return Estimator(classifier)
     if not (hasattr(classifier, "get_params") and hasattr(classifier, "predict")):
         return None
+    return Estimator(with_probabilities(classifier))
+
+
+def with_probabilities(classifier: Any) -> Any:
+    """A classifier as it is; calibrated by a cross-validation where it has no `predict_proba`."""
+    if hasattr(classifier, "predict_proba"):
+        return classifier
     from sklearn.base import is_classifier
     from sklearn.calibration import CalibratedClassifierCV
 
-    if is_classifier(classifier):
-        return Estimator(CalibratedClassifierCV(classifier))
-    return Estimator(classifier)  # says what it lacks
+    # what is no classifier is refused by who asked, in words of its own
+    return CalibratedClassifierCV(classifier) if is_classifier(classifier) else classifier
 
 
 def weighted_copies(
@@ -330,24 +336,25 @@ def _check_classifier(estimator: Any, name: str) -> None:
         )
 
 
-def _weight_parameter(classifier: Any) -> str | None:
+def weight_parameter(classifier: Any) -> str | None:
     """How `fit` takes sample weights, through the last step of nested pipelines; None if it cannot.
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
-    >>> _weight_parameter(make_pipeline(LogisticRegression()))
+    >>> weight_parameter(make_pipeline(LogisticRegression()))
     'logisticregression__sample_weight'
     """
     from sklearn.utils.validation import has_fit_parameter
 
     if hasattr(classifier, "steps"):
         name, last = classifier.steps[-1]
-        inner = _weight_parameter(last)
+        inner = weight_parameter(last)
         return None if inner is None else f"{name}__{inner}"
     return "sample_weight" if has_fit_parameter(classifier, "sample_weight") else None
 
 
-def _set_random_state(classifier: Any, seed: int) -> None:
+def set_random_state(classifier: Any, seed: int) -> None:
+    """Give every `random_state` that is None the seed; one that was set stays."""
     unset = [
         key
         for key, value in _params(classifier).items()
