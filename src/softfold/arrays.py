@@ -41,16 +41,12 @@ def each_block(work: Callable[[slice], None], n_rows: int, n_columns: int) -> No
     NumPy lets go of the interpreter while it computes, so threads are enough.
     """
 
-    def several(rows: slice) -> None:
-        for part in row_blocks(rows.stop - rows.start, n_columns, CORE_CELLS):
-            work(slice(rows.start + part.start, rows.start + part.stop))
-
-    blocks = list(row_blocks(n_rows, n_columns))
+    blocks = list(row_blocks(n_rows, n_columns, CORE_CELLS))
     if len(blocks) == 1:
-        several(blocks[0])
+        work(blocks[0])
         return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(several, blocks):
+        for _ in pool.map(work, blocks):
             pass
 
 

@@ -5,7 +5,7 @@ import pytest
 from made_noise import weak_model
 
 from softfold.noise.clean import CLEAN_RATE, clean
-from softfold.noise.model import log2_floored
+from softfold.noise.model import log_floored
 from softfold.noise.sample import Sample
 
 
@@ -14,7 +14,7 @@ def test_labels_are_taken_as_right_and_their_suspicions_keep_an_order():
     sample = Sample.of(given, p, np.arange(2000))
     found = clean(sample)
     assert found.name == "clean" and found.temperature == sample.temperature
-    _, odds = found.read(given, log2_floored(p))
+    _, odds = found.read(given, log_floored(p))
     rate = 1 / (1 + np.exp(-odds.astype(float)))
     # next to nothing is wrong, and what the model contradicts is the first to look at
     assert rate.mean() < 0.03

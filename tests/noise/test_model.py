@@ -16,7 +16,7 @@ from softfold.noise.model import (
     NoiseModel,
     as_noise_model,
     heat,
-    log2_floored,
+    log_floored,
     posterior,
 )
 
@@ -34,7 +34,7 @@ def model_of(*explanations):
 def test_a_posterior_is_that_of_bayes_at_the_temperature(temperature):
     transition = pair(3, 0.3) * 0.9 + 0.1 / 3
     known = Explanation("by_class", transition, temperature)
-    q, odds = known.read(GIVEN, log2_floored(P))
+    q, odds = known.read(GIVEN, log_floored(P))
     joint = P.astype(float) ** (1 / temperature) * transition[:, GIVEN].T
     expected = joint / joint.sum(1, keepdims=True)
     np.testing.assert_allclose(q, expected, atol=1e-5)
@@ -44,7 +44,7 @@ def test_a_posterior_is_that_of_bayes_at_the_temperature(temperature):
 
 def test_log_odds_keep_their_order_where_probabilities_are_all_one():
     p = np.array([[1 - 2e-7, 1e-7, 1e-7], [1 - 2e-6, 1e-6, 1e-6], [1 - 2e-5, 1e-5, 1e-5]])
-    q, odds = Explanation("clean", symmetric(3, 0.005), 0.5).read(np.zeros(3, int), log2_floored(p))
+    q, odds = Explanation("clean", symmetric(3, 0.005), 0.5).read(np.zeros(3, int), log_floored(p))
     assert (q[:, 0] == 1).all()
     assert (np.diff(odds) > 2).all()
 
@@ -54,13 +54,13 @@ def test_unmixed_predictions_of_given_labels_are_those_of_the_truth():
     p = np.eye(3, dtype=np.float32) @ transition.astype(np.float32)  # what one learns of pure items
     known = Explanation("by_class", transition, 1.0, unmix=True)
     for given in range(3):
-        q, _ = known.read(np.full(3, given), log2_floored(p))
+        q, _ = known.read(np.full(3, given), log_floored(p))
         able = transition[:, given] > 0
         assert (q.argmax(1)[able] == np.arange(3)[able]).all() and q.max(1)[able].min() > 0.95
 
 
 def test_no_class_spreads_its_share_evenly_and_leaves_the_rest_with_the_label():
-    q, odds = SAYS_NO_CLASS.read(GIVEN, log2_floored(P))
+    q, odds = SAYS_NO_CLASS.read(GIVEN, log_floored(P))
     wrong = 1 / (1 + np.exp(-odds))
     np.testing.assert_allclose(q.sum(1), 1, atol=1e-6)
     for row, given, share in zip(q, GIVEN, wrong):
@@ -83,7 +83,7 @@ def test_an_item_is_hot_where_its_label_is_contradicted_or_no_class_fits():
 def test_the_posterior_of_a_model_is_the_mean_of_what_its_explanations_say():
     clean = Explanation("clean", symmetric(3, 0.01), 1.0, weight=0.6)
     noisy = Explanation("by_class", pair(3, 0.4), 1.0, weight=0.4)
-    logs = log2_floored(P)
+    logs = log_floored(P)
     expected = 0.6 * clean.read(GIVEN, logs)[0] + 0.4 * noisy.read(GIVEN, logs)[0]
     q = posterior(GIVEN, P, model_of(clean, noisy))
     np.testing.assert_allclose(q, expected, atol=1e-6)
@@ -170,6 +170,6 @@ def test_what_is_no_transition_matrix_is_refused(matrix, line):
 
 
 def test_a_probability_of_nothing_has_a_logarithm():
-    logs = log2_floored(np.array([[0.0, 1e-300, 0.5, 1.0]]))
+    logs = log_floored(np.array([[0.0, 1e-300, 0.5, 1.0]]))
     assert logs.dtype == np.float32 and np.isfinite(logs).all()
-    assert logs[0, 0] == logs[0, 1] < logs[0, 2] == -1 < logs[0, 3] == 0
+    assert logs[0, 0] == logs[0, 1] < logs[0, 2] == np.float32(np.log(0.5)) < logs[0, 3] == 0

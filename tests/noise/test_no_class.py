@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softfold.noise.model import log2_floored
+from softfold.noise.model import log_floored
 from softfold.noise.no_class import SHARE, no_class
 from softfold.noise.sample import Sample
 
@@ -20,7 +20,7 @@ def odd_items(n=3000, k=6, share=0.1, seed=0):
 
 def chances(given, p):
     sample = Sample.of(given, p, np.arange(len(given)))
-    _, odds = no_class(sample).read(given, log2_floored(p))
+    _, odds = no_class(sample).read(given, log_floored(p))
     return 1 / (1 + np.exp(-odds.astype(float))), sample
 
 

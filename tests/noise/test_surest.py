@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_noise import people
 
-from softfold.noise.model import log2_floored
+from softfold.noise.model import log_floored
 from softfold.noise.sample import Sample
 from softfold.noise.surest import SHARPER, surest
 
@@ -37,14 +37,14 @@ def test_it_comes_in_several_degrees_each_surer_of_the_likeliest_class():
     contradicted = p.argmax(1) != given
     wrong = []
     for explanation in found:
-        _, odds = explanation.read(given, log2_floored(p))
+        _, odds = explanation.read(given, log_floored(p))
         wrong.append((1 / (1 + np.exp(-odds.astype(float))))[contradicted].mean())
     assert wrong == sorted(wrong) and wrong[-1] > wrong[0]
 
 
 def test_it_knows_which_labels_people_got_wrong():
     truth, given, p, sample = made()
-    q, _ = surest(sample)[-1].read(given, log2_floored(p))
+    q, _ = surest(sample)[-1].read(given, log_floored(p))
     assert (q.argmax(1) == truth).mean() > (given == truth).mean() + 0.1
 
 
@@ -54,6 +54,6 @@ def test_predictions_made_flatter_give_the_same_answer(scale):
     flat = p ** (1 / scale)
     flat /= flat.sum(1, keepdims=True)
     again = surest(Sample.of(given, flat, np.arange(2000)))[1]
-    q, _ = again.read(given, log2_floored(flat))
-    expected, _ = surest(sample)[1].read(given, log2_floored(p))
+    q, _ = again.read(given, log_floored(flat))
+    expected, _ = surest(sample)[1].read(given, log_floored(p))
     assert (q.argmax(1) == expected.argmax(1)).mean() > 0.98

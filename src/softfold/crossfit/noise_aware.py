@@ -24,7 +24,7 @@ from softfold.noise.classwise import refined
 from softfold.noise.clean import clean
 from softfold.noise.estimation import described, estimate_noise, interval
 from softfold.noise.matrices import normalised_counts
-from softfold.noise.model import Explanation, NoiseModel, log2_floored
+from softfold.noise.model import Explanation, NoiseModel, log_floored
 from softfold.noise.no_class import no_class
 from softfold.noise.sample import FLOOR, Sample
 from softfold.noise.surest import SHRINK
@@ -147,7 +147,7 @@ class _Round:
 def _round(table: LabelTable, name: str, oof: OutOfFold, explanation: Explanation) -> _Round:
     level = _levels(table.given, oof, explanation)
     p, rows = oof.probabilities, np.arange(len(oof))
-    q, _ = explanation.read(table.given, log2_floored(p))
+    q, _ = explanation.read(table.given, log_floored(p))
     rate = float(1 - q[rows, table.given].mean(dtype=float))
     entry = {"start": name, "log_likelihood": float(level.mean()), "rate": rate}
     return _Round(oof, replace(explanation, rate=rate), level, entry)
@@ -160,7 +160,7 @@ def _rounds_surest(
     known = Explanation("surest", transition, 1.0)
     made = _round(table, "surest-1", fit("surest-1", transition), known)
     counts = np.zeros_like(transition)
-    logs = log2_floored(made.oof.probabilities)
+    logs = log_floored(made.oof.probabilities)
     np.add.at(counts, (known.read(table.given, logs)[0].argmax(axis=1), table.given), 1.0)
     transition = normalised_counts(counts, SHRINK)
     known = Explanation("surest", transition, 1.0)
@@ -245,7 +245,7 @@ def _heaviest(noise: NoiseModel, *names: str) -> Explanation:
 
 def _levels(given: np.ndarray, oof: OutOfFold, explanation: Explanation) -> np.ndarray:
     """log p(given | x) of each item (N,) under an explanation."""
-    v = explanation.likeness(log2_floored(oof.probabilities))
+    v = explanation.likeness(log_floored(oof.probabilities))
     v /= np.einsum("ij->i", v)[:, None]
     seen = np.einsum("ij,ij->i", v, explanation.transition.T.astype(np.float32)[given])
     return np.log(np.maximum(seen, 1e-30), dtype=float)

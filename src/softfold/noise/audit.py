@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from softfold.noise.model import Explanation, log2_floored
+from softfold.noise.model import Explanation, log_floored
 from softfold.noise.weighing import with_weights
 
 SLIP = 0.02
@@ -77,11 +77,11 @@ def reweighed(
     labels int (m,), probabilities (m, K), truth int (m,), -1 for none of the classes. Which items
     were looked at does not matter here, as long as that followed from labels and predictions.
     """
-    logs2, k = log2_floored(probabilities), probabilities.shape[1]
+    logs, k = log_floored(probabilities), probabilities.shape[1]
     rows, nothing = np.arange(len(truth)), truth < 0
     scores = np.empty(len(explanations))
     for i, explanation in enumerate(explanations):
-        q, odds = explanation.read(labels, logs2)
+        q, odds = explanation.read(labels, logs)
         here = q[rows, np.maximum(truth, 0)]
         if explanation.offset is not None:
             wrong = 1 / (1 + np.exp(-odds))

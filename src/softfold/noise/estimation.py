@@ -14,7 +14,7 @@ from softfold.noise.audit import audited_rate, reweighed
 from softfold.noise.classwise import by_class, even
 from softfold.noise.clean import clean
 from softfold.noise.matrices import normalised_counts
-from softfold.noise.model import Explanation, NoiseModel, log2_floored, posterior
+from softfold.noise.model import Explanation, NoiseModel, log_floored, posterior
 from softfold.noise.no_class import no_class
 from softfold.noise.sample import Sample
 from softfold.noise.surest import surest
@@ -125,8 +125,8 @@ def estimate_from_sample(sample: Sample) -> NoiseModel:
         if sample.n_classes <= BY_CLASS_CLASSES:
             explanations.append(by_class(sample))
     part = sample.about(RATE_ITEMS)
-    logs2 = log2_floored(part.p)
-    rates = [_rate(e, part.labels, logs2) for e in explanations]
+    logs = log_floored(part.p)
+    rates = [_rate(e, part.labels, logs) for e in explanations]
     found = weighed(sample, explanations, rates)
     noise = described(found, sample)
     if news < LEAST_NEWS:
@@ -142,7 +142,7 @@ def described(explanations: tuple[Explanation, ...], sample: Sample) -> NoiseMod
     joint = sample.tally(q)
     rate = max(0.0, float(1 - q[sample.rows, sample.labels].mean(dtype=float)))
     best = draft.best
-    v = best.likeness(log2_floored(sample.p))
+    v = best.likeness(log_floored(sample.p))
     v /= np.einsum("ij->i", v)[:, None]
     return replace(
         draft,
@@ -255,6 +255,6 @@ def check_checked(
     return rows.astype(np.int64), truth.astype(np.int64)
 
 
-def _rate(explanation: Explanation, labels: np.ndarray, logs2: np.ndarray) -> float:
-    _, odds = explanation.read(labels, logs2)
+def _rate(explanation: Explanation, labels: np.ndarray, logs: np.ndarray) -> float:
+    _, odds = explanation.read(labels, logs)
     return float((1 / (1 + np.exp(-odds.astype(float)))).mean())

@@ -10,6 +10,9 @@ UNMIX_STEPS = 30
 UNMIX_ROWS = 3_000
 """Rows unmixed together: their products stay in the cache."""
 
+MANY_CLASSES = 64
+"""From here on a row of predictions is long enough to be worked on by itself."""
+
 LEAST = np.float32(1e-12)
 
 SAFE_ENTRY = 1e-9
@@ -36,26 +39,32 @@ def normalised_counts(counts: np.ndarray, shrink: float) -> np.ndarray:
     return drawn / drawn.sum(axis=1, keepdims=True)
 
 
+def by_columns(p: np.ndarray) -> np.ndarray:
+    """p (n, K), one class after another in memory where there are few: rows of ten are slow."""
+    return np.asfortranarray(p) if p.shape[1] < MANY_CLASSES else np.ascontiguousarray(p)
+
+
 def unmix(p: np.ndarray, transition: np.ndarray) -> np.ndarray:
     """The q (n, K) on the simplex whose q T is nearest to predictions p (n, K) of given labels.
 
     Nearest by Kullback-Leibler divergence, by `UNMIX_STEPS` of EM (Richardson 1972, Lucy 1974).
     Stopped early, it does not blow up what the predictions are unsure of.
     """
-    forward = np.ascontiguousarray(transition, np.float32)
-    back = np.ascontiguousarray(transition.T, np.float32)
-    q = p / np.einsum("ij->i", p)[:, None]
-    # Rows of q sum to 1 at every step: no entry of q T is below the least of T.
+    back = np.ascontiguousarray(transition, np.float32)
+    forward = np.ascontiguousarray(transition.T, np.float32)
+    q = np.empty((p.shape[1], len(p)), np.float32)
+    # Columns of q sum to 1 at every step: no entry of T q is below the least of T.
     may_vanish = forward.min() < SAFE_ENTRY
     for start in range(0, len(p), UNMIX_ROWS):
-        seen, part = p[start : start + UNMIX_ROWS], q[start : start + UNMIX_ROWS]
+        seen = np.ascontiguousarray(p[start : start + UNMIX_ROWS].T, np.float32)
+        part = seen / seen.sum(axis=0)
         ratio, step = np.empty_like(part), np.empty_like(part)
         for _ in range(UNMIX_STEPS):
-            np.matmul(part, forward, out=ratio)
+            np.matmul(forward, part, out=ratio)
             if may_vanish:
                 np.maximum(ratio, LEAST, out=ratio)
             np.divide(seen, ratio, out=ratio)
-            np.matmul(ratio, back, out=step)
+            np.matmul(back, ratio, out=step)
             part *= step
-        part /= np.maximum(np.einsum("ij->i", part), LEAST)[:, None]
-    return q
+        np.divide(part, np.maximum(part.sum(axis=0), LEAST), out=q[:, start : start + UNMIX_ROWS])
+    return q.T

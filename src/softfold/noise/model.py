@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from softfold.errors import InputError
-from softfold.noise.matrices import unmix
+from softfold.noise.matrices import MANY_CLASSES, by_columns, unmix
 from softfold.noise.sample import FLOOR
 
 SAFE_TEMPERATURE = 0.5
@@ -47,29 +47,37 @@ class Explanation:
     rate: float = float("nan")
 
     @cached_property
-    def _columns(self) -> np.ndarray:
-        """float32 (K, K), row y: T[:, y]."""
-        return np.ascontiguousarray(np.maximum(self.transition.T, LEAST_SHARE), np.float32)
+    def _floored(self) -> np.ndarray:
+        """T as float32 (K, K), laid out so that columns are read as `by_columns` has them."""
+        floored = np.maximum(self.transition, LEAST_SHARE).astype(np.float32)
+        return by_columns(floored.T).T
+
+    def _by_labels(self, labels: np.ndarray) -> np.ndarray:
+        """T[:, y] of each label y: float32 (n, K), laid out as `by_columns`."""
+        # Labels are in range; "raise" would make a copy to check that.
+        if len(self.transition) < MANY_CLASSES:
+            return np.take(self._floored, labels, axis=1, mode="clip").T
+        return np.take(self._floored.T, labels, axis=0, mode="clip")
 
     def likeness(self, logs: np.ndarray) -> np.ndarray:
-        """p(k | x) up to a factor a row: float32 (n, K), from log2 of predictions (n, K)."""
+        """p(k | x) up to a factor a row: float32 (n, K), from log of predictions (n, K)."""
         if self.unmix:
-            logs = np.log2(np.maximum(unmix(np.exp2(logs), self.transition), FLOOR))
+            logs = log_floored(unmix(np.exp(logs), self.transition))
         z = logs * np.float32(1 / self.temperature)
         if self.temperature < SAFE_TEMPERATURE:
             z -= z.max(axis=1, keepdims=True)
-        return np.exp2(z, out=z)
+        return np.exp(z, out=z)
 
     def read(self, labels: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What it says of items: q(k) float32 (n, K), and log-odds that the given label is wrong.
 
-        labels: int (n,); logs: log2 of predictions, float32 (n, K), at least log2 of FLOOR.
+        labels: int (n,); logs: of predictions, float32 (n, K), at least log of FLOOR.
         """
         rows = np.arange(len(labels))
         q = self.likeness(logs)
         if self.offset is not None:
             return self._read_no_class(labels, q)
-        q *= self._columns[labels]
+        q *= self._by_labels(labels)
         own = q[rows, labels]
         q[rows, labels] = 0
         # The sum over the others keeps its digits where 1 - q(given) would lose them.
@@ -83,7 +91,7 @@ class Explanation:
         """An item of no class has no label to be sure of: its share is spread evenly."""
         odds = np.float32(self.offset) + np.float32(HEAT) * heat(labels, q)
         wrong = 1 / (1 + np.exp(np.minimum(-odds, 80)))  # above, float32 overflows to the same
-        q = np.repeat((wrong / q.shape[1])[:, None], q.shape[1], axis=1)
+        q[:] = (wrong / q.shape[1])[:, None]
         q[np.arange(len(labels)), labels] += 1 - wrong
         return q, odds
 
@@ -212,16 +220,16 @@ def as_noise_model(transition: np.ndarray, n_classes: int, prior: Any = None) ->
     return NoiseModel((known,), rate, (rate, rate), transition, prior, joint)
 
 
-def log2_floored(probabilities: np.ndarray) -> np.ndarray:
-    """log2 of predictions as float32, at least that of FLOOR."""
+def log_floored(probabilities: np.ndarray) -> np.ndarray:
+    """log of predictions (n, K) as float32, at least that of FLOOR, laid out as `by_columns`."""
     # np.clip is thrice as fast as np.maximum.
-    logs = np.clip(np.asarray(probabilities, np.float32), FLOOR, np.inf)
-    return np.log2(logs, out=logs)
+    logs = np.clip(by_columns(np.asarray(probabilities, np.float32)), FLOOR, np.inf)
+    return np.log(logs, out=logs)
 
 
 def posterior(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
     """q(k | x, given), the mean over explanations: float32 (n, K), for a block of rows."""
-    logs = log2_floored(probabilities)
+    logs = log_floored(probabilities)
     total, out = 0.0, np.zeros_like(logs)
     for explanation in noise.counted:
         q, _ = explanation.read(labels, logs)

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from softfold.noise.matrices import symmetric
+from softfold.noise.matrices import by_columns, symmetric
 
 FLOOR = np.float32(1e-7)
 """Smaller probabilities count as this: float32 softmaxes underflow, and log 0 forgives nothing."""
@@ -40,7 +40,7 @@ class Sample:
         """The items of these rows (n,)."""
         rows = rows[np.argsort(labels[rows], kind="stable")]
         p = np.asarray(probabilities[rows], np.float32)
-        return cls(labels[rows], np.clip(p, FLOOR, None))
+        return cls(labels[rows], np.clip(by_columns(p), FLOOR, None))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,7 +48,7 @@ class Sample:
     def about(self, count: int) -> Sample:
         """No more than `count` items, of all classes alike."""
         step = -(-len(self) // max(1, count))
-        return self if step == 1 else Sample(self.labels[::step], self.p[::step])
+        return self if step == 1 else Sample(self.labels[::step], by_columns(self.p[::step]))
 
     @property
     def n_classes(self) -> int:

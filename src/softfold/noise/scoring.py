@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from softfold.arrays import each_block
-from softfold.noise.model import NoiseModel, log2_floored
+from softfold.noise.model import NoiseModel, log_floored
 
 CONFIDENCE_VOTE = 0.3
 """How much the plain probability of the given label says in the order where noise follows the item,
@@ -50,7 +50,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
     def work(rows: slice) -> None:
         y = labels[rows]
         here = np.arange(len(y))
-        logs = log2_floored(probabilities[rows])
+        logs = log_floored(probabilities[rows])
         plain[rows] = -logs[here, y]
         mixed = None
         for i, explanation in enumerate(explanations):
@@ -69,10 +69,23 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
         suggested[rows] = mixed.argmax(axis=1)
 
     each_block(work, n, k)
-    ranking = np.argsort(-_order(noise, odds, plain), kind="stable")
+    ranking = _falling(_order(noise, odds, plain))
     suspicion = np.empty(n)
     suspicion[ranking] = -np.sort(-wrong)
     return Scores(ranking, suspicion, suggested, no_class)
+
+
+def _falling(values: np.ndarray) -> np.ndarray:
+    """Rows of float32 values (N,), the largest first, equal ones in their own order: int64 (N,).
+
+    Sorting numbers that hold value and row together takes a fifth of a stable argsort.
+    """
+    bits = (np.float32(0) - values).view(np.uint32)  # 0 - 0 is +0: both zeros are equal
+    # The order of floats as integers: negative ones the other way round, below the others.
+    keys = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
+    keys = keys << np.uint64(32) | np.arange(len(values), dtype=np.uint64)
+    keys.sort()
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
 def _order(noise: NoiseModel, odds: np.ndarray, plain: np.ndarray) -> np.ndarray:
