@@ -45,6 +45,16 @@ def test_own_trainer_runs_and_its_trainers_learn(tmp_path, monkeypatch, capsys):
     assert "soft labels" in capsys.readouterr().out
 
 
+def test_own_features_are_written_as_the_page_says(tmp_path, monkeypatch):
+    for module in ("torch", "safetensors"):
+        pytest.importorskip(module)
+    from softfold.data.item_features import read_item_features
+
+    monkeypatch.chdir(tmp_path)
+    page = run_page("own-features.md")
+    assert read_item_features("features.safetensors").item.tolist() == page["keys"]
+
+
 def test_own_trainer_names_every_member_of_the_protocol():
     from softfold.trainers import Trainer
 

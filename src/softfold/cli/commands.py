@@ -20,6 +20,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     jobs.compare,
     jobs.predict,
     labels.corrupt,
+    labels.features,
     pages.report,
     pages.verify,
     labels.issues,

@@ -93,7 +93,13 @@ def compare(run: RunFolder, asked: Asked, quiet: Quiet = False, json: Json = Fal
 
 def predict(
     run: RunFolder,
-    items: Annotated[str, Argument(help="image, folder, CSV or Parquet file")],
+    items: Annotated[
+        str | None, Argument(help="image, folder, CSV or Parquet file", show_default=False)
+    ] = None,
+    features: Annotated[
+        str | None,
+        Option("--features", help="their features, where the run was made with such"),
+    ] = None,
     out: Annotated[str | None, Option("--out", help=".csv or .parquet to write")] = None,
 ) -> None:
     """Predict new items with a run's better model."""
@@ -104,7 +110,7 @@ def predict(
 
     if out is not None and Path(out).suffix not in {".csv", ".parquet"}:
         raise InputError(f"--out {out}: predictions go to a .csv or .parquet file")
-    frame = load(run).predict(items)
+    frame = load(run).predict(items, features)
     if out is None:
         print(csv_text(frame), end="")
     elif out.endswith(".parquet"):

@@ -52,6 +52,18 @@ def corrupt(
     print(line)
 
 
+def features(
+    asked: Asked,
+    out: Annotated[str, Option("--out", help=".parquet, .safetensors or .npy to write")],
+    quiet: Quiet = False,
+) -> None:
+    """Write what a pretrained backbone sees in images: features."""
+    from softfold.job.featuring import write_features
+    from softfold.runs.settings import Settings
+
+    print(write_features(Settings(**asked), out, quiet=quiet))
+
+
 def issues(
     labels: Annotated[
         str, Argument(metavar="RUN|LABELS", help="a run folder, or labels as for `run`")

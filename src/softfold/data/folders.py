@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -66,6 +67,23 @@ def scan_folder(folder: Path) -> pd.DataFrame:
         _say(folder, left_out, sorted(seen - classes))
     frame = pd.DataFrame(rows, columns=["path", "label", "is_valid"])
     return frame if has_split else frame.drop(columns="is_valid")
+
+
+def all_are_images(paths: Iterable[str | Path | None], name: str) -> bool:
+    """Whether all paths are images that are there; a warning where some are and others are not."""
+    here = [(str(path), _is_image(str(path))) for path in paths]
+    absent = [path for path, is_image in here if not is_image]
+    if 0 < len(absent) < len(here):
+        warnings.warn(
+            f"{name}: {count_of(len(absent), 'path is', 'paths are')} no image that is there; the "
+            f"first is {absent[0]}: items are known by their names, and none is shown",
+            stacklevel=2,
+        )
+    return not absent
+
+
+def _is_image(path: str) -> bool:
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES and os.path.isfile(path)
 
 
 def image_files(folder: Path) -> list[Path]:

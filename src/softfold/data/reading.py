@@ -21,6 +21,7 @@ from softfold.data.columns import (
     read_numbers,
     truth_names,
 )
+from softfold.data.folders import all_are_images
 from softfold.data.frames import read_frame
 from softfold.data.leaving_out import (
     NO_TEXT,
@@ -53,6 +54,7 @@ def read_table(
     holdout_label: str | None = None,
     names: Names | None = None,
     check_files: bool = True,
+    keys_are_enough: bool = False,
     on_error: Literal["stop", "skip"] = "stop",
 ) -> LabelTable:
     """Read a label table from a CSV or Parquet file, a folder of class folders or a DataFrame.
@@ -74,6 +76,9 @@ def read_table(
         names: names of classes for people: a mapping, a file of two columns (class, name), or a
             column of the table. They are shown; labels stay what they are.
         check_files: look whether every image file exists.
+        keys_are_enough: the items need not be here, since their features are given: paths that
+            are not all images which exist are item keys and no more, and a table may have no
+            columns but its labels.
         on_error: what to do about rows without a label, a path, an image file or a text: `stop`
             names them all, `skip` leaves them out (`LabelTable.left_out`).
 
@@ -85,7 +90,8 @@ def read_table(
     columns = {"path": path, "valid": valid, "truth": truth, "group": group}
     frame, name, base = read_frame(labels)
     frame, named = take_names(frame, names, label or _usual(frame, LABEL_NAMES), name)
-    raw = _columns(frame, name, base, images, label=label, check_files=check_files, **columns)
+    how: dict[str, Any] = {"check_files": check_files, "keys_are_enough": keys_are_enough}
+    raw = _columns(frame, name, base, images, label=label, **how, **columns)
     if holdout is None and valid is not None and not raw["valid"].any():
         raise InputError(
             f"{name}: column {valid!r} puts none of {len(frame):,} items in the hold-out"
@@ -94,7 +100,7 @@ def read_table(
         if raw["valid"] is not None and raw["valid"].any() and valid is not None:
             raise InputError(f"{name}: give either a hold-out file or a split column, not both")
         raw["valid"] = np.zeros(len(raw["item"]), dtype=bool)
-        raw = _join(raw, holdout, images, label, holdout_label, columns, check_files)
+        raw = _join(raw, holdout, images, label, holdout_label, columns, how)
     broken = raw["left_out"]
     n = len(raw["item"]) + len(broken)
     if broken and on_error == "stop":
@@ -141,6 +147,7 @@ def _columns(
     truth: str | None,
     group: str | None,
     check_files: bool,
+    keys_are_enough: bool,
     prefix: str = "",
 ) -> dict[str, Any]:
     """The table's columns by meaning; labels still as written. Broken rows are in `left_out`."""
@@ -185,9 +192,11 @@ def _columns(
         cells = frame.loc[:, [c is None or c not in used for c in frame.columns]]
         data = read_numbers(cells)
         data = data.drop(columns=list(_other_labels(data, given, name)))
+        out["item"] = np.array([f"{prefix}{i}" for i in frame.index], dtype=object)
+        if data.shape[1] == 0 and keys_are_enough:
+            return out | {"data": None}
         if data.shape[1] == 0:
             raise InputError(f"{name}: it has neither a path column (--path) nor feature columns")
-        out["item"] = np.array([f"{prefix}{i}" for i in frame.index], dtype=object)
         out["data"] = data.reset_index(drop=True).rename(columns=str)
         out["cells"] = cells.reset_index(drop=True).rename(columns=str)
         return _without(out, {int(i): LeftOut("", NO_TEXT) for i in empty_texts(out["data"])}, name)
@@ -197,8 +206,12 @@ def _columns(
     out["item"], out["data"] = keys, data
     if data.path(0) is None:
         return out
+    if keys_are_enough and not all_are_images(map(data.path, range(len(data))), name):
+        out["data"] = None
     keep = _drop_repeats(keys, given, out["valid"], name)
     _take(out, keep)
+    if out["data"] is None:
+        return out
     return _without(out, lost_files(out["data"]) if check_files else {}, name)
 
 
@@ -223,7 +236,7 @@ def _take(raw: dict[str, Any], rows: np.ndarray) -> None:
     for field in ("data", "cells"):
         if isinstance(raw.get(field), pd.DataFrame):
             raw[field] = raw[field].iloc[rows].reset_index(drop=True)
-        elif field in raw:
+        elif raw.get(field) is not None:
             raw[field] = raw[field].take(rows)
 
 
@@ -294,7 +307,7 @@ def _join(
     label: str | None,
     holdout_label: str | None,
     columns: dict[str, str | None],
-    check_files: bool,
+    how: dict[str, Any],
 ) -> dict[str, Any]:
     """Add the items of the hold-out's own table."""
     frame, name, base = read_frame(holdout)
@@ -302,14 +315,14 @@ def _join(
     optional = {k: v if v in frame.columns else None for k, v in columns.items()}
     optional["path"] = columns["path"]
     optional |= {"label": column}
-    other = _columns(
-        frame, name, base, images, check_files=check_files, prefix="holdout/", **optional
-    )
+    other = _columns(frame, name, base, images, prefix="holdout/", **how, **optional)
     other["valid"] = np.ones(len(other["item"]), dtype=bool)
     if type(raw["data"]) is not type(other["data"]):
         raise InputError(f"{name}: the hold-out's items are not of the kind of the training items")
-    if isinstance(raw["data"], Images):
-        data: Data = Images.join(raw["data"], other["data"])
+    if raw["data"] is None:
+        data: Data | None = None
+    elif isinstance(raw["data"], Images):
+        data = Images.join(raw["data"], other["data"])
     else:
         lacking = [c for c in raw["data"].columns if c not in other["data"].columns]
         if lacking:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.data.folds import FoldPlan, plan_folds
+from softfold.data.item_features import ItemFeatures
 from softfold.data.table import LabelTable
 from softfold.job.config import config_of
 from softfold.progress import Progress
@@ -32,6 +33,7 @@ class Job:
         notes: what a reader of the figures must know, one line each.
         writer: writes the run folder.
         progress: tells what happens, and keeps the seconds.
+        features: what the settings' features are of these items, in their order, or None.
         reopened: the items come from the run, not from where its settings say.
     """
 
@@ -44,6 +46,7 @@ class Job:
     notes: tuple[str, ...]
     writer: RunWriter
     progress: Progress
+    features: ItemFeatures | None = None
     reopened: bool = False
 
     @cached_property

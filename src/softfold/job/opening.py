@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from softfold.data.item_features import ItemFeatures, read_item_features
 from softfold.data.leaving_out import shown
 from softfold.data.lookalikes import LookAlikes
 from softfold.data.table import LabelTable
@@ -20,6 +21,7 @@ from softfold.job.preparing import prepare_items
 from softfold.job.recipes import get_recipe
 from softfold.progress import Progress
 from softfold.runs.folder import FILES, Run
+from softfold.runs.given_features import FEATURES, features_for, known_features
 from softfold.runs.lock import is_empty
 from softfold.runs.settings import Settings
 from softfold.runs.writing import RunWriter
@@ -78,9 +80,13 @@ def open_job(
                     warnings.simplefilter("ignore", LookAlikes)
                 # what is broken is refused with what does not decode, all at once
                 table = settings.read_labels(on_error="skip")
-        table, notes, groups = prepare_items(table, settings, decisions)
+        features = features_for(settings, table)
+        table, notes, groups = prepare_items(table, settings, decisions, features=features)
         _same_left_out(run, table)
-    trainers = _choose_trainers(table, settings)
+        if features is not None:
+            features = features.take(table.item)
+        _same_features(run, features)
+    trainers = _choose_trainers(table, settings, features)
     job = Job(
         settings=settings,
         table=table,
@@ -91,6 +97,7 @@ def open_job(
         notes=tuple(notes),
         writer=RunWriter(run.path),
         progress=progress,
+        features=features,
     )
     _introduce(job, trainers.why)
     job.plan(0)  # what folds cannot be drawn of is refused before anything is written
@@ -109,16 +116,19 @@ def reopen_job(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
     """
     run, progress = Run.open(path), Progress(quiet=quiet)
     changes = {k: v for k, v in changes.items() if v is not None}
-    settings, config = replace(run.settings, **changes), run.config
+    settings, config = replace(run.settings, **changes).absolute(), run.config
     with progress.step("load", "reading the run"):
         decisions = run.decisions if settings.decisions is not None else None
-        table, _, groups = prepare_items(run.table(), settings, of_run=True)
-    trainers = _choose_trainers(table, settings)
+        features = _reopened_features(run, settings, changes)
+        table = run.table()
+        table, _, groups = prepare_items(table, settings, of_run=True, features=features)
+    trainers = _choose_trainers(table, settings, features)
     same = (trainers.oof.name, trainers.oof.describe())
     with told_if_damaged(run.path / "config.json"):
         before = (config["oof_trainer"], config["oof_trainer_settings"])
         if settings.recipe is None and same != before:
             known = {**before[1], "device": settings.device}
+            known["features"] = known_features(run, before[1])
             trainers = replace(trainers, oof=create_trainer(before[0], **known))
     job = Job(
         settings=settings,
@@ -130,6 +140,7 @@ def reopen_job(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
         notes=tuple(config.get("notes", ())),
         writer=RunWriter(run.path),
         progress=progress,
+        features=features,
         reopened=True,
     )
     _introduce(job, trainers.why)
@@ -138,16 +149,35 @@ def reopen_job(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
     return job
 
 
-def _choose_trainers(table: LabelTable, settings: Settings) -> Trainers:
+def _reopened_features(
+    run: Run, settings: Settings, changes: dict[str, Any]
+) -> ItemFeatures | None:
+    """The features of a run's items: those that it keeps, or those of another file."""
+    if settings.features is None:
+        return None
+    if "features" not in changes and run.has(FEATURES):
+        return read_item_features(run.file(FEATURES))
+    labels = run.settings.read_labels(on_error="skip") if run.settings.can_be_read else None
+    found = features_for(settings, labels)
+    return None if found is None else found.take(run.items["item"])
+
+
+def _choose_trainers(
+    table: LabelTable, settings: Settings, features: ItemFeatures | None
+) -> Trainers:
     """The trainers that settings and items ask for, the machine set up for them."""
+    if settings.recipe is not None and features is not None:
+        raise InputError("--features does not go with --recipe, which trains a network on images")
     if settings.recipe is not None:
         final, oof, why = get_recipe(settings.recipe).choose_trainers(table, settings)
         _set_up(settings, final, oof)
         return Trainers(final, oof, why)
-    name, oof_name, why = default_trainers(table, settings.trainer)
+    name, oof_name, why = default_trainers(
+        table, settings.trainer, own_features=features is not None
+    )
     oof_name = settings.oof_trainer or oof_name
     _check_options(settings, name, oof_name)
-    asked = {s: getattr(settings, s) for s in _TRAINER_SETTINGS}
+    asked = {s: getattr(settings, s) for s in _TRAINER_SETTINGS} | {"features": features}
     final = create_trainer(name, **asked)
     oof = final if oof_name == name else create_trainer(oof_name, **asked)
     _set_up(settings, final, oof)
@@ -180,12 +210,13 @@ def _set_up(settings: Settings, *trainers: Trainer) -> None:
 
 
 def _check_options(settings: Settings, trainer: str, oof_trainer: str) -> None:
-    for name in ("arch", "weights", "size", "epochs"):
+    for name in ("arch", "weights", "size", "epochs", "features"):
         if getattr(settings, name) is None:
             continue
         if not takes(trainer, name) and not takes(oof_trainer, name):
+            other = "probe" if name == "features" else "finetune"
             raise InputError(
-                f"--{name} does not go with the trainer {trainer!r}: use --trainer finetune"
+                f"--{name} does not go with the trainer {trainer!r}: use --trainer {other}"
             )
 
 
@@ -249,6 +280,20 @@ def _same_left_out(run: Run, table: LabelTable) -> None:
             f"{run.path}: {count_of(len(other), 'item')} cannot be used now but could when the run "
             f"began, or the other way round; the first is {shown(first)}, which {what}: bring the "
             "files back as they were, or give another --out"
+        )
+
+
+def _same_features(run: Run, features: ItemFeatures | None) -> None:
+    """A run that goes on does so with the features that it began with."""
+    if features is None or not any(run.path.rglob("*.safetensors")):
+        return
+    config = run.config
+    parts = [config.get(f"{which}trainer_settings", {}) for which in ("", "oof_")]
+    before = {part["features"] for part in parts if "features" in part}
+    if before and features.digest not in before:
+        raise InputError(
+            f"{run.path}: the features have changed since the run began ({features.name}): bring "
+            "them back as they were, or give another --out"
         )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from softfold.data.folds import draw_holdout
 from softfold.data.grouping import copies_of, groups_of_pairs, merge_groups
+from softfold.data.item_features import ItemFeatures
 from softfold.data.leaving_out import MEND, NO_TEXT, LeftOut, note_of, refusal, shown
 from softfold.data.lookalikes import about_names
 from softfold.data.table import Images, LabelTable, empty_texts
@@ -27,6 +28,7 @@ def prepare_items(
     decisions: pd.DataFrame | None = None,
     *,
     of_run: bool = False,
+    features: ItemFeatures | None = None,
 ) -> tuple[LabelTable, list[str], np.ndarray]:
     """Apply decisions, refuse or leave out what cannot be used, find copies, draw the hold-out.
 
@@ -35,6 +37,8 @@ def prepare_items(
         settings: of the job.
         decisions: what people decided.
         of_run: the table is that of a run, from which nothing can be left out any more.
+        features: of the items, made elsewhere. Items of which nothing else is known are copies
+            where their features are the same.
 
     Returns:
         The table, notes that say what was done, and (n,) groups of the training items whose
@@ -49,12 +53,13 @@ def prepare_items(
     notes += about_names(
         table.vocab, np.bincount(table.given[~table.valid], minlength=table.n_classes)
     )
-    copies = copies_of(table)
-    if settings.group_near_copies and table.kind in ("image", "text"):
-        pairs = near_pairs(table, settings)
+    by_features = table.data is None and features is not None
+    copies = copies_of(features.on(table) if by_features else table)
+    if settings.group_near_copies and (by_features or table.kind in ("image", "text")):
+        pairs = near_pairs(table, settings, features)
         notes.append(
             f"{count_of(len(pairs), 'pair of near copies', 'pairs of near copies')} by "
-            f"{'features' if table.kind == 'image' else 'their words'}; near copies share a fold"
+            f"{'their words' if table.kind == 'text' else 'features'}; near copies share a fold"
         )
         copies = merge_groups(copies, groups_of_pairs(pairs, len(table)), n=len(table))
     repeated = len(copies) - len(np.unique(copies))
@@ -135,13 +140,15 @@ def only_usable(table: LabelTable, on_error: str, *, of_run: bool = False) -> La
     return replace(kept, left_out=tuple(left_out))
 
 
-def near_pairs(table: LabelTable, settings: Settings) -> np.ndarray:
-    """(P, 2) rows of images whose features are close, or of texts that share most words."""
+def near_pairs(
+    table: LabelTable, settings: Settings, features: ItemFeatures | None = None
+) -> np.ndarray:
+    """(P, 2) rows of items whose features are close, or of texts that share most words."""
     if table.kind == "text":
         return near_texts(table.frame.iloc[:, 0])[0]
     from softfold.vision.copies import near_copies
 
     asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "device")}
-    probe = create_trainer("probe", **asked)
+    probe = create_trainer("probe", features=features, **asked)
     probe.prepare(table)
     return near_copies(probe.features(table))[0]

@@ -47,8 +47,10 @@ def run(
     """
     table = labels if isinstance(labels, LabelTable) else None
     if isinstance(labels, pd.DataFrame):
+        kept: dict[str, Any] = {"keys_are_enough": settings.get("features") is not None}
+        kept["on_error"] = "skip"
         columns = ("images", "path", "label", "valid", "truth", "group", "names")
-        table = read_table(labels, **{c: settings.get(c) for c in columns}, on_error="skip")
+        table = read_table(labels, **{c: settings.get(c) for c in columns}, **kept)
     named = table.name if table is not None else str(labels)
     asked = settings_of(labels=named, **settings)
     return run_settings(asked, out, table=table, resume=resume, quiet=quiet)

@@ -135,6 +135,8 @@ def write_cross_fit(job: Job, made: SeedCrossFit) -> None:
     job.writer.names(job.table.names)
     job.writer.items(items_frame(job.table, made.oof, made.noise, job.decisions))
     job.writer.data(job.table, can_be_read=job.settings.can_be_read)
+    if job.features is not None:
+        job.writer.features(job.features)
 
 
 def _cross_fit_seed(job: Job, s: int) -> SeedCrossFit:
@@ -183,7 +185,8 @@ def note_near_copies(job: Job) -> list[str]:
         pairs, similarity = near_texts(table.frame.iloc[:, 0])
         by = "their words"
     else:
-        features = job.oof_trainer.features(table) if table.kind == "image" else None
+        found = table.kind in ("image", "labels")
+        features = job.oof_trainer.features(table) if found else None
         if features is None:
             return []
         from softfold.vision.copies import near_copies

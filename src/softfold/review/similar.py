@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 
+from softfold.data.item_features import read_item_features
 from softfold.data.table import Images
 from softfold.errors import InputError
 from softfold.files import memory_map
@@ -60,6 +61,9 @@ def _vectors(run: Run, looks: Looks, rows: np.ndarray) -> tuple[np.ndarray, floa
 def _features(run: Run, looks: Looks, rows: np.ndarray) -> np.ndarray | None:
     """Features float32 (n, D) of training items where they are known already, else None."""
     file = run.path / "features.safetensors"
+    if file.is_file() and run.config.get("oof_trainer_settings", {}).get("features"):
+        keys = run.train["item"].to_numpy(dtype=object)
+        return read_item_features(file).of(keys[rows])
     if file.is_file():
         return np.asarray(memory_map(file, "features")[rows], dtype=np.float32)
     probe = run.config.get("oof_trainer_settings") or {}

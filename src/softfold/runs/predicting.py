@@ -12,24 +12,45 @@ import pandas as pd
 from softfold.data.delimited import is_delimited
 from softfold.data.folders import image_files
 from softfold.data.frames import read_frame
+from softfold.data.item_features import as_item_features, read_item_features
 from softfold.data.reading import PATH_NAMES, image_column
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
 from softfold.files import told_if_damaged
 from softfold.runs.folder import Run
+from softfold.runs.given_features import known_features
 
 
 class Predictor:
-    """The better model of a run, ready for new items."""
+    """The better model of a run, ready for new items.
+
+    own_features: the model was trained on features that were given, and wants those of new items.
+    """
 
     def __init__(
-        self, model: Any, vocab: Sequence[str], kind: str, names: Mapping[str, str] | None = None
+        self,
+        model: Any,
+        vocab: Sequence[str],
+        kind: str,
+        names: Mapping[str, str] | None = None,
+        own_features: bool = False,
     ) -> None:
         self.model, self.vocab, self.kind = model, tuple(vocab), kind
         self.names = names or {}
+        self.own_features = own_features
 
-    def predict(self, items: str | Path | pd.DataFrame | Iterable[str | Path]) -> pd.DataFrame:
+    def predict(
+        self,
+        items: str | Path | pd.DataFrame | Iterable[str | Path] | None = None,
+        features: Any = None,
+    ) -> pd.DataFrame:
         """Predictions for a folder, a CSV or Parquet file, a data frame or a list of image files.
+
+        Args:
+            items: what to predict. None, where there are features with item keys: all of those.
+            features: of the items, where the model was trained on features that were given: a
+                file, a data frame whose index has the item keys, or `ItemFeatures`. Rows of a
+                .npy file are those of `items`.
 
         Returns:
             A frame with item, predicted, confidence and one column of probabilities a class; where
@@ -37,11 +58,48 @@ class Predictor:
         """
         from softfold.trainers import predict_frame
 
-        frame = predict_frame(self.model, unlabelled(items, self.vocab, self.kind))
+        if not self.own_features and features is not None:
+            raise InputError(
+                "the run's model was not trained on features that were given: leave --features out"
+            )
+        if not self.own_features and items is None:
+            raise InputError("say which items to predict: an image, a folder, a table")
+        if self.own_features and features is None:
+            raise InputError(
+                "the run's model was trained on features that were given: give those of the items "
+                "to predict (--features FILE)"
+            )
+        if self.own_features:
+            table = _on_features(items, features, self.vocab)
+        else:
+            table = unlabelled(items, self.vocab, self.kind)
+        frame = predict_frame(self.model, table)
         if self.names:
             shown = [self.names.get(label, label) for label in frame["predicted"]]
             frame.insert(2, "predicted_name", shown, allow_duplicates=True)
         return frame
+
+
+def _on_features(items: Any, features: Any, vocab: tuple[str, ...]) -> LabelTable:
+    """A table of items without labels whose data are the features that were given."""
+    keys = None if items is None else _keys_of(items, vocab)
+    if isinstance(features, str | Path):
+        known = read_item_features(features, keys)
+    else:
+        known = as_item_features(features)
+    keys = known.item if keys is None else keys
+    zeros = np.zeros(len(keys), dtype=np.int64)
+    return LabelTable(keys, zeros, vocab, zeros.astype(bool), data=known.of(keys), name="new items")
+
+
+def _keys_of(items: Any, vocab: tuple[str, ...]) -> np.ndarray:
+    """Item keys as a label table of these items has them."""
+    if not (isinstance(items, pd.DataFrame) or _is_table(items)):
+        return unlabelled(items, vocab, "image").item
+    frame = read_frame(items)[0]
+    column = next((c for c in ("item", *PATH_NAMES) if c in frame.columns), None)
+    keys = frame.index if column is None else frame[column]
+    return np.array([str(key) for key in keys], dtype=object)
 
 
 def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
@@ -95,13 +153,17 @@ def load(run: str | Path) -> Predictor:
 
     folder = Run.open(run)
     config = folder.config
+    own_features = "features" in config["trainer_settings"]
     if folder.has("model.safetensors"):
         model = load_model(folder.path / "model.safetensors", config)
-        return Predictor(model, folder.vocab, config["kind"], folder.names)
+        return Predictor(model, folder.vocab, config["kind"], folder.names, own_features)
     with told_if_damaged(folder.path / "config.json"):
-        trainer = create_trainer(config["trainer"], **config["trainer_settings"])
+        given = {"features": known_features(folder, config["trainer_settings"])}
+        trainer = create_trainer(config["trainer"], **{**config["trainer_settings"], **given})
     if trainer.saves_models:
         raise InputError(f"{run}: the run keeps no model (softfold train {run} makes one)")
     train, soft = folder.table().train, folder.soft_labels
     model = trainer.fit(train, soft.aligned(train.item, train.vocab), seed=folder.settings.seed)
-    return Predictor(model, folder.vocab, config["kind"], folder.names)
+    if own_features:
+        vars(model)["given"] = None  # new items come with features of their own
+    return Predictor(model, folder.vocab, config["kind"], folder.names, own_features)

@@ -71,11 +71,14 @@ def _engines() -> list[str]:
     return list(ENGINES)
 
 
-READING = "run crossfit issues corrupt"
+READING = "run crossfit issues corrupt features"
 """The commands that read a label table."""
 
 CROSS_FITTING = "run crossfit issues"
 """The commands that make out-of-fold predictions."""
+
+BACKBONE = "run crossfit issues train compare features"
+"""The commands that may look at images through a network."""
 
 REOPENING = ("soften", "train", "compare")
 """The commands that go on with a run; a setting that is not given stays as the run has it."""
@@ -126,7 +129,7 @@ class Settings:
     labels: str | None = setting(
         None,
         "CSV or Parquet file, folder of class folders, or a known dataset (digits, imagewoof, ...)",
-        "run crossfit corrupt",
+        "run crossfit corrupt features",
         is_path=True,
         positional=True,
     )
@@ -160,7 +163,7 @@ class Settings:
         "stop",
         "items that cannot be used (broken image, no label, empty text): stop names all, skip goes "
         "on without them",
-        CROSS_FITTING,
+        "run crossfit issues features",
         check=_one_of(_on_error),
     )
     group_near_copies: bool = setting(
@@ -185,23 +188,28 @@ class Settings:
     arch: str | None = setting(
         None,
         "backbone, by torchvision's or timm's name",
-        "run crossfit issues train compare",
+        BACKBONE,
     )
     weights: str | None = setting(
         None,
         "file with the backbone's weights",
-        "run crossfit issues train compare",
+        BACKBONE,
         check=_existing_file,
         is_path=True,
     )
-    size: int | None = setting(
-        None, "image size in pixels", "run crossfit issues train compare", check=at_least(8)
-    )
+    size: int | None = setting(None, "image size in pixels", BACKBONE, check=at_least(8))
     epochs: int | None = setting(
         None,
         "epochs of fine-tuning: 10 is fine_tune(10)",
         "run crossfit train compare",
         check=at_least(0),
+    )
+    features: str | None = setting(
+        None,
+        "features made elsewhere, a row an item: .parquet or .safetensors with item keys, .npy in "
+        "the order of the labels",
+        "run crossfit issues train compare",
+        is_path=True,
     )
     folds: int = setting(5, "folds of the cross-fit", CROSS_FITTING, check=at_least(2))
     repeats: int = setting(1, "cross-fits to average", "run crossfit", check=at_least(1))
@@ -225,9 +233,7 @@ class Settings:
     )
     seeds: int = setting(3, "how many seeds to measure with", "run compare", check=at_least(1))
     seed: int = setting(0, "the first seed", "run crossfit issues corrupt", check=at_least(0))
-    device: str | None = setting(
-        None, "cpu, cuda, cuda:1 or mps", "run crossfit issues train compare"
-    )
+    device: str | None = setting(None, "cpu, cuda, cuda:1 or mps", BACKBONE)
     engine: str = setting("local", "where the folds run", "run crossfit", check=_one_of(_engines))
 
     def __post_init__(self) -> None:
@@ -317,6 +323,7 @@ class Settings:
             holdout=self.holdout,
             holdout_label=self.holdout_label,
             names=self.names,
+            keys_are_enough=self.features is not None,
             on_error=on_error,
         )
 

@@ -46,6 +46,7 @@ def read_voted(settings: Settings, on_error: Literal["stop", "skip"] = "stop") -
         holdout=settings.holdout,
         holdout_label=settings.holdout_label,
         names=settings.names,
+        keys_are_enough=settings.features is not None,
         on_error=on_error,
     )
     if pictures:

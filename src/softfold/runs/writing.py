@@ -12,10 +12,12 @@ import pandas as pd
 
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.delimited import csv_text
+from softfold.data.item_features import ItemFeatures
 from softfold.data.leaving_out import SKIPPED, LeftOut, as_frame
 from softfold.data.table import Images, LabelTable
 from softfold.files import write_json, write_parquet, write_tensors, write_text
 from softfold.noise.model import NoiseModel
+from softfold.runs.given_features import FEATURES
 from softfold.runs.manifest import written
 from softfold.softening import SoftLabels
 
@@ -97,6 +99,12 @@ class RunWriter:
         elif data is not None:
             with self.writing("data.safetensors") as file:
                 write_tensors(file, {"features": data})
+
+    def features(self, features: ItemFeatures) -> None:
+        """features.safetensors, where it is not there: what was given, of the run's items."""
+        if not (self.path / FEATURES).is_file():
+            with self.writing(FEATURES) as file:
+                features.save(file)
 
     def soft_labels(self, soft: SoftLabels) -> None:
         """soft_labels.safetensors, of the first seed."""

@@ -104,15 +104,21 @@ def _factory(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def default_trainers(table: LabelTable, trainer: str | None = None) -> tuple[str, str, str]:
+def default_trainers(
+    table: LabelTable, trainer: str | None = None, *, own_features: bool = False
+) -> tuple[str, str, str]:
     """The final trainer, the out-of-fold trainer, and one line on why.
 
-    Images: the final models are fine-tuned where there is a GPU and probed where there is none;
-    out-of-fold predictions come from the probe. Feature tables and texts: the estimator.
+    Features that were given (`own_features`): the probe, whatever the items are. Images: the final
+    models are fine-tuned where there is a GPU and probed where there is none; out-of-fold
+    predictions come from the probe. Feature tables and texts: the estimator.
     """
+    if own_features:
+        oof = "estimator" if trainer == "estimator" else "probe"
+        return trainer or "probe", oof, "features that were given"
     if table.kind == "labels":
         raise InputError(
-            f"{table.name}: labels alone cannot be trained on; give images or features"
+            f"{table.name}: labels alone cannot be trained on; give images or features (--features)"
         )
     if table.kind != "image":
         return trainer or "estimator", "estimator", f"{table.kind} items: scikit-learn"

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.data.columns import read_numbers
+from softfold.data.item_features import ItemFeatures, as_item_features
 from softfold.data.table import LabelTable, text_column
 from softfold.errors import InputError, count_of, require
 from softfold.files import write_json
@@ -45,6 +46,7 @@ class Estimator(BaseTrainer):
         arch: the same by dotted name, such as "sklearn.ensemble.RandomForestClassifier"; it gets
             missing values filled, numbers scaled and categories one-hot encoded.
         params: keyword arguments for `arch`.
+        features: made elsewhere, and used in place of the items' data, as `Probe` takes them.
 
     By default: for tables histogram gradient boosting, which takes missing values and categories;
     for feature matrices a scaled logistic regression; for a column of texts the same on TF-IDF.
@@ -66,6 +68,7 @@ class Estimator(BaseTrainer):
         *,
         arch: str | None = None,
         params: dict[str, Any] | None = None,
+        features: Any = None,
     ) -> None:
         require("sklearn", extra="sklearn")
         if estimator is not None and arch is not None:
@@ -77,17 +80,20 @@ class Estimator(BaseTrainer):
         self.estimator = estimator
         self.arch = arch
         self.params = dict(params or {})
+        self._given = as_item_features(features)
         if arch is not None:
             _by_name(arch, self.params)
 
     def describe(self) -> dict[str, Any]:
         """Settings that make the same trainer again where the estimator was given by name."""
+        given = {} if self._given is None else {"features": self._given.digest}
         if self.estimator is None:
-            return {"arch": self.arch, "params": self.params}
+            return {"arch": self.arch, "params": self.params, **given}
         params = _params(self.estimator).items()
         return {
             "arch": _dotted(self.estimator),
             "params": {k: _plain(v) for k, v in params},
+            **given,
         }
 
     def fit(
@@ -100,7 +106,7 @@ class Estimator(BaseTrainer):
         noise: np.ndarray | None = None,
     ) -> EstimatorModel:
         """Fit to `targets` float (n, K), one-hot or soft; row i belongs to `table.item[i]`."""
-        data = estimator_data(table)
+        data = estimator_data(table if self._given is None else self._given.on(table))
         targets = np.asarray(targets, dtype=np.float64)
         if targets.shape != (len(table), table.n_classes):
             raise InputError(
@@ -134,7 +140,8 @@ class Estimator(BaseTrainer):
         except (ValueError, TypeError) as error:
             line = str(error).strip().splitlines()[0]
             raise InputError(f"{_dotted(classifier)} cannot be fitted: {line}") from error
-        return EstimatorModel(classifier, classes, table.vocab, self.describe(), data)
+        about = self.describe()
+        return EstimatorModel(classifier, classes, table.vocab, about, data, self._given)
 
     def _build(self, data: pd.DataFrame | np.ndarray) -> Any:
         from sklearn.pipeline import Pipeline, make_pipeline
@@ -153,7 +160,10 @@ class Estimator(BaseTrainer):
 
 
 class EstimatorModel(BaseModel):
-    """A fitted classifier whose predictions have a column for every class of the vocabulary."""
+    """A fitted classifier whose predictions have a column for every class of the vocabulary.
+
+    given: features by item key that are used in place of the items' data; None: their data.
+    """
 
     history: pd.DataFrame | None = None
 
@@ -164,9 +174,10 @@ class EstimatorModel(BaseModel):
         vocab: tuple[str, ...],
         settings: dict[str, Any],
         seen: pd.DataFrame | np.ndarray,
+        given: ItemFeatures | None = None,
     ) -> None:
         self.classifier, self.classes, self.vocab = classifier, classes, vocab
-        self.settings = settings
+        self.settings, self.given = settings, given
         if isinstance(seen, pd.DataFrame):
             self._columns: list[str] | None = list(seen.columns)
             self._numeric = set(columns_by_kind(seen)[0])
@@ -175,7 +186,8 @@ class EstimatorModel(BaseModel):
 
     def predict(self, table: LabelTable) -> np.ndarray:
         """(n, K) float32 probabilities, columns in the order of the vocabulary."""
-        data = self._like_training(estimator_data(table), table.name)
+        data = estimator_data(table if self.given is None else self.given.on(table))
+        data = self._like_training(data, table.name)
         out = np.zeros((len(table), len(self.vocab)), dtype=np.float32)
         if len(table):
             with _threads_for(data):

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from softfold.data.item_features import as_item_features
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError, count_of
 from softfold.files import read_tensors, write_tensors
@@ -36,6 +37,9 @@ class Probe(BaseTrainer):
     strength: of the L2 penalty; chosen by out-of-fold likelihood where None.
     stages: whether features of images include the backbone's stages; chosen by out-of-fold
         likelihood of the given labels where None.
+    features: made elsewhere, and used in place of the backbone's, of images as of any other items:
+        a data frame whose index has the item keys, or a .parquet or .safetensors file (see
+        `softfold.data.item_features`).
     """
 
     name = "probe"
@@ -53,12 +57,14 @@ class Probe(BaseTrainer):
         strength: float | None = None,
         device: str | None = None,
         stages: bool | None = None,
+        features: Any = None,
     ) -> None:
         if strength is not None and not strength > 0:
             raise InputError(f"strength is {strength}; it must be above 0")
         self.arch, self.size, self.strength, self.device = arch, size, strength, device
         self.weights = None if weights is None else str(weights)
         self.stages = stages
+        self._given = as_item_features(features)
         self._known: dict[Any, int] = {}
         self._images: Images | None = None
         self._features: np.ndarray | None = None
@@ -71,7 +77,9 @@ class Probe(BaseTrainer):
         """Whether the last fit's features include the stages."""
 
     def describe(self) -> dict[str, Any]:
-        """Settings, as JSON holds them."""
+        """Settings, as JSON holds them; features that were given by a hash of what they are."""
+        if self._given is not None:
+            return {"features": self._given.digest, "strength": self.strength}
         return {
             "arch": self.arch,
             "weights": self.weights,
@@ -82,7 +90,9 @@ class Probe(BaseTrainer):
 
     def prepare(self, table: LabelTable, progress: Progress | None = None) -> None:
         """Compute the features of all items once; later fits look them up."""
-        if isinstance(table.data, Images):
+        if self._given is not None:
+            self._given.of(table.item)  # an item without features is said at once
+        elif isinstance(table.data, Images):
             keys = _keys(table.data)
             if any(key not in self._known for key in keys):
                 self._features = self._image_features(table, progress)
@@ -156,6 +166,8 @@ class Probe(BaseTrainer):
 
     def features(self, table: LabelTable) -> np.ndarray:
         """Features (N, D) of the items, row i of `table.item[i]`; of images the pooled ones."""
+        if self._given is not None:
+            return self._given.of(table.item)
         if isinstance(table.data, Images):
             rows = self._rows(table)
             if rows is None or self._features is None:
@@ -172,7 +184,7 @@ class Probe(BaseTrainer):
     def _parts(self, table: LabelTable, stages: bool) -> list[np.ndarray]:
         """Features (N, D) and, where they are used, those of the stages, as two arrays."""
         pooled = self.features(table)
-        if not stages or not isinstance(table.data, Images):
+        if not stages or self._given is not None or not isinstance(table.data, Images):
             return [pooled]
         rows = self._rows(table)
         if rows is None or self._stages is None:
@@ -204,6 +216,8 @@ class Probe(BaseTrainer):
         return image_stages(table, self.arch, self.size, weights=self.weights, device=self.device)
 
     def _feature_settings(self, table: LabelTable) -> dict[str, Any]:
+        if self._given is not None:
+            return {"given": self._given.digest}
         if isinstance(table.data, Images):
             return {
                 "arch": self.arch,
@@ -231,8 +245,9 @@ class Probe(BaseTrainer):
             self.uses_stages = len(parts) == 2
         return self._design[2]
 
-    @staticmethod
-    def _mark(table: LabelTable) -> tuple[Any, ...]:
+    def _mark(self, table: LabelTable) -> tuple[Any, ...]:
+        if self._given is not None:
+            return tuple(table.item)
         return tuple(_keys(table.data)) if isinstance(table.data, Images) else (id(table.data),)
 
 
@@ -254,7 +269,8 @@ class ProbeModel(BaseModel):
         self.weight, self.bias, self.vocab = weight, bias, tuple(vocab)
         self.feature_settings, self.strength = features, strength
         if source is None:
-            source = Probe(**{k: v for k, v in features.items() if k != "columns"})
+            own = {k: v for k, v in features.items() if k not in ("columns", "given")}
+            source = Probe(**own)
         self._source = source
 
     def predict(self, table: LabelTable) -> np.ndarray:
