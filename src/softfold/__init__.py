@@ -26,6 +26,7 @@ _HOME = {
     "SoftLabels": "softening",
     "soften": "softening",
     "rank_issues": "issues",
+    "show_issues": "notebook",
     "combine_votes": "votes.combining",
     "compare": "job.comparing",
     "load": "runs.predicting",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from softfold.job.running import run as run
     from softfold.noise.estimation import estimate_noise as estimate_noise
     from softfold.noise.model import NoiseModel as NoiseModel
+    from softfold.notebook import show_issues as show_issues
     from softfold.runs.predicting import load as load
     from softfold.softening import SoftLabels as SoftLabels
     from softfold.softening import soften as soften

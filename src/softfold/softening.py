@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from softfold import markup
 from softfold.align import (
     KeyedMatrix,
     align_predictions,
@@ -77,8 +78,22 @@ class SoftLabels:
 
     def __repr__(self) -> str:
         """One line; the targets themselves are in `targets`."""
+        return f"SoftLabels({self._about})"
+
+    @property
+    def _about(self) -> str:
         n, k = self.targets.shape
-        return f"SoftLabels({n:,} items, {k} classes, strategy {self.strategy!r})"
+        return f"{n:,} items, {k} classes, strategy {self.strategy!r}"
+
+    def _repr_html_(self) -> str:
+        """The first rows, and how sure soft labels are."""
+        rows = [
+            [key, markup.most_likely(target, self.vocab)]
+            for key, target in zip(self.item[:5], self.targets)
+        ]
+        sure = float((self.targets.max(axis=1) > 0.9).mean()) if len(self) else 0.0
+        about = f"soft labels: {self._about}; {sure:.0%} put more than 90% on one class"
+        return markup.table(about, ["item", "soft label"], rows)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.targets, dtype=dtype, copy=copy)

@@ -10,9 +10,9 @@ from example_runs import synthetic_run
 
 from softfold.decisions.audit import draw
 from softfold.decisions.log import LOG, DecisionLog
+from softfold.markup import almost
 from softfold.noise.model import as_noise_model
 from softfold.report.measures import (
-    almost,
     calibration,
     evenly_spread,
     expected_wrong,

@@ -54,6 +54,12 @@ class NoiseAware:
     plain: OutOfFold
     rounds: list[dict[str, Any]]
 
+    def __repr__(self) -> str:
+        return f"NoiseAware({self.oof!r}, {self.noise!r})"
+
+    def _repr_html_(self) -> str:
+        return self.noise.html(self.oof.vocab) + self.oof._repr_html_()
+
 
 def noise_aware_cross_fit(
     table: LabelTable,

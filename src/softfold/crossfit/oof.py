@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from softfold import markup
 from softfold.align import KeyedMatrix
 from softfold.data.folds import FoldPlan
-from softfold.errors import InputError
+from softfold.errors import InputError, count_of
 from softfold.files import (
     pack_keys,
     read_tensors,
@@ -18,6 +19,9 @@ from softfold.files import (
     unpack_keys,
     write_tensors,
 )
+
+SHOWN = 5
+"""Rows that a notebook shows."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,24 @@ class OutOfFold:
 
     def __len__(self) -> int:
         return len(self.item)
+
+    def __repr__(self) -> str:
+        return f"OutOfFold({self._about})"
+
+    @property
+    def _about(self) -> str:
+        """Facts in one line; `fold` and `probabilities` have the rest."""
+        (n, k), repeats = self.probabilities.shape, self.fold.shape[1]
+        folds = int(self.fold.max()) + 1 if n else 0
+        return f"{n:,} items, {k:,} classes, {folds} folds, {count_of(repeats, 'repeat')}"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [key, ", ".join(map(str, fold)), markup.most_likely(np.asarray(p), self.vocab)]
+            for key, fold, p in zip(self.item[:SHOWN], self.fold, self.probabilities)
+        ]
+        head = ["item", "predicted by fold", "likeliest classes"]
+        return markup.table(f"out-of-fold predictions: {self._about}", head, rows)
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.probabilities, dtype=dtype)

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold import markup
 from softfold.align import match_rows
 from softfold.data.leaving_out import NO_FILE, LeftOut, wrong_with
-from softfold.errors import InputError
+from softfold.errors import InputError, count_of
 
 
 class Images(Sequence):
@@ -140,6 +141,40 @@ class LabelTable:
 
     def __len__(self) -> int:
         return len(self.item)
+
+    def __repr__(self) -> str:
+        return f"LabelTable({self._about})"
+
+    @property
+    def _about(self) -> str:
+        held = int(self.valid.sum())
+        kind = {"image": "images", "text": "texts", "table": "rows"}.get(self.kind, "labels alone")
+        left = f", {len(self.left_out):,} left out" if self.left_out else ""
+        return (
+            f"{self.name!r}: {len(self) - held:,} training items, {held:,} in the hold-out, "
+            f"{count_of(self.n_classes, 'class', 'classes')}, {kind}{left}"
+        )
+
+    def _repr_html_(self) -> str:
+        """A row a class, the one with most training items first."""
+        given, truth = self.given[~self.valid], self.truth
+        counts = np.bincount(given, minlength=self.n_classes)
+        head = ["class", "training items", "share"]
+        if truth is not None:
+            right = np.bincount(given[given == truth[~self.valid]], minlength=self.n_classes)
+            known = np.bincount(given[truth[~self.valid] >= 0], minlength=self.n_classes)
+            head.append("wrong, by the truth")
+        rows: list[list[Any]] = []
+        for k in np.argsort(-counts, kind="stable")[: markup.MOST_ROWS]:
+            label = self.vocab[k]
+            title = self.names.get(label)
+            rows.append([label if title is None else f"{title} ({label})", int(counts[k])])
+            rows[-1].append(f"{counts[k] / max(1, len(given)):.1%}")
+            if truth is not None:
+                rows[-1].append(f"{1 - right[k] / known[k]:.1%}" if known[k] else "")
+        if len(rows) < self.n_classes:
+            rows.append([f"and {self.n_classes - len(rows):,} more"])
+        return markup.table(self._about, head, rows)
 
     @property
     def n_classes(self) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from softfold import markup
 from softfold.errors import InputError
 from softfold.noise.matrices import MANY_CLASSES, by_columns, unmix
 from softfold.noise.sample import FLOOR
@@ -135,6 +137,28 @@ class NoiseModel:
     log_likelihood: float = float("nan")
     information: float = float("nan")
     audited: int = 0
+
+    def __repr__(self) -> str:
+        return f"NoiseModel({self._about})"
+
+    @property
+    def _about(self) -> str:
+        low, high = self.rate_interval
+        k, best = len(self.prior), self.best
+        known = "no rate can be given"
+        if self.rate == self.rate:
+            how = f"{self.audited:,} checked" if self.audited else "best guess"
+            known = f"{low:.1%} to {high:.1%} of labels wrong, {how} {self.rate:.1%}"
+        return f"{k:,} classes, {known}; {best.weight:.0%} explained as {best.name!r}"
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def html(self, vocab: Sequence[str] | None = None) -> str:
+        """The rate and a heat map of T for a notebook; `vocab` are the K class names to show."""
+        names = [str(k) for k in range(len(self.prior))] if vocab is None else list(vocab)
+        about = markup.text(f"noise model: {self._about}")
+        return f"<div>{about}</div>{markup.heat_map(self.transition, names)}"
 
     @property
     def best(self) -> Explanation:

@@ -16,9 +16,10 @@ from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of
 from softfold.files import write_parquet, write_text
 from softfold.issues import rank_issues
+from softfold.markup import almost, printable
 from softfold.noise.estimation import estimate_checked
 from softfold.noise.model import NoiseModel
-from softfold.report.measures import almost, expected_wrong, percent
+from softfold.report.measures import expected_wrong, percent
 from softfold.runs.folder import Run
 
 COLUMNS = ["item", "given", "suggested", "suspicion", "p_given", "p_suggested", "evidence"]
@@ -114,7 +115,7 @@ class Listing:
             for row in (head, *rows)
         ]
         lines += ["", self.summary()]
-        return "\n".join(_printable(line) for line in lines)
+        return "\n".join(map(printable, lines))
 
     def summary(self) -> str:
         """How many labels are expected to be wrong, so that one knows where to stop."""
@@ -250,8 +251,3 @@ def _fit(text: str, width: int) -> str:
     if len(text) > width:
         text = "…" + text[-(width - 1) :]
     return text.ljust(width)
-
-
-def _printable(line: str) -> str:
-    """Control characters of labels and file names must not reach the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in line)

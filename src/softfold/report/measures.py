@@ -32,16 +32,6 @@ def percent(fraction: float, digits: int = 1) -> str:
     return f"{100 * fraction:.{digits}f}%"
 
 
-def almost(fraction: float) -> str:
-    """A probability in whole percent that is never rounded to certainty.
-
-    >>> almost(0.9996), almost(0.42), almost(0.0002)
-    ('>99%', '42%', '<1%')
-    """
-    text = f"{100 * fraction:.0f}%"
-    return {"100%": ">99%", "0%": "<1%"}.get(text, text)
-
-
 def points(fraction: float) -> str:
     """A difference of two fractions in percentage points, with its sign.
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from fastcore.xml import FT, Safe, ft
 
-from softfold.report.measures import almost, percent
+from softfold.markup import almost
+from softfold.report.measures import percent
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks, data_uri
 
