@@ -67,12 +67,11 @@ def even(sample: Sample) -> Explanation:
     best = (-np.inf, sample.temperature, float(RATES[0]))
     for sharper in SHARPER:
         temperature = sample.temperature * sharper
-        own = part.at(temperature)[part.rows, part.labels].astype(float)
+        own = part.own(temperature)
         for rate in RATES:
             if rate > MOST_NOISE * (1 - 1 / k):
                 break
-            # p(given | x) follows from the probability of the given label alone.
-            score = float(np.log(own * (1 - rate) + (1 - own) * rate / (k - 1)).mean())
+            score = part.even_level(own, rate)
             if score > best[0]:
                 best = (score, temperature, float(rate))
     return Explanation("even", symmetric(k, best[2]), best[1])

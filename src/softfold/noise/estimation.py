@@ -137,7 +137,8 @@ def estimate_from_sample(sample: Sample) -> NoiseModel:
 def described(explanations: tuple[Explanation, ...], sample: Sample) -> NoiseModel:
     """The noise model of weighed explanations: their joint counts, rate and likelihood."""
     k = sample.n_classes
-    draft = NoiseModel(explanations, 0.0, (0.0, 1.0), np.eye(k), np.ones(k) / k, np.eye(k))
+    any_matrix = explanations[0].transition  # stands where the counts of q will be
+    draft = NoiseModel(explanations, 0.0, (0.0, 1.0), any_matrix, np.ones(k) / k, joint=any_matrix)
     q = posterior(sample.labels, sample.p, draft)
     joint = sample.tally(q)
     rate = max(0.0, float(1 - q[sample.rows, sample.labels].mean(dtype=float)))

@@ -35,8 +35,10 @@ def normalised_counts(counts: np.ndarray, shrink: float) -> np.ndarray:
     k = len(counts)
     rate = 1 - np.trace(counts) / max(counts.sum(), 1e-30)
     rate = float(np.clip(rate, 1e-6, 1 - 1 / k))
-    drawn = counts + shrink * symmetric(k, rate)
-    return drawn / drawn.sum(axis=1, keepdims=True)
+    drawn = counts + shrink * rate / (k - 1)
+    np.einsum("ii->i", drawn)[:] += shrink * (1 - rate - rate / (k - 1))
+    drawn /= drawn.sum(axis=1, keepdims=True)
+    return drawn
 
 
 def by_columns(p: np.ndarray) -> np.ndarray:

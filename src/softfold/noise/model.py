@@ -51,8 +51,8 @@ class Explanation:
     @cached_property
     def _floored(self) -> np.ndarray:
         """T as float32 (K, K), laid out so that columns are read as `by_columns` has them."""
-        floored = np.maximum(self.transition, LEAST_SHARE).astype(np.float32)
-        return by_columns(floored.T).T
+        floored = by_columns(self.transition.astype(np.float32).T).T
+        return np.maximum(floored, LEAST_SHARE, out=floored)
 
     def _by_labels(self, labels: np.ndarray) -> np.ndarray:
         """T[:, y] of each label y: float32 (n, K), laid out as `by_columns`."""

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from softfold.noise.matrices import by_columns, symmetric
+from softfold.noise.matrices import by_columns
 
 FLOOR = np.float32(1e-7)
 """Smaller probabilities count as this: float32 softmaxes underflow, and log 0 forgives nothing."""
@@ -111,19 +111,31 @@ class Sample:
 
     def weighed(self, v: np.ndarray, transition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """v[i, k] T[k, y_i] (n, K), and its sum over k (n,): p(given | x) under T."""
-        columns = np.ascontiguousarray(transition.T, np.float32)
         joint = np.empty_like(v)
-        for k, block in self._blocks:
-            np.multiply(v[block], columns[k], out=joint[block])
+        for (_, block), column in zip(self._blocks, self._columns(transition), strict=True):
+            np.multiply(v[block], column, out=joint[block])
         return joint, np.maximum(np.einsum("ij->i", joint), np.float32(1e-30))
 
     def log_likelihood(self, v: np.ndarray, transition: np.ndarray) -> float:
         """Mean of log p(given | x), in nats."""
-        columns = np.ascontiguousarray(transition.T, np.float32)
         seen = np.empty(len(self), np.float32)
-        for k, block in self._blocks:
-            seen[block] = v[block] @ columns[k]
+        for (_, block), column in zip(self._blocks, self._columns(transition), strict=True):
+            seen[block] = v[block] @ column
         return float(np.log(np.maximum(seen, 1e-30)).mean(dtype=float))
+
+    def own(self, temperature: float) -> np.ndarray:
+        """p^(1 / temperature) of the given label, normalised: float64 (n,)."""
+        return self.at(temperature)[self.rows, self.labels].astype(float)
+
+    def even_level(self, own: np.ndarray, rate: float) -> float:
+        """`log_likelihood` where noise is even: it follows from `own` (n,) alone, without a T."""
+        other = rate / (self.n_classes - 1)
+        return float(np.log(own * (1 - rate) + (1 - own) * other).mean())
+
+    def _columns(self, transition: np.ndarray) -> np.ndarray:
+        """T[:, y] of each label y that is there, as rows: float32 (labels, K)."""
+        present = [k for k, _ in self._blocks]
+        return np.ascontiguousarray(transition[:, present].T, np.float32)
 
     def tally(self, q: np.ndarray) -> np.ndarray:
         """Sums of q (n, K) by class and given label: float64 (K, K)."""
@@ -142,8 +154,7 @@ class Sample:
     def temperature(self) -> float:
         """The t at which p^(1/t) makes the given labels likeliest, all of them taken as right."""
         part = self.about(CELLS // self.n_classes)
-        transition = symmetric(self.n_classes, NEARLY_CLEAN)
-        return search(lambda t: part.log_likelihood(part.at(t), transition), *TEMPERATURES)
+        return search(lambda t: part.even_level(part.own(t), NEARLY_CLEAN), *TEMPERATURES)
 
     def information(self) -> tuple[float, float]:
         """What predictions say about given labels beyond class frequencies.
