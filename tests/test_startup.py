@@ -39,6 +39,21 @@ def test_the_core_needs_numpy_and_pandas_only():
     assert not imported_by(code) & {"torch", "fastai", "sklearn", "matplotlib", "scipy"}
 
 
+def test_softfold_torch_needs_torch_alone():
+    pytest.importorskip("torch")
+    code = (
+        "import softfold, torch\n"
+        "from softfold.torch import ModuleTrainer, label_table, with_soft_targets\n"
+        "x = torch.rand(60, 2)\n"
+        "data = torch.utils.data.TensorDataset(x, (x[:, 0] > 0.5).long())\n"
+        "table = label_table(data)\n"
+        "trainer = ModuleTrainer(lambda: torch.nn.Linear(2, 2), epochs=5, lr=0.1)\n"
+        "fit = softfold.noise_aware_cross_fit(table, trainer, n_folds=2)\n"
+        "with_soft_targets(data, softfold.soften(table, fit.oof, noise=fit.noise))[0]"
+    )
+    assert not imported_by(code) & {"torchvision", "fastai", "sklearn", "matplotlib", "scipy"}
+
+
 def test_every_public_name_loads():
     code = "import softfold\nfor name in softfold.__all__: getattr(softfold, name)"
     assert "softfold.job.running" in imported_by(code)

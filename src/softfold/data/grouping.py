@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from softfold.data.table import Images, LabelTable, text_column, text_of
+from softfold.data.table import ForeignItems, Images, LabelTable, text_column, text_of
 from softfold.errors import MissingDependency
 
 
@@ -34,6 +34,8 @@ def copies_of(table: LabelTable) -> np.ndarray:
         if text is not None:
             return first_rows(text_of(data[text]).str.strip())
         return first_rows(_row_digests(data))
+    if isinstance(data, ForeignItems):
+        data = data.digests
     rows = np.ascontiguousarray(data) + 0  # -0.0 is 0.0
     return first_rows([hashlib.blake2b(row, digest_size=16).digest() for row in rows])
 

@@ -97,7 +97,25 @@ class Images(Sequence):
         return Images(encoded=both)
 
 
-Data = Images | pd.DataFrame | np.ndarray
+class ForeignItems:
+    """N items that only a framework can read, such as those of a torch Dataset.
+
+    What holds them derives from this class and says how a part is taken.
+
+    digests: int64 (N, D); rows are equal where the items are.
+    """
+
+    digests: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def take(self, rows: np.ndarray) -> ForeignItems:
+        """The items of the rows given as integers or as a mask."""
+        raise NotImplementedError
+
+
+Data = Images | ForeignItems | pd.DataFrame | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -112,7 +130,7 @@ class LabelTable:
         truth: (N,) int64 right labels where known (-1 where not), or None. Never trained on.
         group: (N,) str objects; items of one group share a fold. None where there are no groups.
         data: what the items are, row i belonging to item i: Images, a DataFrame of columns
-            (tabular data, or one column of text), a feature matrix (N, D), or None.
+            (tabular data, or one column of text), a feature matrix (N, D), ForeignItems, or None.
         name: where the table came from, for messages.
         left_out: what was left out because it cannot be used; none of the N items.
         names: names of classes for people, by class; only shown, see `softfold.data.naming`.
@@ -182,9 +200,11 @@ class LabelTable:
 
     @property
     def kind(self) -> str:
-        """What the items are: "image", "text", "table", or "labels" where only labels are known."""
+        """What the items are: "image", "text", "table", "dataset"; "labels" without data."""
         if isinstance(self.data, Images):
             return "image"
+        if isinstance(self.data, ForeignItems):
+            return "dataset"
         if self.data is None:
             return "labels"
         return "text" if text_column(self.data) is not None else "table"
@@ -199,7 +219,7 @@ class LabelTable:
         """The part of the table with the rows given as integers or as a mask."""
         rows = np.asarray(rows)
         data = self.data
-        if isinstance(data, Images):
+        if isinstance(data, Images | ForeignItems):
             data = data.take(rows)
         elif isinstance(data, pd.DataFrame):
             data = data.iloc[rows] if rows.dtype != bool else data.loc[rows]
@@ -243,7 +263,8 @@ class LabelTable:
             digest.update(json.dumps([str(c) for c in text]).encode())
             digest.update(pd.util.hash_pandas_object(text, index=False).to_numpy())
         elif self.data is not None:
-            digest.update(np.ascontiguousarray(self.data))
+            foreign = isinstance(self.data, ForeignItems)
+            digest.update(np.ascontiguousarray(self.data.digests if foreign else self.data))
         return digest.hexdigest()
 
     def rows_of(self, item: Iterable[str]) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.data.table import Images, LabelTable, text_column
+from softfold.data.table import ForeignItems, Images, LabelTable, text_column
 from softfold.errors import InputError
 
 
@@ -25,6 +25,10 @@ def estimator_data(table: LabelTable) -> pd.DataFrame | np.ndarray:
         raise InputError(
             f"{table.name}: the estimator takes tables, feature matrices and texts; for images "
             "use --trainer probe or finetune"
+        )
+    if isinstance(table.data, ForeignItems):
+        raise InputError(
+            f"{table.name}: scikit-learn cannot read a Dataset; give a trainer of softfold.torch"
         )
     if isinstance(table.data, np.ndarray) and table.data.ndim != 2:
         raise InputError(f"{table.name}: features have shape {table.data.shape}; want (N, D)")

@@ -64,7 +64,7 @@ class FunctionTrainer(BaseTrainer):
 
     def describe(self) -> dict[str, Any]:
         """The function's name and a hash of its code and of the values it carries."""
-        return {"function": self.name, "code": _hash_of(self.function)}
+        return {"function": self.name, "code": code_hash(self.function)}
 
     def fit(
         self,
@@ -108,7 +108,8 @@ class FunctionModel(BaseModel):
         return np.asarray(checked, dtype=np.float32)
 
 
-def _hash_of(function: Any) -> str:
+def code_hash(function: Any) -> str:
+    """A hash of a function's code and of the values it carries; not of what it calls."""
     digest = hashlib.sha256()
     for part in _parts(function):
         digest.update(repr(part).encode())
