@@ -110,7 +110,8 @@ def _check_count(n: int, n_soft: int) -> None:
     if n != n_soft:
         raise InputError(
             f"the dataset has {count_of(n, 'item')} and there are "
-            f"{count_of(n_soft, 'soft label')}: take a part (Subset, random_split) of the dataset with soft targets, not before"
+            f"{count_of(n_soft, 'soft label')}: take a part (Subset, random_split) of the dataset "
+            "with soft targets, not before"
         )
 
 

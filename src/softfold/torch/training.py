@@ -78,7 +78,7 @@ class TrainingLoop(BaseTrainer):
     ) -> TorchModel:
         """Call the function with the items and their targets float32 (n, K)."""
         takes_seed = "seed" in inspect.signature(self.train).parameters
-        with _seeded(seed):
+        with seeded(seed):
             model = self.train(
                 training_set(table, targets), **({"seed": seed} if takes_seed else {})
             )
@@ -193,7 +193,7 @@ class ModuleTrainer(BaseTrainer):
         noise: np.ndarray | None = None,
     ) -> TorchModel:
         """A net trained on targets float32 (n, K), through T (K, K) where `noise` is given."""
-        with _seeded(seed):
+        with seeded(seed):
             net, curve = self._trained(training_set(table, targets), noise)
         return TorchModel(
             net, self, pd.DataFrame({"epoch": range(len(curve)), "train_loss": curve})
@@ -244,7 +244,7 @@ def _loss(logits: torch.Tensor, wanted: Any, through: torch.Tensor | None) -> to
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Torch's random numbers from a seed; in the end they go on as if nothing had been."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)

@@ -172,7 +172,7 @@ class BaseTrainer:
 
     def describe(self) -> dict[str, Any]:
         """The attributes whose names have no `_` in front, as JSON holds them."""
-        return {k: _as_json(v) for k, v in sorted(vars(self).items()) if not k.startswith("_")}
+        return {k: as_json(v) for k, v in sorted(vars(self).items()) if not k.startswith("_")}
 
     def prepare(self, table: LabelTable, progress: Progress | None = None) -> None:
         """Nothing: no work is shared."""
@@ -278,10 +278,10 @@ def _lacking(candidate: Any, protocol: Any) -> list[str]:
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """A setting as JSON holds it; arrays by a hash of their content, other objects by their type.
 
-    >>> _as_json((1, "a")), _as_json(np.float32(0.5)), _as_json(len)
+    >>> as_json((1, "a")), as_json(np.float32(0.5)), as_json(len)
     ([1, 'a'], 0.5, 'builtins.builtin_function_or_method')
     """
     if isinstance(value, _PLAIN):
@@ -291,9 +291,9 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, (list, tuple)):
-        return [_as_json(v) for v in value]
+        return [as_json(v) for v in value]
     if isinstance(value, dict):
-        return {str(k): _as_json(v) for k, v in value.items()}
+        return {str(k): as_json(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):
         content = hashlib.sha256(np.ascontiguousarray(value)).hexdigest()[:16]
         return f"array {value.shape} {value.dtype} {content}"
