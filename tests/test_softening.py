@@ -184,7 +184,11 @@ def test_bad_input_gets_one_line(labels, p, options, line):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (lambda f: f.drop(columns="y_pred_b"), "class 'b' has a column y_true_b and none"),
+        (
+            lambda f: f.rename(columns={"y_pred_b": "y_pred_B"}),
+            "class 'B' has a column y_pred_B and none named y_true_B",
+        ),
+        (lambda f: f.drop(columns="y_pred_b"), "2 of 2 rows are no probabilities"),
         (lambda f: f.assign(y_true_b=1), "not one-hot; the first is 'x'"),
         (lambda f: f[["y_true_a", "y_true_b"]], "no columns y_true_.* and y_pred_"),
         (lambda f: pd.concat([f, f]), "repeat an earlier one; the first is 'x'"),
@@ -197,6 +201,18 @@ def test_bad_data_frames_get_one_line(change, line):
     )
     with pytest.raises(InputError, match=line):
         soften(change(frame))
+
+
+@pytest.mark.parametrize("lacks", ["y_pred", "y_true"])
+def test_a_class_that_get_dummies_has_no_column_of_is_zero(lacks):
+    names = pd.DataFrame({"y_true": list("abc"), "y_pred": list("cab")}, index=list("xyz"))
+    names.loc[names[lacks] == "c", lacks] = "a"
+    frame = pd.get_dummies(names, columns=["y_true", "y_pred"])
+    assert f"{lacks}_c" not in frame
+    soft = soften(frame, strategy="blend")
+    assert soft.vocab == ("a", "b", "c")
+    expected = [[0.7 * (t == k) + 0.3 * (p == k) for k in "abc"] for t, p in names.to_numpy()]
+    np.testing.assert_allclose(soft.targets, expected, atol=1e-6)
 
 
 def test_a_noise_model_given_is_used_as_it_is():

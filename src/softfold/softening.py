@@ -16,6 +16,7 @@ import numpy as np
 
 from softfold import markup
 from softfold.align import (
+    HasGiven,
     KeyedMatrix,
     align_predictions,
     align_second,
@@ -49,6 +50,8 @@ class SoftLabels:
     vocab:    K class names, in column order
     strategy: what made them: blend, gate, posterior, or given
     settings: its settings, as JSON keeps them
+    given:    keys (M,) and classes int (M,) of the given labels that they were made of, those of
+              a table's hold-out too; None where they were read from a file
     """
 
     item: np.ndarray
@@ -56,6 +59,7 @@ class SoftLabels:
     vocab: tuple[str, ...]
     strategy: str
     settings: dict[str, Any] = field(default_factory=dict)
+    given: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         item = as_keys(self.item)
@@ -250,6 +254,7 @@ def soften(
     both = align_predictions(labels, probabilities, vocab)
     if second is not None:
         second = align_second(labels, probabilities, second, vocab)
+    whole = (labels.item, labels.given) if isinstance(labels, HasGiven) else None
     labels, probabilities = both.labels, both.probabilities
     model: NoiseModel | None = None
     if use_strategy in ("auto", "posterior"):
@@ -276,7 +281,8 @@ def soften(
     if both.item is None or both.vocab is None:
         return targets
     settings = _described(use_strategy, use, strategy)
-    return SoftLabels(both.item, targets, both.vocab, use_strategy, settings)
+    given = whole or (both.item, both.labels)
+    return SoftLabels(both.item, targets, both.vocab, use_strategy, settings, given)
 
 
 def _people_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:

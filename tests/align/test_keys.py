@@ -123,6 +123,23 @@ def test_two_keys_that_are_one_path_are_refused_when_paths_are_asked_for():
         index.get("./a.png")
 
 
+def test_relative_paths_may_start_from_the_working_folder_where_that_is_clear(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    index = RowIndex(["cat/a.png", "photos/cat/b.png"], "photos")
+    found = index.rows(["photos/cat/a.png", "cat/b.png", str(tmp_path / "photos/cat/b.png")])
+    assert found.tolist() == [0, 1, 1]
+    both = RowIndex(["a.png", "photos/a.png"], "photos")
+    for key in ("photos/a.png", "./photos/a.png"):
+        with pytest.raises(InputError, match=r"may start from .* write the keys as absolute"):
+            both.get(key)
+    (tmp_path / "photos" / "photos").mkdir(parents=True)
+    inner = RowIndex(["a.png", "photos/b.png"], "photos")
+    assert inner.get("photos/a.png") is None and inner.get(str(tmp_path / "photos/b.png")) is None
+    assert inner.get(str(tmp_path / "photos/photos/b.png")) == 1
+
+
 def test_a_folder_whose_name_only_begins_alike_is_another():
     assert relative_path("/data2/a.png", "/data") == "/data2/a.png"
     assert relative_path("/data/../data/b/../a.png", "/data") == "a.png"

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fastai.vision.all import ColReader, ColSplitter, DataBlock, ImageBlock, Learner, MixUp
+from fastai.vision.all import (
+    ClassificationInterpretation,
+    ColReader,
+    ColSplitter,
+    DataBlock,
+    ImageBlock,
+    Learner,
+    MixUp,
+)
 from fastai_items import (
     VOCAB,
     Witness,
@@ -20,6 +30,7 @@ from fastai_items import (
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.fastai import SoftCategoryBlock, SoftCrossEntropy, accuracy
+from softfold.softening import SoftLabels, soften
 
 N = 40
 VALID = np.arange(N) % 4 == 0
@@ -38,7 +49,7 @@ def data(tmp_path_factory):
 def loaders(data, labels, soft=None, get_y=None):
     folder, frame, _, own = data
     rows = DataBlock(
-        blocks=(ImageBlock, SoftCategoryBlock(soft or own, labels, root=folder)),
+        blocks=(ImageBlock, SoftCategoryBlock(own if soft is None else soft, labels, root=folder)),
         get_x=ColReader("path", pref=folder),
         get_y=get_y or ColReader("path"),
         splitter=ColSplitter(),
@@ -122,3 +133,29 @@ def test_a_given_label_that_is_no_class_is_named(data):
     labels = {**data[2], "item000.png": "yak"}
     with pytest.raises(InputError, match=r"'item000.png' has the label 'yak', which is no class"):
         loaders(data, labels).valid_ds[0]
+
+
+def test_results_and_top_losses_are_shown_as_of_any_category(data):
+    learn = Learner(loaders(data, data[2]), make_net())
+    with learn.no_bar():
+        for part in (0, 1):
+            learn.show_results(ds_idx=part, max_n=2)
+            ClassificationInterpretation.from_learner(learn, ds_idx=part).plot_top_losses(2)
+
+
+def test_validation_has_the_given_labels_of_what_the_soft_labels_were_made_of(data):
+    """Hold-out items of the table, and training items that a splitter puts into validation."""
+    table = replace(as_table(data[2]), valid=np.arange(N) % 8 == 0)
+    flat = np.full((N, len(VOCAB)), 1 / 3)
+    expected = [VOCAB.index(data[2][name]) for name in data[1]["path"][VALID]]
+    frame = pd.DataFrame(np.eye(3)[table.given], index=table.item, columns=VOCAB)
+    frame = frame.add_prefix("y_true_").join(frame.add_prefix("y_pred_"))
+    for soft in (soften(table, flat, "blend"), frame):
+        dls = loaders(data, None, soft=soft)
+        assert [int(y) for _, y in dls.valid_ds] == expected
+
+
+def test_soft_labels_of_a_file_ask_for_the_given_labels(data, tmp_path):
+    soften(as_table(data[2]), np.full((N, 3), 1 / 3), "blend").save(tmp_path / "soft.safetensors")
+    with pytest.raises(InputError, match=r"has no given label: .* a label table or a mapping"):
+        loaders(data, None, soft=SoftLabels.load(tmp_path / "soft.safetensors")).valid_ds[0]

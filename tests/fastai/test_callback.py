@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,16 @@ import torch
 from fastai.callback.core import Callback
 from fastai.data.all import DataLoaders, TfmdDL
 from fastai.losses import CrossEntropyLossFlat, FocalLossFlat
-from fastai.torch_core import TensorCategory, TensorImage
-from fastai.vision.all import CategoryBlock, ColReader, ColSplitter, DataBlock, ImageBlock
+from fastai.metrics import accuracy, top_k_accuracy
+from fastai.torch_core import TensorCategory, TensorImage, flatten_check
+from fastai.vision.all import (
+    CategoryBlock,
+    ColReader,
+    ColSplitter,
+    DataBlock,
+    ImageBlock,
+    ImageDataLoaders,
+)
 from fastai_items import (
     VOCAB,
     Witness,
@@ -94,6 +103,28 @@ def test_absolute_keys_match_relative_items(data, monkeypatch):
     assert train(dls, make_soft(paths, targets))[0].wrong() == 0
 
 
+def class_folders(data, folder):
+    """photos/cat/item000.png and so on in the folder, by given label; soft labels by cat/..."""
+    paths, targets = data
+    keys = [f"{given_label(p)}/{p.name}" for p in paths]
+    for key, path in zip(keys, paths, strict=True):
+        (folder / "photos" / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "photos" / key).write_bytes(path.read_bytes())
+    return keys, targets
+
+
+@pytest.mark.parametrize("start", ["photos", "./photos/"])
+@pytest.mark.parametrize("prefix", ["", "photos/", "/photos/"])
+@pytest.mark.parametrize("settings", [{}, {"root": "photos"}])
+def test_a_relative_folder_matches(data, tmp_path, monkeypatch, start, prefix, settings):
+    keys, targets = class_folders(data, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    prefix = f"{tmp_path}{prefix}" if prefix.startswith("/") else prefix
+    dls = ImageDataLoaders.from_folder(start, valid_pct=0.2, bs=8, seed=1, num_workers=0)
+    soft = make_soft([prefix + key for key in keys], targets)
+    assert train(dls, soft, **settings)[0].wrong() == 0
+
+
 def test_a_file_of_the_same_name_in_another_folder_is_no_match(data, tmp_path):
     paths, targets = data
     elsewhere = make_soft([tmp_path / p.name for p in paths], targets)
@@ -163,6 +194,34 @@ def test_the_posts_frame_is_blended_seven_to_three(data):
     seen = np.concatenate([y for _, y in witness.train])
     expected = 0.7 * one_hot(given) + 0.3 * one_hot(predicted)
     np.testing.assert_allclose(seen, expected[: N - 8], atol=1e-6)
+
+
+def accuracy_of_the_post(inp, targ, axis=-1):
+    pred, targ = flatten_check(inp.argmax(dim=axis), targ.argmax(dim=axis))
+    return (pred == targ).float().mean()
+
+
+@pytest.mark.parametrize("train_metrics", [False, True])
+def test_metrics_of_indices_and_of_one_hot_targets_say_the_same(data, soft, train_metrics):
+    metrics = [accuracy_of_the_post, accuracy, partial(top_k_accuracy, k=1)]
+    _, learn = train(block().dataloaders(data[0], bs=8), soft, learner={"metrics": metrics})
+    assert learn.metrics[0].func is accuracy_of_the_post
+    learn.recorder.train_metrics = train_metrics
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1)
+        values = learn.recorder.values[-1]
+        assert learn.validate()[1] == learn.validate()[2]
+    each = values[1:4] if train_metrics else values[2:5]
+    assert each[0] == each[1] == each[2]
+    assert learn.recorder.metric_names[-2].endswith("top_k_accuracy")
+
+
+def test_a_metric_that_fails_on_all_targets_says_what_it_said(data, soft):
+    def broken(pred, target):
+        raise KeyError("my own")
+
+    with pytest.raises(KeyError, match="my own"):
+        train(block().dataloaders(data[0], bs=8), soft, learner={"metrics": broken})
 
 
 def one_hot(names):

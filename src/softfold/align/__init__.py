@@ -5,6 +5,7 @@ Position decides only where there is no key and no name to go by. What does not 
 """
 
 from softfold.align.inputs import Aligned as Aligned
+from softfold.align.inputs import HasGiven as HasGiven
 from softfold.align.inputs import KeyedMatrix as KeyedMatrix
 from softfold.align.inputs import align_predictions as align_predictions
 from softfold.align.inputs import align_second as align_second

@@ -93,7 +93,8 @@ def align_predictions(
             names (N,), also as a Series;
             a LabelTable, of which the training part is used;
             a data frame with one-hot columns `y_true_*` and predictions `y_pred_*`, its index
-            the items' keys (then there are no `probabilities`).
+            the items' keys (then there are no `probabilities`). A class that only the labels or
+            only the predictions have a column of is zero in the others.
         probabilities: one of
             a matrix (N, K), rows in the order of the labels. Beside a table it may have the rows
             of the training part or of all items; the length decides. Columns are in the order of
@@ -345,7 +346,9 @@ def _of_frame(frame: pd.DataFrame, names: tuple[str, ...] | None) -> Aligned:
     unique_names(true, f"columns {TRUE}*")
     unique_names(predicted, f"columns {PREDICTED}*")
     odd = sorted(set(true) ^ set(predicted))
-    if odd:
+    # get_dummies makes no column of a class that was never predicted, or never given: that is a
+    # column of zeros. Where both sides lack one, a class may have been written in two ways.
+    if odd and not (set(true) < set(predicted) or set(predicted) < set(true)):
         has, lacks = (TRUE, PREDICTED) if odd[0] in true else (PREDICTED, TRUE)
         raise InputError(
             f"data frame: class {odd[0]!r} has a column {has}{odd[0]} and none named "
@@ -354,9 +357,11 @@ def _of_frame(frame: pd.DataFrame, names: tuple[str, ...] | None) -> Aligned:
     item = as_keys(frame.index)
     refuse_repeats(item, "items in the data frame's index")
     if names is not None:
-        match_columns(true, names, "data frame", "vocab=")
-    vocab = names or sort_names(true)
+        match_columns(sort_names({*true, *predicted}), names, "data frame", "vocab=")
+    vocab = names or sort_names({*true, *predicted})
     frame = frame.set_axis(columns, axis=1)
+    for name in odd:
+        frame[(PREDICTED if name in true else TRUE) + name] = 0.0
     try:
         given = frame[[TRUE + name for name in vocab]].to_numpy(np.float32)
         probabilities = frame[[PREDICTED + name for name in vocab]].to_numpy(np.float32)

@@ -14,6 +14,9 @@ import pandas as pd
 
 from softfold.errors import InputError, count_of
 
+_UNCLEAR = -1
+"""The row of a path that two keys may name."""
+
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -144,7 +147,9 @@ class RowIndex:
     """Finds the row of a key, one at a time or many, however a path is spelled.
 
     A key is written exactly alike, or else names the same path: both relative to `root` where
-    they lie below it.
+    they lie below it. Where `root` is below the working folder, as `photos` is, relative paths may
+    also start there and name `root`, as `photos/cat/a.png` does; not where `root` itself has a
+    folder of that name.
 
     Args:
         keys: unique keys; row i has the i-th.
@@ -159,9 +164,11 @@ class RowIndex:
         names = as_keys(keys if isinstance(keys, np.ndarray) else list(keys))
         refuse_repeats(names, "soft labels")
         self.exact = {key: row for row, key in enumerate(names)}
+        self._below = _from_here(self.root)
 
     @cached_property
     def by_path(self) -> dict[str, int]:
+        """Rows by path relative to the root, in both readings of a relative path."""
         rows: dict[str, int] = {}
         for key, row in self.exact.items():
             if rows.setdefault(relative_path(key, self.root), row) != row:
@@ -169,12 +176,30 @@ class RowIndex:
                     f"soft labels: {key!r} and another key are the same path below {self.root}; "
                     "keep one"
                 )
+        if self._below is not None:
+            for path, row in list(rows.items()):
+                if path.startswith(self._below):
+                    inner = path.removeprefix(self._below)
+                    if rows.setdefault(inner, row) != row:
+                        rows[inner] = rows[path] = _UNCLEAR
         return rows
 
     def get(self, key: str) -> int | None:
         """The row of one key, None where there is none."""
         row = self.exact.get(key)
-        return self.by_path.get(relative_path(key, self.root)) if row is None else row
+        if row is not None and (self._below is None or not key.startswith(self._below)):
+            return row
+        path = relative_path(key, self.root)
+        found = {row, self.by_path.get(path)}
+        if self._below is not None and path.startswith(self._below):
+            found.add(self.by_path.get(path.removeprefix(self._below)))
+        found.discard(None)
+        if len(found) > 1 or _UNCLEAR in found:
+            raise InputError(
+                f"{key!r} may start from {self.root} or from the working folder, and both have a "
+                "soft label: write the keys as absolute paths"
+            )
+        return found.pop() if found else None
 
     def rows(self, keys: Sequence[str]) -> np.ndarray:
         """(n,) int64 rows of training items; one without a row is an error that names it."""
@@ -192,6 +217,18 @@ class RowIndex:
     def knows(self, keys: Sequence[str]) -> bool:
         """Whether every key has a row."""
         return all(self.get(key) is not None for key in keys)
+
+
+def _from_here(root: str) -> str | None:
+    """How relative paths that start from the working folder name the root: `photos/`.
+
+    None where the root is not below the working folder, or has a folder of that name itself.
+    """
+    here = os.getcwd().rstrip(os.sep) + os.sep
+    if not root.startswith(here):
+        return None
+    below = root.removeprefix(here)
+    return None if os.path.isdir(os.path.join(root, below)) else f"{PurePath(below).as_posix()}/"
 
 
 def relative_path(key: str, root: str) -> str:

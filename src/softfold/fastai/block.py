@@ -37,7 +37,8 @@ def SoftCategoryBlock(
     Args:
         soft: SoftLabels, or a frame of `y_true_*` and `y_pred_*` columns, blended 0.7 to 0.3.
         labels: the given label's class name of each validation item, by key: a mapping, a
-            Series, or a LabelTable.
+            Series, or a LabelTable. By itself the given labels that the soft labels were made of,
+            those of the table's hold-out too.
         root: folder that relative keys start from, where keys are not written alike.
 
     Raises:
@@ -56,7 +57,7 @@ class SoftCategorize(Transform):
         self.vocab = CategoryMap(list(soft.vocab), sort=False)
         self.c = len(self.vocab)
         self.soft_rows, self.targets = RowIndex(soft.item, root), soft.targets
-        keys, names = _keys_and_names(labels)
+        keys, names = _keys_and_names(labels, soft)
         self.label_rows, self.names = RowIndex(keys, root), names
 
     def __call__(self, key: Any, split_idx: int | None = None, **kwargs: Any) -> torch.Tensor:
@@ -74,7 +75,7 @@ class SoftCategorize(Transform):
         if row is None:
             raise InputError(
                 f"validation item {key!r} has no given label: SoftCategoryBlock(soft, labels) "
-                "takes them as a mapping of keys to class names"
+                "takes them as a label table or a mapping of keys to class names"
             )
         name = str(self.names[row])
         if name not in self.vocab.o2i:
@@ -86,7 +87,10 @@ class SoftCategorize(Transform):
         return Category(self.vocab[int(index)])
 
 
-def _keys_and_names(labels: Labels) -> tuple[list[Any], list[Any]]:
+def _keys_and_names(labels: Labels, soft: SoftLabels) -> tuple[list[Any], list[Any]]:
+    if labels is None and soft.given is not None:
+        keys, codes = soft.given
+        return list(keys), [soft.vocab[k] for k in codes]
     if labels is None:
         return [], []
     if isinstance(labels, LabelTable):

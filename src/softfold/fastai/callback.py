@@ -17,6 +17,7 @@ from softfold.errors import InputError
 from softfold.fastai.delivery import copy_loader, share_randomness, soft_dataset
 from softfold.fastai.loss import as_soft_loss
 from softfold.fastai.matching import Key, as_soft_labels, item_keys
+from softfold.fastai.metrics import as_they_were, take_either
 from softfold.softening import SoftLabels
 
 
@@ -76,6 +77,11 @@ class SoftLabelCallback(Callback):
         loss.check(len(self.soft.vocab), next(self.learn.model.parameters()).device)
         self._loaders = (loader, twin)
         self.learn.dl, self.learn.loss_func = twin, loss
+        take_either(self.learn.metrics)
+
+    def before_validate(self) -> None:
+        self._restore()
+        take_either(self.learn.metrics)
 
     def before_batch(self) -> None:
         target = self.learn.yb[0] if len(self.learn.yb) == 1 else None
@@ -86,7 +92,8 @@ class SoftLabelCallback(Callback):
             )
 
     def _restore(self) -> None:
-        """Back to the Learner's own loss; its loader goes on where the copy stopped."""
+        """Back to the Learner's own loss and metrics; its loader goes on where the copy stopped."""
+        as_they_were(self.learn.metrics)
         if isinstance(self.learn.loss_func, TrainingLoss):
             self.learn.loss_func = self.learn.loss_func.given
         if self._loaders is not None:
@@ -94,7 +101,7 @@ class SoftLabelCallback(Callback):
             self._loaders = None
 
     # An epoch or a fit that is cancelled skips the events before; what is done stays done.
-    after_train = after_cancel_train = before_validate = _restore
+    after_train = after_cancel_train = after_validate = after_cancel_validate = _restore
     after_cancel_epoch = after_cancel_fit = after_fit = _restore
 
     def _soft_dataset(self, loader: DataLoader) -> Any:

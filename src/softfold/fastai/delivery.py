@@ -15,13 +15,16 @@ import numpy as np
 import torch
 from fastai.data.load import DataLoader
 from fastai.tabular.core import Tabular
-from fastai.torch_core import TensorBase
+from fastai.torch_core import TensorCategory
 
 from softfold.errors import InputError
 
 
-class TensorSoftTarget(TensorBase):
-    """Soft target of one item, (K,), or of a batch, (N, K), float32."""
+class TensorSoftTarget(TensorCategory):
+    """Soft target of one item, (K,), or of a batch, (N, K), float32.
+
+    A category to fastai, which chooses by type how it shows results and top losses.
+    """
 
 
 class SoftDataset:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from fastai import metrics as fastai_metrics
-from fastai.learner import Metric, mk_metric
+from fastai.learner import AvgMetric, Metric, mk_metric
 from torch import Tensor
 
 from softfold.evaluation import binary_auc
-from softfold.fastai.loss import plain
+from softfold.fastai.loss import as_distribution, plain
 
 
 def hard_targets(target: Tensor) -> Tensor:
@@ -68,6 +69,53 @@ class SoftMetric(Metric):
     @property
     def name(self) -> str:
         return self.metric.name
+
+
+class EitherTargets:
+    """A metric function that is given the form of targets that it takes.
+
+    Validation targets are class indices. A function of one-hot targets, as the blog post's
+    accuracy is, fails on them and is given one-hot ones instead; what fails on both raises what it
+    raised first. Pickled, it is the given function.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+
+    def __call__(self, pred: Tensor, target: Tensor, *args: Any, **kwargs: Any) -> Any:
+        indices = hard_targets(target) if target.ndim == 2 else target
+        try:
+            return self.given(pred, indices, *args, **kwargs)
+        except Exception:
+            if pred.ndim != 2 or len(pred) != len(target):
+                raise
+            try:
+                return self.given(pred, as_distribution(target, pred.shape[-1]), *args, **kwargs)
+            except Exception:
+                pass
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        if (name.startswith("__") and name != "__name__") or "given" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.given, name)
+
+    def __reduce_ex__(self, protocol: int) -> Any:
+        return operator.getitem, ((self.given,), 0)
+
+
+def take_either(metrics: Iterable[Any]) -> None:
+    """Let metrics that are functions take the targets of training and of validation."""
+    for metric in metrics:
+        if isinstance(metric, AvgMetric) and not isinstance(metric.func, EitherTargets):
+            metric.func = EitherTargets(metric.func)
+
+
+def as_they_were(metrics: Iterable[Any]) -> None:
+    """Undo `take_either`."""
+    for metric in metrics:
+        if isinstance(metric, AvgMetric) and isinstance(metric.func, EitherTargets):
+            metric.func = metric.func.given
 
 
 class _HardTargets:
