@@ -15,6 +15,23 @@ from types import FrameType
 
 _asked = False
 _watched = False
+_put_off = False
+
+
+def was_asked() -> bool:
+    """Whether somebody asked to stop since `watch` began."""
+    return _asked
+
+
+@contextmanager
+def put_off() -> Iterator[None]:
+    """In here `stop_here` does not stop: other work is under way that must be told of first."""
+    global _put_off
+    before, _put_off = _put_off, True
+    try:
+        yield
+    finally:
+        _put_off = before
 
 
 def stop_here() -> None:
@@ -23,7 +40,7 @@ def stop_here() -> None:
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed since `watch` began.
     """
-    if _asked:
+    if _asked and not _put_off:
         raise KeyboardInterrupt
 
 

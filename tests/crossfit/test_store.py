@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from small_tables import table_of
 
-from softfold.crossfit.engines.local import Task
-from softfold.crossfit.store import FoldStore, fold_fingerprint
+from softfold.crossfit.store import FoldStore, FoldTask, fold_fingerprint
 from softfold.data.folds import plan_folds
 from softfold.trainers import BaseTrainer
 
@@ -18,7 +17,7 @@ P = np.array([[0.9, 0.1], [0.25, 0.75]], np.float32)
 
 def task_of(repeat=0, fold=1, predict=(3, 5)):
     predict = np.array(predict)
-    return Task(repeat, fold, np.setdiff1d(np.arange(9), predict), predict, seed=0)
+    return FoldTask(repeat, fold, np.setdiff1d(np.arange(9), predict), predict, seed=0)
 
 
 def test_a_finished_fold_comes_back_and_no_other(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from small_tables import soft_of, table_of
 
 from softfold.errors import InputError
-from softfold.job.comparing import compare, fit_once
+from softfold.job.comparing import compare, fit_seeds
 from softfold.softening import SoftLabels
 from softfold.trainers.estimator import Estimator
 
@@ -17,14 +17,14 @@ LOGISTIC = "sklearn.linear_model.LogisticRegression"
 def test_models_of_other_soft_labels_are_not_taken_for_finished(tmp_path):
     table = table_of()
     trainer = Estimator(arch="sklearn.linear_model.LogisticRegression")
-    one = fit_once(table, soft_of(table, 0.9), trainer, seed=0, out=tmp_path)
-    same = fit_once(table, soft_of(table, 0.9), trainer, seed=0, out=tmp_path)
-    assert one.model is not None and same.model is None
+    one = fit_seeds(table, [soft_of(table, 0.9)], trainer, seed=0, out=tmp_path)[0]
+    same = fit_seeds(table, [soft_of(table, 0.9)], trainer, seed=0, out=tmp_path)[0]
+    assert one.is_new and not same.is_new
     assert (one.holdout == same.holdout).all()
-    other = fit_once(table, soft_of(table, 0.5), trainer, seed=0, out=tmp_path)
-    assert other.model is not None and (one.holdout != other.holdout).any()
+    other = fit_seeds(table, [soft_of(table, 0.5)], trainer, seed=0, out=tmp_path)[0]
+    assert other.is_new and (one.holdout != other.holdout).any()
     forest = Estimator(arch="sklearn.ensemble.RandomForestClassifier", params={"n_estimators": 5})
-    assert fit_once(table, soft_of(table, 0.5), forest, seed=0, out=tmp_path).model is not None
+    assert fit_seeds(table, [soft_of(table, 0.5)], forest, seed=0, out=tmp_path)[0].is_new
 
 
 def test_compare_matches_soft_labels_by_key_and_class():
@@ -82,7 +82,7 @@ def test_a_finished_fit_is_taken_only_with_its_own_model(tmp_path):
 
     def once(strength):
         trainer = Saving(arch=LOGISTIC, params={"C": strength})
-        fit_once(table, soft, trainer, seed=0, out=fits, model_file=model)
+        fit_seeds(table, [soft], trainer, seed=0, out=fits, model_file=model)[0]
         return model.read_text()
 
     assert once(1.0) != once(0.1)

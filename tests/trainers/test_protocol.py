@@ -11,7 +11,7 @@ from softfold.crossfit.plain import cross_fit
 from softfold.data.folds import plan_folds
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.job.comparing import fit_once
+from softfold.job.comparing import fit_seeds
 from softfold.trainers import (
     TRAINERS,
     BaseModel,
@@ -240,4 +240,4 @@ def test_a_fit_that_gives_no_model_is_refused_in_a_comparison_too():
     table = blobs()
     table = LabelTable(table.item, table.given, table.vocab, np.arange(90) >= 60, data=table.data)
     with pytest.raises(InputError, match="'ReturnsNothing' gave a NoneType"):
-        fit_once(table, None, ReturnsNothing(), seed=0)
+        fit_seeds(table, [None], ReturnsNothing(), seed=0)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from softfold.crossfit import neighbours
+from softfold.crossfit.engines import Engine
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit, draw_plan
 from softfold.data.folds import FoldPlan
@@ -71,7 +72,7 @@ def noise_aware_cross_fit(
     seed: int = 0,
     max_rounds: int = MAX_ROUNDS,
     out: str | Path | None = None,
-    engine: str = "local",
+    engine: str | Engine = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> NoiseAware:
     """Out-of-fold predictions of the truth, and the noise model, from given labels alone.

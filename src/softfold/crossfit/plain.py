@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,15 @@ import numpy as np
 
 from softfold.align import align_targets
 from softfold.arrays import one_hot
-from softfold.crossfit.engines import get_engine
-from softfold.crossfit.engines.local import Task
+from softfold.crossfit.engines import Engine, Needs, Task, get_engine
 from softfold.crossfit.oof import OutOfFold
-from softfold.crossfit.store import FoldStore, fold_fingerprint
+from softfold.crossfit.store import FoldStore, FoldTask, fold_fingerprint
 from softfold.data.folds import FoldPlan, plan_folds
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.trainers import TrainerLike, create_trainer
+from softfold.trainers import Trainer, TrainerLike, create_trainer
 from softfold.trainers.checkpoints import checkpoints_in
+from softfold.trainers.protocol import Fold
 
 
 def cross_fit(
@@ -32,7 +32,7 @@ def cross_fit(
     targets: Any = None,
     noise: np.ndarray | None = None,
     out: str | Path | None = None,
-    engine: str = "local",
+    engine: str | Engine = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> OutOfFold:
     """Out-of-fold predictions of all training items; repeats are averaged.
@@ -51,7 +51,7 @@ def cross_fit(
             support it (forward correction, Patrini et al. 2017).
         out: folder; each finished fold is saved there before the next begins, and a second call
             with the same items, targets and settings goes on from there.
-        engine: where the folds run.
+        engine: where the folds run: "local", "ray", or an engine.
         progress: called with (finished folds, all folds).
 
     Raises:
@@ -87,7 +87,7 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
     made = np.zeros((len(table), plan.repeats), dtype=bool)
     n_tasks, finished = plan.n_folds * plan.repeats, 0
 
-    def take(task: Task, probabilities: np.ndarray) -> None:
+    def take(task: FoldTask, probabilities: np.ndarray) -> None:
         nonlocal finished
         probabilities = np.asarray(probabilities, dtype=np.float32)
         if probabilities.shape != (len(task.predict), table.n_classes):
@@ -106,15 +106,15 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
         if progress is not None:
             progress(finished, n_tasks)
 
-    def save(task: Task, probabilities: np.ndarray) -> None:
+    def save(task: FoldTask, probabilities: np.ndarray) -> None:
         if store is not None:
             store.save(task, probabilities)
         take(task, probabilities)
 
-    left: list[Task] = []
+    left: list[FoldTask] = []
     for repeat in range(plan.repeats):
         tasks = [
-            Task(repeat, fold, train, predict, seed=seed * 1009 + repeat * 101 + fold)
+            FoldTask(repeat, fold, train, predict, seed=seed * 1009 + repeat * 101 + fold)
             for fold, (train, predict) in enumerate(plan.splits(repeat))
         ]
         known = [store.load(task) if store is not None else None for task in tasks]
@@ -127,9 +127,43 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
                 take(task, probabilities)
     if left:
         trainer.prepare(table)
+        groups = {_named(group): group for group in _groups(trainer, left)}
+        todo = [
+            Task(
+                name,
+                _fit_folds,
+                {"folds": [(t.train, t.predict) for t in group], "seed": group[0].seed},
+            )
+            for name, group in groups.items()
+        ]
+
+        def done(task: Task, made: Iterable[np.ndarray]) -> None:
+            for each, probabilities in zip(groups[task.name], made, strict=True):
+                save(each, probabilities)
+
+        shared = ((trainer, table), (targets, noise))
         with checkpoints_in(None if store is None else store.folder):
-            get_engine(engine).run(trainer, table, left, targets, noise, save)
+            get_engine(engine).run(todo, shared, done, Needs.of(trainer))
     assert made.all(), "every row must be predicted once a repeat"
     # in the order of repeats, whichever of them were on disk: the same bytes after a stop
     total = sums[0] if plan.repeats == 1 else sums.sum(axis=0)
     return OutOfFold(item=table.item, probabilities=total, fold=plan.fold, vocab=table.vocab)
+
+
+def _groups(trainer: Trainer, tasks: list[FoldTask]) -> list[list[FoldTask]]:
+    """What is trained at once: the folds of a repeat, or one fold."""
+    if not trainer.solves_folds_together:
+        return [[task] for task in tasks]
+    repeats = sorted({task.repeat for task in tasks})
+    return [[task for task in tasks if task.repeat == repeat] for repeat in repeats]
+
+
+def _named(group: list[FoldTask]) -> str:
+    folds = f"fold {group[0].fold}" if len(group) == 1 else f"{len(group)} folds"
+    return f"repeat {group[0].repeat}, {folds}"
+
+
+def _fit_folds(shared: Any, folds: list[Fold], seed: int) -> Iterable[np.ndarray]:
+    """Predictions (n, K) of each fold's second rows, in whatever process an engine calls it."""
+    (trainer, table), (targets, noise) = shared
+    return trainer.fit_folds(table, folds, targets, seed=seed, noise=noise)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from softfold.crossfit.engines.local import Task
 from softfold.errors import require
 from softfold.files import read_tensors_of, write_tensors
 from softfold.stopping import stop_here
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """One fold of one repeat: rows to train on, rows to predict, and the seed of its model."""
+
+    repeat: int
+    fold: int
+    train: np.ndarray
+    predict: np.ndarray
+    seed: int
 
 
 class FoldStore:
@@ -22,10 +33,10 @@ class FoldStore:
         self.folder, self.fingerprint = folder, fingerprint
         folder.mkdir(parents=True, exist_ok=True)
 
-    def _file(self, task: Task) -> Path:
+    def _file(self, task: FoldTask) -> Path:
         return self.folder / f"repeat-{task.repeat}-fold-{task.fold}.safetensors"
 
-    def save(self, task: Task, probabilities: np.ndarray) -> None:
+    def save(self, task: FoldTask, probabilities: np.ndarray) -> None:
         tensors = {
             "rows": task.predict.astype(np.int64),
             "probabilities": np.ascontiguousarray(probabilities, dtype=np.float32),
@@ -33,7 +44,7 @@ class FoldStore:
         write_tensors(self._file(task), tensors, fingerprint=self.fingerprint)
         stop_here()
 
-    def load(self, task: Task) -> np.ndarray | None:
+    def load(self, task: FoldTask) -> np.ndarray | None:
         """The fold's predictions, None where it is not there or was made from something else."""
         kept = read_tensors_of(self._file(task), self.fingerprint)
         if kept is None or not np.array_equal(kept["rows"], task.predict):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pandas as pd
 
 from softfold.align import align_targets
 from softfold.arrays import one_hot
+from softfold.crossfit.engines import Engine, Needs, Task, get_engine
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.evaluation import accuracy, paired_difference, roc_auc
@@ -24,13 +26,14 @@ from softfold.files import (
     checksum,
     read_parquet,
     read_tensors_of,
+    write_bytes,
     write_parquet,
     write_tensors,
     write_text,
 )
 from softfold.softening import SoftLabels
 from softfold.stopping import stop_here
-from softfold.trainers import Model, Trainer, TrainerLike, check_model, create_trainer
+from softfold.trainers import Trainer, TrainerLike, check_model, create_trainer
 from softfold.trainers.checkpoints import checkpoints_in
 
 _KEPT_MODEL = "kept-model.txt"
@@ -104,6 +107,7 @@ def compare(
     seeds: int = 3,
     seed: int = 0,
     out: str | Path | None = None,
+    engine: str | Engine = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Train with given and with soft labels for several seeds; measure both on the hold-out.
@@ -117,6 +121,7 @@ def compare(
         trainer: trains every model, with the same settings.
         seeds: how many seeds; `seed` is the first.
         out: folder; every finished model's predictions are kept there, and a second call goes on.
+        engine: where the models are trained: "local", "ray", or an engine.
         progress: called with (finished models, all models).
 
     Raises:
@@ -136,7 +141,7 @@ def compare(
     def advance(before: int) -> Callable[[int, int], None] | None:
         return None if progress is None else lambda done, n: progress(before + done, 2 * n)
 
-    same: dict[str, Any] = {"seed": seed, "out": out}
+    same: dict[str, Any] = {"seed": seed, "out": out, "engine": get_engine(engine)}
     baseline = fit_seeds(table, [None] * seeds, trainer, progress=advance(0), **same)
     trained = fit_seeds(table, softs, trainer, progress=advance(seeds), **same)
     return compare_fits(table, baseline, trained, strategy=softs[0].strategy, seed=seed)
@@ -187,11 +192,11 @@ def holdout_labels(table: LabelTable) -> tuple[np.ndarray, str]:
 
 @dataclass(frozen=True)
 class Fit:
-    """One trained model's predictions on the hold-out; the model itself unless read from disk."""
+    """One trained model's predictions on the hold-out; whether it was trained now or was there."""
 
     holdout: np.ndarray
     history: pd.DataFrame | None
-    model: Model | None
+    is_new: bool = True
 
 
 def fit_seeds(
@@ -202,68 +207,122 @@ def fit_seeds(
     seed: int = 0,
     out: str | Path | None = None,
     model_file: str | Path | None = None,
+    engine: str | Engine = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Fit]:
     """One fit a seed, on its soft labels or (None) on the given ones; `seed` is the first.
 
-    `model_file` is where the model of the first seed goes. See `fit_once`.
-    """
-    fits = []
-    for s, soft in enumerate(softs):
-        keep = model_file if s == 0 else None
-        fits.append(fit_once(table, soft, trainer, seed=seed + s, out=out, model_file=keep))
-        if progress is not None:
-            progress(s + 1, len(softs))
-    return fits
-
-
-def fit_once(
-    table: LabelTable,
-    soft: SoftLabels | None,
-    trainer: Trainer,
-    *,
-    seed: int,
-    out: str | Path | None = None,
-    model_file: str | Path | None = None,
-) -> Fit:
-    """Train one model on given (soft=None) or soft labels and predict the hold-out.
-
     Args:
-        out: folder of finished fits. What it holds is used where it was made from the same items,
-            targets, trainer and seed.
-        model_file: where to keep the model; a finished fit is used only where this is its model.
+        out: folder of finished fits, each put there the moment it is finished. What it holds is
+            used where it was made from the same items, targets, trainer and seed.
+        model_file: where to keep the model of the first seed; a finished fit of it is used only
+            where this is its model.
+        engine: where the models are trained.
     """
     train, holdout = table.train, table.holdout
+    wanted: dict[str, _Wanted] = {}
+    fits: dict[int, Fit] = {}
+    for s, soft in enumerate(softs):
+        one = _wanted(train, holdout, soft, trainer, seed + s, out, model_file if s == 0 else None)
+        known = one.finished()
+        if known is None:
+            wanted[one.name] = one
+        else:
+            fits[one.seed] = known
+
+    def tell() -> None:
+        if progress is not None and fits:
+            progress(len(fits), len(softs))
+
+    def done(task: Task, made: tuple[Fit, bytes | None]) -> None:
+        one = wanted[task.name]
+        fits[one.seed] = made[0]
+        one.keep(*made)
+        tell()
+
+    tell()
+    if wanted:
+        todo = [Task(name, _fit, one.given()) for name, one in wanted.items()]
+        with checkpoints_in(out):
+            get_engine(engine).run(todo, ((trainer, train, holdout),), done, Needs.of(trainer))
+    return [fits[seed + s] for s in range(len(softs))]
+
+
+def _fit(
+    shared: Any, targets: np.ndarray, seed: int, model_name: str | None
+) -> tuple[Fit, bytes | None]:
+    """One fit and its model's file where that is wanted, in whatever process an engine calls it."""
+    ((trainer, train, holdout),) = shared
+    model = check_model(trainer.fit(train, targets, seed=seed, holdout=holdout), trainer)
+    made = Fit(np.asarray(model.predict(holdout), dtype=np.float32), model.history)
+    if model_name is None:
+        return made, None
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / model_name
+        model.save(file)
+        return made, file.read_bytes()
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One model that is wanted: of which targets and seed, and where what it gives is kept."""
+
+    name: str
+    targets: np.ndarray
+    seed: int
+    mark: str
+    file: Path | None
+    model_file: Path | None
+
+    def given(self) -> dict[str, Any]:
+        name = None if self.model_file is None else self.model_file.name
+        return {"targets": self.targets, "seed": self.seed, "model_name": name}
+
+    def finished(self) -> Fit | None:
+        if self.file is None:
+            return None
+        if self.model_file is not None and _model_of(self.file, self.model_file) != self.mark:
+            return None
+        return _finished(self.file, self.mark)
+
+    def keep(self, made: Fit, model: bytes | None) -> None:
+        """Write the model, and the fit last: what is there is whole."""
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+        if self.model_file is not None and model is not None:
+            write_bytes(self.model_file, model)
+            if self.file is not None:
+                kept = f"{self.mark} {checksum(self.model_file)}"
+                write_text(self.file.with_name(_KEPT_MODEL), kept)
+        if self.file is not None:
+            curve = self.file.with_suffix(".parquet")
+            curve.unlink(missing_ok=True)
+            if made.history is not None:
+                write_parquet(curve, made.history)
+            write_tensors(self.file, {"probabilities": made.holdout}, fingerprint=self.mark)
+            stop_here()
+
+
+def _wanted(
+    train: LabelTable,
+    holdout: LabelTable,
+    soft: SoftLabels | None,
+    trainer: Trainer,
+    seed: int,
+    out: str | Path | None,
+    model_file: str | Path | None,
+) -> _Wanted:
     given = one_hot(train.given, train.n_classes)
     targets = given if soft is None else soft.aligned(train.item, train.vocab)
     name = "baseline" if soft is None else "soft"
-    file = None if out is None else Path(out) / f"{name}-seed-{seed}.safetensors"
-    mark = _fingerprint(train, holdout, targets, trainer, seed)
-    if file is not None and (model_file is None or _model_of(file, model_file) == mark):
-        known = _finished(file, mark)
-        if known is not None:
-            return known
-    with checkpoints_in(out):
-        model = check_model(trainer.fit(train, targets, seed=seed, holdout=holdout), trainer)
-    made = Fit(
-        holdout=np.asarray(model.predict(holdout), dtype=np.float32),
-        history=model.history,
-        model=model,
+    return _Wanted(
+        name=f"{name}, seed {seed}",
+        targets=targets,
+        seed=seed,
+        mark=_fingerprint(train, holdout, targets, trainer, seed),
+        file=None if out is None else Path(out) / f"{name}-seed-{seed}.safetensors",
+        model_file=None if model_file is None else Path(model_file),
     )
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    if model_file is not None:
-        model.save(Path(model_file))
-        if file is not None:
-            write_text(file.with_name(_KEPT_MODEL), f"{mark} {checksum(model_file)}")
-    if file is not None:
-        curve = file.with_suffix(".parquet")
-        curve.unlink(missing_ok=True)
-        if made.history is not None:
-            write_parquet(curve, made.history)
-        write_tensors(file, {"probabilities": made.holdout}, fingerprint=mark)
-        stop_here()
-    return made
 
 
 def _model_of(file: Path, model_file: str | Path) -> str | None:
@@ -286,7 +345,7 @@ def _finished(file: Path, mark: str) -> Fit | None:
     except Damaged as error:
         warnings.warn(f"{error}; it is made again", stacklevel=2)
         return None
-    return Fit(holdout=kept["probabilities"], history=history, model=None)
+    return Fit(holdout=kept["probabilities"], history=history, is_new=False)
 
 
 def _fingerprint(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from softfold.crossfit.engines import Engine, get_engine
 from softfold.data.folds import FoldPlan, plan_folds
 from softfold.data.item_features import ItemFeatures
 from softfold.data.table import LabelTable
@@ -53,6 +54,11 @@ class Job:
     def train(self) -> LabelTable:
         """The N training items."""
         return self.table.train
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Where its trainings run."""
+        return get_engine(self.settings.engine, ray_address=self.settings.ray_address)
 
     def seed(self, s: int) -> int:
         """The number of the s-th seed."""

@@ -30,7 +30,7 @@ from softfold.trainers import Trainer, create_trainer, default_trainers, takes
 _ASIDE = ".damaged"
 """What is put behind the name of a file that is not what was written."""
 
-_MAY_DIFFER = ("seeds", "names")
+_MAY_DIFFER = ("seeds", "names", "engine", "ray_address")
 """Settings that a job may go on with changed: names are only shown."""
 
 _TRAINER_SETTINGS = ("arch", "weights", "size", "epochs", "device")
@@ -100,6 +100,7 @@ def open_job(
         features=features,
     )
     _introduce(job, trainers.why)
+    _ = job.engine  # a package that it lacks is said before anything is written
     job.plan(0)  # what folds cannot be drawn of is refused before anything is written
     job.write_config()
     job.writer.skipped(table.left_out)

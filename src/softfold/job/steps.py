@@ -143,7 +143,7 @@ def _cross_fit_seed(job: Job, s: int) -> SeedCrossFit:
     folds: dict[str, Any] = {
         "seed": job.seed(s),
         "out": job.folder(s) / "folds",
-        "engine": job.settings.engine,
+        "engine": job.engine,
     }
     if job.settings.strategy in NOISE_AWARE:
         both = noise_aware_cross_fit(job.train, job.oof_trainer, job.plan(s), **folds)
@@ -305,6 +305,7 @@ def _train(job: Job, step: str, labels: str, softs: list[Any]) -> list[Fit]:
             seed=job.settings.seed,
             out=job.fits,
             model_file=model_file,
+            engine=job.engine,
             progress=advance,
         )
 

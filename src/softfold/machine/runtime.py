@@ -96,7 +96,7 @@ def setup(device: str | None = None, threads: int | None = None) -> Runtime:
     torch = require("torch", extra="fastai")
     name = _pick_device(torch, device)
     cores = available_cores()
-    wanted = threads or _number("OMP_NUM_THREADS") or cores
+    wanted = threads or wanted_threads()
     if torch.get_num_threads() != wanted:
         torch.set_num_threads(wanted)
     if name.startswith("cuda"):
@@ -116,6 +116,11 @@ def setup(device: str | None = None, threads: int | None = None) -> Runtime:
 def describe() -> str:
     """The choices in one line (applies `setup()` where that has not happened)."""
     return setup().describe()
+
+
+def wanted_threads() -> int:
+    """Threads of an operation on the CPU in this process: `OMP_NUM_THREADS`, else its cores."""
+    return _number("OMP_NUM_THREADS") or available_cores()
 
 
 def available_cores() -> int:

@@ -234,7 +234,15 @@ class Settings:
     seeds: int = setting(3, "how many seeds to measure with", "run compare", check=at_least(1))
     seed: int = setting(0, "the first seed", "run crossfit issues corrupt", check=at_least(0))
     device: str | None = setting(None, "cpu, cuda, cuda:1 or mps", BACKBONE)
-    engine: str = setting("local", "where the folds run", "run crossfit", check=_one_of(_engines))
+    engine: str = setting(
+        "local",
+        "where models are trained: local or ray",
+        "run crossfit train compare",
+        check=_one_of(_engines),
+    )
+    ray_address: str | None = setting(
+        None, "address of the Ray cluster: auto, HOST:PORT, ray://...", "run crossfit train compare"
+    )
 
     def __post_init__(self) -> None:
         for about in settings_table():
@@ -245,6 +253,8 @@ class Settings:
             object.__setattr__(self, about.name, value)
         if self.annotator is not None:
             self._refuse_with_votes()
+        if self.ray_address is not None and self.engine != "ray":
+            raise InputError(f"--ray-address goes with --engine ray, not {self.engine}")
         if self.threshold is not None and self.strategy != "gate":
             raise InputError(f"--threshold goes with --strategy gate, not {self.strategy}")
 

@@ -1,42 +1,19 @@
-"""The local engine: folds one after the other in this process, or all solved together."""
+"""The local engine: one task after the other, in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
-from softfold.data.table import LabelTable
-from softfold.trainers import Trainer
+from softfold.crossfit.engines.protocol import Done, Needs, Task
 
 
-@dataclass(frozen=True)
-class Task:
-    """One fold of one repeat: rows to train on, rows to predict, and the seed of its model."""
+class Local:
+    """Tasks one after the other in this process; what one yields is told as it comes."""
 
-    repeat: int
-    fold: int
-    train: np.ndarray
-    predict: np.ndarray
-    seed: int
+    name = "local"
 
-
-def run(
-    trainer: Trainer,
-    table: LabelTable,
-    tasks: Sequence[Task],
-    targets: np.ndarray,
-    noise: np.ndarray | None,
-    done: Callable[[Task, np.ndarray], None],
-) -> None:
-    """Train and predict every task; `done` takes each one's (n, K) float32 predictions."""
-    groups = [[task] for task in tasks]
-    if trainer.solves_folds_together:
-        repeats = sorted({t.repeat for t in tasks})
-        groups = [[t for t in tasks if t.repeat == repeat] for repeat in repeats]
-    for group in groups:
-        folds = [(t.train, t.predict) for t in group]
-        made = trainer.fit_folds(table, folds, targets, seed=group[0].seed, noise=noise)
-        for task, probabilities in zip(group, made, strict=True):
-            done(task, probabilities)
+    def run(self, tasks: Sequence[Task], shared: tuple[Any, ...], done: Done, needs: Needs) -> None:
+        """Run every task in its order; see `Engine`."""
+        for task in tasks:
+            done(task, task.work(shared, **task.own))

@@ -76,6 +76,15 @@ class Probe(BaseTrainer):
         self.uses_stages = False
         """Whether the last fit's features include the stages."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: features, and nothing that was solved."""
+        return vars(self) | {"_known": {}, "_design": None, "_solver": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self._images is not None:  # images in memory are known by the objects they are here
+            self._known = {key: row for row, key in enumerate(_keys(self._images))}
+
     def describe(self) -> dict[str, Any]:
         """Settings, as JSON holds them; features that were given by a hash of what they are."""
         if self._given is not None:
