@@ -1,10 +1,13 @@
 """The command line itself: versions, help, warnings, and how a command ends."""
 
 import errno
+import platform
 import subprocess
 import sys
 import warnings
 
+import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("typer")
@@ -30,8 +33,12 @@ def ends(capsys, *arguments):
     return stop.value.code or 0, written.out, written.err
 
 
-def test_the_version_is_that_of_the_package(capsys):
-    assert ends(capsys, "--version") == (0, f"{softfold.__version__}\n", "")
+def test_the_version_is_that_of_the_package_with_what_it_runs_on(capsys):
+    code, out, _ = ends(capsys, "--version")
+    first, second = out.splitlines()
+    assert code == 0 and first.startswith(f"softfold {softfold.__version__} (")
+    assert f"Python {platform.python_version()}" in first
+    assert f"numpy {np.__version__}, pandas {pd.__version__}" in second
 
 
 def test_help_lists_every_command_in_order_with_what_it_does(capsys, monkeypatch):
@@ -149,4 +156,4 @@ def test_the_package_runs_as_a_module():
     found = subprocess.run(
         [sys.executable, "-m", "softfold", "--version"], capture_output=True, text=True, check=True
     )
-    assert found.stdout.strip() == softfold.__version__
+    assert found.stdout.startswith(f"softfold {softfold.__version__} (")

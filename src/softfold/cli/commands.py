@@ -44,12 +44,14 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def version(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+    version: Annotated[bool, typer.Option("--version", help="print the versions")] = False,
 ) -> None:
     if version:
-        from softfold import __version__
+        from softfold.job.config import machine, versions
 
-        print(__version__)
+        found = versions()
+        print(f"softfold {found.pop('softfold')} ({machine()})")
+        print(", ".join(f"{package} {number}" for package, number in found.items()))
         raise typer.Exit
 
 

@@ -8,7 +8,14 @@ from typing import Annotated
 from typer import Argument, Option
 
 from softfold.cli.options import Asked, Json, Out, Quiet, Resume, RunFolder
-from softfold.cli.output import bars, default_out, print_comparison, print_json, print_rate
+from softfold.cli.output import (
+    bars,
+    default_out,
+    prediction_records,
+    print_comparison,
+    print_json,
+    print_rate,
+)
 
 
 def demo(
@@ -101,6 +108,7 @@ def predict(
         Option("--features", help="their features, where the run was made with such"),
     ] = None,
     out: Annotated[str | None, Option("--out", help=".csv or .parquet to write")] = None,
+    json: Annotated[bool, Option("--json", help="print predictions as JSON")] = False,
 ) -> None:
     """Predict new items with a run's better model."""
     from softfold.data.delimited import csv_text
@@ -110,12 +118,17 @@ def predict(
 
     if out is not None and Path(out).suffix not in {".csv", ".parquet"}:
         raise InputError(f"--out {out}: predictions go to a .csv or .parquet file")
-    frame = load(run).predict(items, features)
-    if out is None:
+    model = load(run)
+    frame = model.predict(items, features)
+    if out is None and json:
+        print_json(prediction_records(frame, model.vocab))
+    elif out is None:
         print(csv_text(frame), end="")
     elif out.endswith(".parquet"):
         write_parquet(out, frame)
     else:
         write_text(out, csv_text(frame))
-    if out is not None:
+    if out is not None and json:
+        print_json({"out": out, "items": len(frame)})
+    elif out is not None:
         print(f"{out}: {len(frame):,} predictions")

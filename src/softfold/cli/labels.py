@@ -10,7 +10,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from softfold.cli.options import Asked, Quiet, RunFolder
-from softfold.cli.output import default_out
+from softfold.cli.output import default_out, print_json
 
 
 def corrupt(
@@ -86,6 +86,7 @@ def issues(
         str | None, Option("--run", help="run folder to write when LABELS are cross-fitted")
     ] = None,
     quiet: Quiet = False,
+    json: Annotated[bool, Option("--json", help="print the list as JSON")] = False,
 ) -> None:
     """List the most suspicious labels, of a run or of labels."""
     from softfold.errors import InputError
@@ -111,7 +112,12 @@ def issues(
     listing = listing.select(given=given, suggested=suggested, threshold=min_suspicion)
     if out is not None:
         listing.write(out)
-    print(listing.text(top=top, width=shutil.get_terminal_size((100, 24)).columns))
+    if json:
+        print_json(listing.to_json(top))
+        return
+    # what is piped goes to a program, or to a file that is read elsewhere: nothing is cut
+    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
+    print(listing.text(top=top, width=width))
 
 
 def export(

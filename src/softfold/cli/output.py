@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def default_out(labels: str | None, variant: str | None) -> str:
@@ -15,9 +19,25 @@ def default_out(labels: str | None, variant: str | None) -> str:
     return f"runs/{stem}-{variant}" if variant else f"runs/{stem}"
 
 
-def print_json(metrics: dict[str, Any]) -> None:
-    """Print what metrics.json holds."""
-    print(json.dumps(metrics, indent=1))
+def print_json(value: Any) -> None:
+    """Print a value as JSON: what metrics.json holds, issues, predictions."""
+    print(json.dumps(value, indent=1))
+
+
+def prediction_records(frame: pd.DataFrame, vocab: Sequence[str]) -> list[dict[str, Any]]:
+    """Predictions as JSON holds them, one object an item, probabilities by class.
+
+    Args:
+        frame: what `Predictor.predict` gives; its last K columns are probabilities.
+        vocab: the K class names.
+    """
+    k = len(vocab)
+    facts = frame.iloc[:, :-k].to_dict("records")
+    rows = frame.iloc[:, -k:].to_numpy(float).tolist()
+    return [
+        {**fact, "probabilities": dict(zip(vocab, row, strict=True))}
+        for fact, row in zip(facts, rows, strict=True)
+    ]
 
 
 def print_rate(noise: dict[str, Any], out: str) -> None:

@@ -25,8 +25,13 @@ def config_of(job: Job, more_notes: Sequence[str] = ()) -> dict[str, Any]:
         "seeds": [job.seed(s) for s in range(job.settings.seeds)],
         "notes": [*job.notes, *more_notes],
         "versions": versions(),
-        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "machine": machine(),
     }
+
+
+def machine() -> str:
+    """The system, the processor's kind and the version of Python."""
+    return f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,8 +95,23 @@ class Listing:
     def _title(self, label: str) -> str:
         return self.names.get(label, label)
 
-    def text(self, top: int = 20, width: int = 100) -> str:
-        """The list as lines of text for a terminal of that width."""
+    def to_json(self, top: int = 20) -> dict[str, Any]:
+        """The list as JSON holds it: what is expected in all, and the first `top` items.
+
+        `expected_wrong` is a number of labels, `expected_wrong_interval` its 95% interval. A
+        probability that is not known is null.
+        """
+        first = self.named.head(top).astype(object)
+        return {
+            "items": self.items,
+            "expected_wrong": float(self.expected),
+            "expected_wrong_interval": self.interval and [float(end) for end in self.interval],
+            "listed": len(self.frame),
+            "issues": first.where(first.notna(), None).to_dict("records"),
+        }
+
+    def text(self, top: int = 20, width: int | None = 100) -> str:
+        """The list as lines of text for a terminal of that width; None cuts nothing."""
         head = ("item", "given", "suggested", "suspicion", "p(given)", "p(suggested)")
         rows = [
             (
@@ -108,8 +124,9 @@ class Listing:
             for r in self.frame.head(top).itertuples()
         ]
         limits = [max([len(h), *(len(row[i]) for row in rows)]) for i, h in enumerate(head)]
-        limits[1:3] = [min(limit, 20) for limit in limits[1:3]]
-        limits[0] = min(limits[0], max(12, width - sum(limits[1:]) - 2 * (len(head) - 1)))
+        if width is not None:
+            limits[1:3] = [min(limit, 20) for limit in limits[1:3]]
+            limits[0] = min(limits[0], max(12, width - sum(limits[1:]) - 2 * (len(head) - 1)))
         lines = [
             "  ".join(_fit(value, limit) for value, limit in zip(row, limits)).rstrip()
             for row in (head, *rows)
@@ -136,8 +153,13 @@ def run_issues(run_dir: str | Path) -> Listing:
     """
     run = Run.open(run_dir)
     wrong = expected_wrong(run)
-    if not len(run.ranking) or wrong is None:
+    if not len(run.ranking):
         raise InputError(f"{run_dir}: its items have no suspicion yet (softfold crossfit first)")
+    if wrong is None:
+        raise InputError(
+            f"{run_dir}: its predictions say no more about the labels than class frequencies do, so "
+            "no label can be suspected; make others (--arch, --size, --trainer, more features)"
+        )
     order = run.ranking
     frame = run.train.iloc[order][["item", "given", "suggested", "suspicion"]]
     frame = frame.reset_index(drop=True)

@@ -76,7 +76,7 @@ class Predictor:
         frame = predict_frame(self.model, table)
         if self.names:
             shown = [self.names.get(label, label) for label in frame["predicted"]]
-            frame.insert(2, "predicted_name", shown, allow_duplicates=True)
+            frame.insert(2, "predicted_name", shown)
         return frame
 
 

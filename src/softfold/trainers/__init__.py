@@ -147,9 +147,14 @@ def load_model(path: str | Path, meta: Mapping[str, Any]) -> Model:
 
 
 def predict_frame(model: Model, table: LabelTable) -> pd.DataFrame:
-    """Predictions as a frame: item, predicted class, confidence, one column a class."""
+    """Predictions as a frame: item, predicted class, confidence, one column a class.
+
+    The column of a class that is called as one of the others is `class item`, and so on.
+    """
     probabilities = np.asarray(model.predict(table))
     best = probabilities.argmax(1)
     frame = pd.DataFrame({"item": table.item, "predicted": np.asarray(table.vocab)[best]})
     frame["confidence"] = probabilities[np.arange(len(best)), best]
-    return frame.join(pd.DataFrame(probabilities, columns=list(table.vocab)))
+    taken = {*frame.columns, "predicted_name"}
+    columns = [f"class {name}" if name in taken else name for name in table.vocab]
+    return frame.join(pd.DataFrame(probabilities, columns=columns))

@@ -1,0 +1,94 @@
+"""What programs read: JSON of issues and predictions, and lists that are not cut for a terminal."""
+
+import json
+
+import pandas as pd
+import pytest
+from example_runs import synthetic_run
+
+pytest.importorskip("typer")
+pytest.importorskip("sklearn")
+
+from softfold.cli import main
+
+LONG = "a/rather/long/folder/" * 8
+EVIL = "cat\x1b[2J"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A cross-fit and soft labels of 160 rows, with names for people."""
+    from softfold.job.running import crossfit_settings, soften_run
+    from softfold.runs.settings import Settings
+
+    folder = tmp_path_factory.mktemp("piped")
+    frame = pd.DataFrame({"x": [100 * (i % 2) + i for i in range(160)], "y": range(160)})
+    frame["label"] = [EVIL, "item"] * 80
+    frame.assign(called=["A cat", "An item"] * 80).to_csv(folder / "labels.csv", index=False)
+    frame[["x", "y"]].to_csv(folder / "new.csv", index=False)
+    settings = Settings(labels=str(folder / "labels.csv"), names="called", folds=2, seeds=1)
+    crossfit_settings(settings, folder / "run", quiet=True)
+    soften_run(folder / "run", quiet=True)
+    return folder / "run"
+
+
+def said(capsys, *arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(list(map(str, arguments)))
+    written = capsys.readouterr()
+    assert not stopped.value.code, written.err
+    return written.out
+
+
+def test_issues_as_json_have_what_is_expected_and_the_first_ones(run, capsys):
+    told = json.loads(said(capsys, "issues", run, "--json", "--top", 3))
+    assert told["items"] == told["listed"] > 3 == len(told["issues"])
+    low, high = told["expected_wrong_interval"]
+    assert 0 <= low <= told["expected_wrong"] <= high <= told["items"]
+    first = told["issues"][0]
+    assert {first["given"], first["suggested"]} == {EVIL, "item"}
+    assert {first["given_name"], first["suggested_name"]} == {"A cat", "An item"}
+    assert 0 <= first["suspicion"] <= 1
+
+
+def test_predictions_that_say_nothing_suspect_nothing_and_say_so(tmp_path, capsys):
+    frame = pd.DataFrame({"x": range(40), "label": ["a", "b"] * 20})
+    frame.to_csv(tmp_path / "labels.csv", index=False)
+    where = ("--folds", "2", "--run", tmp_path / "run", "--quiet")
+    with pytest.raises(SystemExit) as stopped:
+        main(list(map(str, ("issues", tmp_path / "labels.csv", *where))))
+    assert stopped.value.code == 2
+    assert "predictions say no more about the labels" in capsys.readouterr().err
+
+
+def test_what_is_not_known_is_null(tmp_path, capsys):
+    folder = synthetic_run(tmp_path / "run", 30, 3)
+    (folder / "oof.safetensors").unlink()
+    first = json.loads(said(capsys, "issues", folder, "--json"))["issues"][0]
+    assert first["p_given"] is None
+
+
+def test_predictions_as_json_have_probabilities_by_class(run, capsys, tmp_path):
+    new = run.parent / "new.csv"
+    made = json.loads(said(capsys, "predict", run, new, "--json"))
+    assert len(made) == 160 and set(made[0]["probabilities"]) == {EVIL, "item"}
+    for each in made:
+        assert each["probabilities"][each["predicted"]] == pytest.approx(each["confidence"])
+        assert each["predicted_name"] == {EVIL: "A cat", "item": "An item"}[each["predicted"]]
+    out = tmp_path / "predictions.csv"
+    told = json.loads(said(capsys, "predict", run, new, "--json", "--out", out))
+    assert told == {"out": str(out), "items": 160} and len(pd.read_csv(out)) == 160
+
+
+def test_a_list_that_is_piped_is_not_cut(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    vocab = ("a class with a name of more than twenty letters", "another one of that kind", "c")
+    folder = synthetic_run(tmp_path / "run", 30, 3, vocab=vocab)
+    items = pd.read_parquet(folder / "items.parquet")
+    items["item"] = [f"{LONG}{key}" for key in items["item"]]
+    items.to_parquet(folder / "items.parquet", index=False)
+    lines = said(capsys, "issues", folder).splitlines()[1:-2]
+    assert all(line.startswith(LONG) for line in lines)
+    assert any(name in "".join(lines) for name in vocab[:2])
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert all("…" in line for line in said(capsys, "issues", folder).splitlines()[1:-2])
