@@ -34,13 +34,6 @@ FASHION_NAMES = [
     "Bag",
     "Ankle boot",
 ]
-CIFAR_NAMES = ["airplane", "automobile", "bird", "cat", "deer"] + [
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-]
 BREEDS = {
     "n02086240": "Shih-Tzu",
     "n02087394": "Rhodesian ridgeback",
@@ -65,11 +58,7 @@ THINGS = {
     "n03445777": "golf ball",
     "n03888257": "parachute",
 }
-NAMES: dict[str, dict[str, str]] = {
-    "imagewoof": BREEDS,
-    "imagenette": THINGS,
-    "cifar10n": dict(zip(map(str, range(10)), CIFAR_NAMES)),
-}
+NAMES = {"imagewoof": BREEDS, "imagenette": THINGS}
 """Names for people, where a dataset's labels are numbers."""
 
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package puts it

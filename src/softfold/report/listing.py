@@ -157,8 +157,8 @@ def run_issues(run_dir: str | Path) -> Listing:
         raise InputError(f"{run_dir}: its items have no suspicion yet (softfold crossfit first)")
     if wrong is None:
         raise InputError(
-            f"{run_dir}: its predictions say no more about the labels than class frequencies do, so "
-            "no label can be suspected; make others (--arch, --size, --trainer, more features)"
+            f"{run_dir}: its predictions say no more about the labels than class frequencies do, "
+            "so no label can be suspected; make others (--arch, --size, --trainer, more features)"
         )
     order = run.ranking
     frame = run.train.iloc[order][["item", "given", "suggested", "suspicion"]]
