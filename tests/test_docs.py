@@ -62,3 +62,32 @@ def test_own_trainer_names_every_member_of_the_protocol():
     members = {m for m in (*vars(Trainer), *Trainer.__annotations__) if not m.startswith("_")}
     assert members >= {"fit", "describe", "supports_noise"}
     assert [m for m in sorted(members) if f"`{m}" not in text] == []
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Lightning's advice, transformers' on memory
+def test_every_framework_gains_in_the_lines_that_the_page_says(tmp_path, monkeypatch):
+    for module in ("torch", "sklearn", "lightning", "transformers"):
+        pytest.importorskip(module)
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        torch.manual_seed(0)
+        page = run_page("frameworks.md")
+        plain = page["accuracy"](page["train"](page["train_set"]))
+    finally:
+        torch.set_num_threads(threads)
+    x_test, y_test = page["x_test"], page["y_test"]
+    assert page["soft"].score(x_test, y_test) > page["plain"].score(x_test, y_test) + 0.1
+    assert page["accuracy"](page["net"]) > plain + 0.2
+    assert page["accuracy"](page["module"]) > plain + 0.2
+    assert (page["guesses"] == y_test).mean() > plain + 0.2
+    text = (DOCS / "frameworks.md").read_text(encoding="utf-8")
+    lines = [
+        [line for line in block.splitlines() if line and not line.startswith(("from ", "import "))]
+        for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        if "with_soft_targets(" in block
+    ]
+    assert [len(block) for block in lines] == [4, 4, 5]
