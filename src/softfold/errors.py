@@ -17,8 +17,8 @@ class MissingDependency(InputError, ImportError):
     """A package that this feature needs is not installed."""
 
 
-def require(module: str, extra: str) -> ModuleType:
-    """Import `module`, or say which extra of softfold brings it.
+def require(module: str, extra: str | None) -> ModuleType:
+    """Import `module`, or say which extra of softfold brings it (None: no extra does).
 
     >>> require("json", extra="cli").__name__
     'json'
@@ -28,9 +28,8 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != module.split(".", maxsplit=1)[0]:
             raise
-        raise MissingDependency(
-            f"{module} is not installed: pip install 'softfold[{extra}]'"
-        ) from None
+        what = module if extra is None else f"'softfold[{extra}]'"
+        raise MissingDependency(f"{module} is not installed: pip install {what}") from None
 
 
 def count_of(n: int, noun: str, plural: str | None = None) -> str:

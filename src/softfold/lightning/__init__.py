@@ -7,7 +7,8 @@ in front of a Trainer. A `training_step` stays as it is where its loss takes pro
 
 from softfold.errors import require
 
-require("lightning", extra="torch")
+require("torch", extra="torch")
+require("lightning", extra=None)
 
 from softfold.lightning.trainer import LightningTrainer  # noqa: E402
 

@@ -6,7 +6,8 @@ Given labels float (N, K), a classifier of transformers trains K yes-or-no quest
 
 from softfold.errors import require
 
-require("transformers", extra="torch")
+require("torch", extra="torch")
+require("transformers", extra=None)
 
 from softfold.transformers.trainer import SoftLabelTrainer, soft_cross_entropy  # noqa: E402
 
