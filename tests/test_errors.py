@@ -11,7 +11,7 @@ def test_a_package_that_is_missing_is_named_with_the_extra_that_brings_it():
     assert str(error.value) == (
         "no_such_package.part is not installed: pip install 'softfold[bench]'"
     )
-    with pytest.raises(MissingDependency, match="not installed: pip install no_such_package$"):
+    with pytest.raises(MissingDependency, match=r"not installed: pip install no_such_package$"):
         require("no_such_package", extra=None)
     # `except ImportError` catches it, and the command line says it in one line
     assert isinstance(error.value, ImportError) and isinstance(error.value, InputError)
