@@ -44,7 +44,6 @@ FILES = {
     "soft_labels": "soft_labels.safetensors",
     "targets": "soft_labels.safetensors",
     "vocab": "vocab.json",
-    "names": "names.json",
     "noise": "noise.json",
     "history": "history.parquet",
     "metrics": "metrics.json",

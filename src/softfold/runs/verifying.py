@@ -54,7 +54,7 @@ def _files(root: Path) -> Iterator[str]:
 def _parts(run: Run) -> Iterator[str]:
     """Parts of a run that are not of one another."""
     for part in ("settings", "items", "vocab", "names", "noise", "metrics", "history", "decisions"):
-        if part == "settings" or run.has(FILES[part]):
+        if part in ("settings", "names") or run.has(FILES[part]):
             yield from _said(lambda part=part: getattr(run, part))
     if run.has("items.parquet") and run.has("vocab.json"):
         for part in ("probabilities", "targets"):
