@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -165,3 +167,13 @@ def test_stages_that_say_nothing_are_left_out(shown):
     numbers = digits(0.3).train
     same = cross_fit(numbers, Probe(), plan_folds(numbers, 3), seed=0).probabilities
     np.testing.assert_allclose(p, same, atol=1e-5)
+
+
+def test_a_probe_in_another_process_has_the_features_that_were_prepared(shown, monkeypatch):
+    """Images in memory are known by what they are here, which another process must not believe."""
+    table, probe = digits(data=as_images), Probe()
+    probe.prepare(table)
+    there, items = pickle.loads(pickle.dumps((probe, table)))
+    monkeypatch.delattr("softfold.vision.features.image_features")
+    rows = np.random.default_rng(0).permutation(len(table))[:50]
+    np.testing.assert_array_equal(there.features(items.take(rows)), shown["features"][rows])
