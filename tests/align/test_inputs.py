@@ -413,3 +413,15 @@ def test_targets_that_are_no_distributions_are_refused():
         align_targets(TABLE, P2 * [[1], [1], [2]])
     with pytest.raises(InputError, match="1 training item of 3 without a target"):
         align_targets(TABLE, FRAME.drop(index="z"))
+
+
+def test_labels_whose_row_names_stand_in_another_order_are_not_taken_by_position():
+    p = np.repeat([[0.9, 0.1], [0.2, 0.8]], 3, axis=0)
+    given = pd.Series([0, 0, 0, 1, 1, 1])
+    shuffled = given.iloc[[5, 0, 3, 1, 4, 2]]
+    with pytest.raises(InputError, match="orders differ; the first wanted is '5'"):
+        align_predictions(shuffled, pd.DataFrame(p))
+    both = align_predictions(shuffled, pd.DataFrame(p, index=range(6)).iloc[::-1])
+    assert (both.probabilities.argmax(1) == shuffled.to_numpy()).all()
+    few = given[given.index % 2 == 0]  # names with gaps: the frame is numbered by itself
+    assert align_predictions(few, pd.DataFrame(p[::2])).labels.tolist() == [0, 0, 1]

@@ -117,10 +117,16 @@ def a_command_that(monkeypatch, raises):
             "softfold: not enough memory for a batch; use a smaller --size or --arch, or --device "
             "cpu\n",
         ),
+        (
+            ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+            2,
+            "softfold: not enough memory to load libtorch_cpu.so; free some\n",
+        ),
     ],
     ids=[
         *("bad input", "Ctrl-C", "abort", "a closed pipe"),
         *("full disk", "no rights", "no memory", "no memory for a batch"),
+        "no memory for a library",
     ],
 )
 def test_how_a_command_ends_is_said_in_one_line(capsys, monkeypatch, raises, code, err):

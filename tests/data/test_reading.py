@@ -373,3 +373,34 @@ def test_text_of_a_parquet_file_that_is_no_text_is_refused(tmp_path):
     pq.write_table(pa.table({"x": range(6), "label": broken}), file)
     with pytest.raises(InputError, match="cannot be read as parquet"):
         read_table(file)
+
+
+ROWS = pd.DataFrame({"x": [1.5, 2.5, 3.5, 4.5], "label": ["cat", "dog", "cat", "dog"]})
+
+
+def test_rows_are_known_by_a_column_item_a_frames_index_or_their_number(tmp_path):
+    assert list(read_table(ROWS).item) == ["0", "1", "2", "3"]
+    assert list(read_table(ROWS.iloc[[2, 0, 3, 1]]).item) == ["2", "0", "3", "1"]
+    named = ROWS.assign(item=["d", "c", "b", "a"])
+    for table in (read_table(named), read_table(named.iloc[::-1]).take([3, 2, 1, 0])):
+        assert list(table.item) == ["d", "c", "b", "a"]
+        assert list(table.frame.columns) == ["x"]
+    named.rename(columns={"item": "id"}).to_csv(tmp_path / "t.csv", index=False)
+    assert list(read_table(tmp_path / "t.csv", item="id").item) == ["d", "c", "b", "a"]
+    assert "id" in read_table(tmp_path / "t.csv").frame
+
+
+def test_a_column_item_that_tells_no_rows_apart_is_a_feature():
+    with pytest.warns(UserWarning, match="do not tell the rows apart"):
+        table = read_table(ROWS.assign(item=["a", "a", "b", "b"]))
+    assert list(table.item) == ["0", "1", "2", "3"] and "item" in table.frame
+    texts = read_table(pd.DataFrame({"item": ["one two", "three four"], "label": ["a", "b"]}))
+    assert texts.kind == "text"  # all that there is
+
+
+def test_item_keys_that_were_asked_for_must_tell_the_rows_apart():
+    for values, what in ((["a", "b", "a", "c"], "there before"), (["a", None, "b", "c"], "empty")):
+        with pytest.raises(InputError, match=rf"--item key: 1 name {what}; the first is .* in row"):
+            read_table(ROWS.assign(key=values), item="key")
+    with pytest.raises(InputError, match="no column 'key'"):
+        read_table(ROWS, item="key")

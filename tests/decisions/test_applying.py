@@ -2,11 +2,14 @@
 
 import sqlite3
 
+import numpy as np
 import pandas as pd
 import pytest
 from decision_rows import row, table
 
+from softfold.data.reading import read_table
 from softfold.decisions.applying import apply_decisions, read_decisions
+from softfold.decisions.log import LOG, DecisionLog
 from softfold.errors import InputError
 
 
@@ -66,3 +69,48 @@ def test_what_holds_no_decisions_is_refused_in_one_line(tmp_path, name):
     with pytest.raises(InputError) as error:
         read_decisions(tmp_path / name)
     assert "\n" not in str(error.value)
+
+
+ROWS = pd.DataFrame({"x": range(8), "label": ["cat", "dog"] * 4})
+
+
+@pytest.fixture
+def reviewed(tmp_path):
+    """A run of eight rows known by their numbers, of which 2 and 5 were decided on."""
+    run = tmp_path / "run"
+    run.mkdir()
+    read = read_table(ROWS)
+    read.data.to_parquet(run / "data.parquet", index=False)
+    given = np.asarray(read.vocab)[read.given]
+    pd.DataFrame({"item": read.item, "given": given}).to_parquet(run / "items.parquet")
+    log = DecisionLog(run / LOG)
+    log.append([row("ann", "s1", "2", "accept", "dog"), row("ann", "s2", "5", "exclude")])
+    log.close()
+    return run
+
+
+def test_decisions_on_rows_hold_for_these_rows_and_no_others(reviewed):
+    after = apply_decisions(read_table(ROWS), reviewed)
+    assert list(after.item) == ["0", "1", "2", "3", "4", "6", "7"]
+    assert after.vocab[after.given[2]] == "dog"
+    for changed in (ROWS[::-1], ROWS[1:]):
+        moved = read_table(changed.reset_index(drop=True))
+        with pytest.raises(InputError, match=r"2 of 2 rows stand elsewhere .* the first is '2'"):
+            apply_decisions(moved, reviewed)
+    named = read_table(ROWS.assign(item=[f"row {i}" for i in range(8)])[::-1])
+    with pytest.raises(InputError, match="not in the data frame"):
+        apply_decisions(named, reviewed)
+    assert len(apply_decisions(read_table(ROWS[::-1]), reviewed)) == 7  # its index names the rows
+
+
+def test_a_row_that_was_mended_keeps_its_decision_with_a_warning(reviewed):
+    mended = ROWS.assign(x=[0, 1, 20, 3, 4, 5, 6, 7])
+    with pytest.warns(UserWarning, match="1 row has other values .* the first is '2'"):
+        after = apply_decisions(read_table(mended), reviewed)
+    assert after.vocab[after.given[2]] == "dog"
+
+
+def test_a_log_without_its_run_is_compared_by_the_given_labels(reviewed):
+    (reviewed / "data.parquet").unlink()
+    with pytest.raises(InputError, match="1 of 2 rows have another given label"):
+        apply_decisions(read_table(ROWS), reviewed)  # both were decided on as "cat"

@@ -6,7 +6,8 @@ import threading
 import pytest
 from decision_rows import outcome, row
 
-from softfold.decisions.log import LOG, DecisionLog
+from softfold.decisions.log import LOG, DecisionLog, check_log
+from softfold.errors import InputError
 
 
 def test_one_undo_takes_back_a_whole_stroke_but_nobody_elses(log):
@@ -48,3 +49,42 @@ def test_many_threads_and_two_logs_lose_nothing(tmp_path):
     for thread in threads:
         thread.join()
     assert len(logs[0].since()) == len(logs[1].since()) == 120
+
+
+def test_a_decision_that_is_not_what_was_written_is_never_read(tmp_path):
+    log = DecisionLog(tmp_path / LOG)
+    log.append([row("ann", "s1", "item 158", "accept", "dog")])
+    log.append([row("ann", "s2", "item 7", "keep", "cat")])
+    log.check()
+    log._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    log.close()
+    content = (tmp_path / LOG).read_bytes()
+    assert content.count(b"item 158") == 2  # the row, and its place in the index of strokes
+    (tmp_path / LOG).write_bytes(content.replace(b"item 158", b"item 159"))
+    again = DecisionLog(tmp_path / LOG)
+    for look in (again.since, again.check):
+        with pytest.raises(InputError, match="damaged: decision 1, about 'item 159'"):
+            look()
+    again.close()
+
+
+def test_a_log_that_is_cut_off_is_damaged_and_what_to_do_is_said(tmp_path):
+    log = DecisionLog(tmp_path / LOG)
+    log.append(row("ann", f"s{k}", f"i{k}", "keep", "cat") for k in range(300))
+    log.close()
+    content = (tmp_path / LOG).read_bytes()
+    (tmp_path / LOG).write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"damaged: .* bring a copy of it back"):
+        check_log(tmp_path / LOG)
+
+
+def test_a_log_from_before_checksums_is_read_and_goes_on(tmp_path):
+    log = DecisionLog(tmp_path / LOG)
+    log.append([row("ann", "s1", "i1", "keep", "cat")])
+    log._db.execute("ALTER TABLE decisions DROP COLUMN checksum")
+    log.close()
+    again = DecisionLog(tmp_path / LOG)
+    again.append([row("ann", "s2", "i2", "keep", "cat")])
+    again.check()
+    assert [d.item for d in again.since()] == ["i1", "i2"]
+    again.close()

@@ -169,3 +169,18 @@ def test_a_run_that_is_not_cross_fitted_has_no_list(tmp_path):
     items.assign(split="valid").to_parquet(run / "items.parquet")
     with pytest.raises(InputError, match=r"no suspicion yet \(softfold crossfit first\)"):
         run_issues(run)
+
+
+def test_a_column_that_is_no_class_is_not_passed_over(table, folder, tmp_path):
+    frame = pd.DataFrame(predictions(folder), columns=list(VOCAB))
+    frame.assign(id=table.item).to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(InputError, match="column 'id' is no class; rows are found by a column"):
+        predicted_issues(table, tmp_path / "p.csv")
+    frame.assign(item=table.item).iloc[::-1].to_csv(tmp_path / "p.csv", index=False)
+    found = predicted_issues(table, tmp_path / "p.csv").frame
+    pd.testing.assert_frame_equal(found, predicted_issues(table, predictions(folder)).frame)
+
+
+def test_predictions_that_tell_nothing_give_no_number_of_wrong_labels(table):
+    flat = np.random.default_rng(0).dirichlet(np.ones(4) * 30, len(table))
+    assert "no number of wrong ones can be given" in predicted_issues(table, flat).summary()

@@ -226,10 +226,13 @@ def _of_training(
 
 def _of_labels(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -> Aligned:
     """Labels without a table: rows by position, unless both sides have keys."""
-    matrix = _as_keyed(probabilities, "predictions", "a prediction", None, names)
     item, rows, columns = None, None, None
-    if isinstance(labels, pd.Series) and matrix.item is not None and not _numbered(labels.index):
+    if isinstance(labels, pd.Series) and not _numbered(labels.index):
         item = as_keys(labels.index)
+    matrix = _as_keyed(probabilities, "predictions", "a prediction", item, names)
+    if matrix.item is None:
+        item = None
+    if item is not None:
         refuse_repeats(item, "keys of the labels")
         lacks, of = f"without {matrix.row}", f"keys of the {matrix.what}"
         rows = match_rows(matrix.item, item, lacks, noun="label", of=of)

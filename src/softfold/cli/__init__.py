@@ -43,6 +43,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(_STOPPED)
     except MemoryError:
         _refuse(f"not enough memory; free some, or give fewer items at a time{_again(arguments)}")
+    except ImportError as error:
+        if "failed to map segment" not in str(error) and "allocate memory" not in str(error):
+            raise
+        _refuse(f"not enough memory to load {_library(error)}; free some{_again(arguments)}")
     except OSError as error:
         _refuse(f"{_of_the_system(error)}{_again(arguments)}")
     except Exception as error:
@@ -78,6 +82,11 @@ def _of_the_system(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{where}no room on the disk; make some"
     return f"{where}{reason}"
+
+
+def _library(error: ImportError) -> str:
+    """What could not be loaded, by the name of its file."""
+    return Path(str(error).split(":", maxsplit=1)[0]).name
 
 
 def _lacks_memory(error: Exception) -> bool:

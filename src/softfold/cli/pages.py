@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from typer import Option
@@ -32,6 +33,12 @@ def verify(run: RunFolder) -> None:
         raise InputError(
             f"{run}: {things} not fit; softfold run with --resume makes again what it can"
         )
+    if not (Path(run) / "metrics.json").is_file():
+        print(
+            f"{run}: what is there fits together; nothing is measured yet: the job was stopped "
+            "(softfold run with --resume goes on), or only steps of it were asked for"
+        )
+        return
     print(f"{run}: everything fits together")
 
 

@@ -8,12 +8,17 @@ different values never become one name.
 from __future__ import annotations
 
 import re
+import warnings
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from softfold.errors import InputError
+from softfold.errors import InputError, count_of
+
+ITEM = "item"
+"""The column that names items, in every file that softfold writes."""
 
 NO_NUMBER = frozenset(
     {"", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "None", "none", "null", "NULL", "<NA>"}
@@ -98,6 +103,51 @@ def missing_names(values: pd.Series | np.ndarray) -> np.ndarray:
     """(N,) bool: where there is no value, or nothing but blanks."""
     blank = np.array([isinstance(v, str) and not v.strip() for v in values], dtype=bool)
     return blank | np.asarray(pd.isna(values), dtype=bool)
+
+
+def row_keys(
+    frame: pd.DataFrame, column: str | None, taken: Set[str | None], prefix: str, name: str
+) -> tuple[str | None, np.ndarray]:
+    """What the rows of a table without paths are known by: the column, if it is one, and (n,) str.
+
+    Args:
+        frame: the table with the index that it came with.
+        column: what was asked for; by default `item`, where its values tell rows apart and it is
+            not all that there is.
+        taken: columns with another meaning.
+        prefix: of keys that are numbers or the index.
+        name: of the table, for messages.
+
+    Raises:
+        InputError: no such column, an empty cell, or a value that is there twice.
+    """
+    if column is not None and column not in frame.columns:
+        have = ", ".join(str(c) for c in list(frame.columns)[:12])
+        raise InputError(f"{name}: no column {column!r} (--item); it has: {have}")
+    usual = ITEM in frame.columns and ITEM not in taken and bool({*frame.columns} - taken - {ITEM})
+    wanted = column or (ITEM if usual else None)
+    if wanted is not None:
+        missing = missing_names(frame[wanted])
+        keys = names_of(frame[wanted], name)
+        twice = pd.Index(keys).duplicated() & ~missing
+        if not missing.any() and not twice.any():
+            return wanted, keys
+        if column is not None:
+            bad, what = (missing, "empty") if missing.any() else (twice, "there before")
+            row = int(np.argmax(bad))
+            raise InputError(
+                f"{name}: --item {column}: {count_of(int(bad.sum()), 'name')} {what}; the first is "
+                f"{keys[row]!r} in row {row}: each item needs a name of its own"
+            )
+        warnings.warn(
+            f"{name}: the values of column {ITEM!r} do not tell the rows apart; it is taken for a "
+            "feature, and rows are known by their numbers",
+            stacklevel=2,
+        )
+    index = frame.index
+    if isinstance(index, pd.MultiIndex) or index.has_duplicates or index.hasnans:
+        index = pd.RangeIndex(len(frame))
+    return None, np.array([f"{prefix}{key}" for key in index], dtype=object)
 
 
 def holdout_rows(values: pd.Series, name: str) -> np.ndarray:

@@ -111,9 +111,12 @@ def wrong_with(path: str | os.PathLike[str]) -> str | None:
 
 
 def whole_rows(
-    frame: pd.DataFrame, label: str, path: str | None, prefix: str
+    frame: pd.DataFrame, label: str, path: str | None, keys: np.ndarray
 ) -> tuple[pd.DataFrame, list[LeftOut]]:
-    """The rows that have a label and, of images, a path or bytes; and the others."""
+    """The rows that have a label and, of images, a path or bytes; and the others.
+
+    keys: (n,) str, what the rows are known by where it is not by a path.
+    """
     reason = np.full(len(frame), None, dtype=object)
     reason[missing_names(frame[label])] = f"no label in {label!r}"
     in_files, lost = False, np.zeros(len(frame), dtype=bool)
@@ -128,7 +131,7 @@ def whole_rows(
     left_out = []
     for row in broken:
         named = in_files and not lost[row]
-        key = str(frame[path].iloc[row]) if named else f"{prefix}{row}"
+        key = str(frame[path].iloc[row]) if named else keys[row]
         left_out.append(LeftOut(key, reason[row]))
     return frame[reason == None], left_out  # noqa: E711  (an array of objects)
 

@@ -19,6 +19,7 @@ from softfold.data.columns import (
     like_training,
     names_of,
     read_numbers,
+    row_keys,
     truth_names,
 )
 from softfold.data.folders import all_are_images
@@ -46,6 +47,7 @@ def read_table(
     *,
     images: str | Path | None = None,
     path: str | None = None,
+    item: str | None = None,
     label: str | None = None,
     valid: str | None = None,
     truth: str | None = None,
@@ -66,6 +68,8 @@ def read_table(
         path: column of image paths or of encoded images (bytes). By default the first column
             with a usual name (path, filename, image, ...). A table without one is tabular data:
             its other columns are the features.
+        item: column of item keys, of a table without image paths. By default `item` where its
+            values tell the rows apart, else a data frame's own index, else the row's number from 0.
         label: column of given labels; by default `label` or another usual name.
         valid: column that says which items are the hold-out: booleans, 0 and 1, or names such as
             `train`, `valid`, `test`. By default `is_valid`, `valid` or `split` where present.
@@ -87,7 +91,7 @@ def read_table(
     """
     if on_error not in ON_ERROR:
         raise InputError(f"on_error {on_error!r}: there are {', '.join(ON_ERROR)}")
-    columns = {"path": path, "valid": valid, "truth": truth, "group": group}
+    columns = {"path": path, "item": item, "valid": valid, "truth": truth, "group": group}
     frame, name, base = read_frame(labels)
     frame, named = take_names(frame, names, label or _usual(frame, LABEL_NAMES), name)
     how: dict[str, Any] = {"check_files": check_files, "keys_are_enough": keys_are_enough}
@@ -143,6 +147,7 @@ def _columns(
     *,
     label: str | None,
     path: str | None,
+    item: str | None,
     valid: str | None,
     truth: str | None,
     group: str | None,
@@ -169,8 +174,10 @@ def _columns(
         raise InputError(f"{name}: say which column holds the image paths (--path); it has: {have}")
     if images is not None and not Path(images).is_dir():
         raise InputError(f"--images {images}: no such folder")
+    taken = {label_column, valid_column, truth_column, group_column, path_column}
+    item_column, every_key = row_keys(frame, item, taken, prefix, name)
     n = len(frame)
-    frame, left_out = whole_rows(frame.reset_index(drop=True), label_column, path_column, prefix)
+    frame, left_out = whole_rows(frame.reset_index(drop=True), label_column, path_column, every_key)
     if frame.empty:
         raise refusal(name, left_out, n)
     given = label_names(frame[label_column], name, label_column)
@@ -183,16 +190,16 @@ def _columns(
     }
     if group_column is not None:
         values = names_of(frame[group_column], name)
-        alone = np.array([f"item {prefix}{i}" for i in frame.index], dtype=object)
+        alone = np.array([f"item {key}" for key in every_key[frame.index]], dtype=object)
         out["group"] = np.where(pd.isna(values), alone, values)
     if path_column is None:
-        used = {label_column, valid_column, truth_column, group_column}
+        used = taken | {item_column}
         # labels of other noise rates, as `softfold corrupt` writes them, would give the truth away
         used |= {c for c in frame.columns if str(c).startswith("noisy_labels_")}
         cells = frame.loc[:, [c is None or c not in used for c in frame.columns]]
         data = read_numbers(cells)
         data = data.drop(columns=list(_other_labels(data, given, name)))
-        out["item"] = np.array([f"{prefix}{i}" for i in frame.index], dtype=object)
+        out["item"] = every_key[frame.index]
         if data.shape[1] == 0 and keys_are_enough:
             return out | {"data": None}
         if data.shape[1] == 0:
@@ -200,12 +207,12 @@ def _columns(
         out["data"] = data.reset_index(drop=True).rename(columns=str)
         out["cells"] = cells.reset_index(drop=True).rename(columns=str)
         return _without(out, {int(i): LeftOut("", NO_TEXT) for i in empty_texts(out["data"])}, name)
-    keys, data = image_column(
-        frame[path_column], Path(images) if images is not None else base, prefix
-    )
-    out["item"], out["data"] = keys, data
+    keys, data = image_column(frame[path_column], Path(images) if images is not None else base)
     if data.path(0) is None:
-        return out
+        return out | {"item": every_key[frame.index], "data": data}
+    if item is not None:
+        raise InputError(f"{name}: image files are known by their paths; leave --item {item} out")
+    out["item"], out["data"] = keys, data
     if keys_are_enough and not all_are_images(map(data.path, range(len(data))), name):
         out["data"] = None
     keep = _drop_repeats(keys, given, out["valid"], name)
@@ -240,10 +247,11 @@ def _take(raw: dict[str, Any], rows: np.ndarray) -> None:
             raw[field] = raw[field].take(rows)
 
 
-def image_column(
-    column: pd.Series, base: Path | None = None, prefix: str = ""
-) -> tuple[np.ndarray, Images]:
-    """Item keys and images of a column of paths or of encoded images (bytes, or a dict of them)."""
+def image_column(column: pd.Series, base: Path | None = None) -> tuple[np.ndarray, Images]:
+    """Item keys and images of a column of paths or of encoded images (bytes, or a dict of them).
+
+    Encoded images have the numbers of their rows as keys.
+    """
     values = column.tolist()
     if values and isinstance(values[0], dict):
         values = [v.get("bytes") if isinstance(v, dict) else v for v in values]
@@ -255,7 +263,7 @@ def image_column(
                 f"column {column.name!r} holds encoded images and, in row {row}, "
                 f"{type(values[row]).__name__}: make them one kind"
             )
-        keys = np.array([f"{prefix}{i}" for i in column.index], dtype=object)
+        keys = np.array([str(i) for i in column.index], dtype=object)
         return keys, Images(encoded=[bytes(v) for v in values])
     keys = np.array([str(v) for v in values], dtype=object)
     return keys, Images(keys if base is None else [os.path.join(base, k) for k in keys])

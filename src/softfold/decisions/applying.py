@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pandas as pd
 
 from softfold.align import find, match_rows
 from softfold.data.delimited import read_delimited
-from softfold.data.table import LabelTable
+from softfold.data.grouping import contents_of
+from softfold.data.table import Images, LabelTable
 from softfold.decisions.log import LOG, DecisionLog
 from softfold.decisions.opinions import replay
 from softfold.errors import InputError, count_of
+from softfold.files import read_parquet
 
 LEFT_OUT = ("excluded", "none_of_these")
 """States of items that leave the label table."""
@@ -32,7 +35,8 @@ def read_decisions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         A frame with item, state (confirmed, none_of_these, excluded, unsure or conflict), label
         (the class of a confirmed item, else None), none_of_these (bool), audited (bool: the item
         was drawn at random and decided without suggestion or suspicion) and, from a log, given,
-        suspicion and reviewers.
+        suspicion, reviewers and, of a run of rows or texts, content (what tells that an item is
+        still the one decided on).
 
     Raises:
         InputError: there is no such file, or it holds no decisions.
@@ -65,7 +69,22 @@ def read_decisions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
             rows.append((item, state, label, nowhere, held.audited, given, suspicion, who))
     columns = ["item", "state", "label", "none_of_these", "audited"]
     columns += ["given", "suspicion", "reviewers"]
-    return pd.DataFrame(rows, columns=columns).astype({"none_of_these": bool, "audited": bool})
+    frame = pd.DataFrame(rows, columns=columns).astype({"none_of_these": bool, "audited": bool})
+    return _with_contents(frame, path.parent)
+
+
+def _with_contents(frame: pd.DataFrame, run: Path) -> pd.DataFrame:
+    """The decisions with the content of each item, where the run beside the log has it."""
+    if not ((run / "data.parquet").is_file() and (run / "items.parquet").is_file()):
+        return frame
+    items, data = read_parquet(run / "items.parquet"), read_parquet(run / "data.parquet")
+    if set(data.columns) == {"image"}:
+        data = Images(encoded=list(data["image"]))
+    contents = contents_of(data)
+    rows = find(items["item"], frame["item"])
+    if contents is None or len(contents) != len(items) or (rows < 0).any():
+        return frame
+    return frame.assign(content=contents[rows])
 
 
 def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -99,7 +118,10 @@ def apply_decisions(table: LabelTable, decisions: str | Path | pd.DataFrame) -> 
     frame = read_decisions(decisions)
     if table.left_out:
         table, frame = _without_left_out(table, frame)
-    frame, rows, codes = _matched(table, frame)
+    # what people left out is absent from a table that was exported since
+    gone = frame["state"].isin(LEFT_OUT).to_numpy() & (find(table.item, frame["item"]) < 0)
+    frame, rows, codes = _matched(table, frame[~gone].reset_index(drop=True))
+    _same_items(table, frame, rows)
     confirmed = (frame["state"] == "confirmed").to_numpy()
     given = table.given.copy()
     given[rows[confirmed]] = codes[confirmed]
@@ -108,6 +130,41 @@ def apply_decisions(table: LabelTable, decisions: str | Path | pd.DataFrame) -> 
     keep |= table.valid
     changed = replace(table, given=np.where(table.valid, table.given, given))
     return changed.take(np.flatnonzero(keep))
+
+
+def _same_items(table: LabelTable, frame: pd.DataFrame, rows: np.ndarray) -> None:
+    """Refuse decisions on rows known by their numbers, where other items have these numbers now.
+
+    A row that has changed and stands nowhere else may have been mended, and is warned about.
+    """
+    contents = contents_of(table.data)
+    by_number = np.array([key.rpartition("/")[2].isdecimal() for key in frame["item"]], bool)
+    if contents is None or not by_number.any():
+        return
+    if "content" in frame:
+        before = frame["content"].to_numpy(dtype=object)
+        changed = by_number & (contents[rows] != before)
+        moved, what = changed & np.isin(before, contents), "stand elsewhere"
+    elif "given" in frame:  # a log without its run
+        now = np.asarray(table.vocab, dtype=object)[table.given[rows]]
+        changed = moved = by_number & (now != frame["given"]).to_numpy()
+        what = "have another given label"
+    else:
+        return
+    if moved.any():
+        raise InputError(
+            f"decisions: {int(moved.sum()):,} of {count_of(len(frame), 'row')} {what} in "
+            f"{table.name} than when decided; the first is "
+            f"{frame['item'].iloc[int(np.argmax(moved))]!r}: give the file as it was, or one with "
+            "a column `item` that names its rows, as `softfold export` writes it"
+        )
+    if changed.any():
+        warnings.warn(
+            f"decisions: {count_of(int(changed.sum()), 'row has', 'rows have')} other values in "
+            f"{table.name} than when decided; the first is "
+            f"{frame['item'].iloc[int(np.argmax(changed))]!r}: the decisions are kept",
+            stacklevel=2,
+        )
 
 
 def _without_left_out(table: LabelTable, frame: pd.DataFrame) -> tuple[LabelTable, pd.DataFrame]:

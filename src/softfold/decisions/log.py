@@ -2,14 +2,17 @@
 
 A decision is a row; undoing it is another row; nothing is ever changed or deleted. What holds
 for an item is found by reading the log from the start, so a killed server loses nothing that it
-has acknowledged. The items of the audit are rows too, in the order in which they were drawn.
+has acknowledged. Each decision has a checksum, so that none is read that was not written. The items
+of the audit are rows too, in the order in which they were drawn.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +44,7 @@ CREATE TABLE IF NOT EXISTS decisions (
     suspicion REAL,
     undoes INTEGER REFERENCES decisions (id),
     audit INTEGER NOT NULL DEFAULT 0,
+    checksum TEXT,
     UNIQUE (stroke, item),
     UNIQUE (undoes)
 );
@@ -118,29 +122,33 @@ class DecisionLog:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """What the system or another process refuses is said in one line."""
+        """What the system or another process refuses is said in one line, and so is damage."""
         try:
             yield
+        except sqlite3.IntegrityError:
+            raise
         except sqlite3.OperationalError as error:
             raise LogUnavailable(
                 f"{self.path}: decisions cannot be written or read now ({error}); nothing is lost: "
                 "free the file or make it writable, and try again"
             ) from None
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(f"it is not a log of decisions ({error})") from None
+
+    def _damaged(self, what: str) -> InputError:
+        return InputError(
+            f"{self.path}: damaged: {what}: bring a copy of it back, or move it away to decide anew"
+        )
 
     def _open(self, create: bool) -> None:
-        try:
-            columns = self._columns()
-            if not create and not columns:
-                raise InputError(f"{self.path}: a database without decisions")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            if columns and "audit" not in columns:
-                self._renew()
-            self._db.executescript(_TABLE + _GUARDED)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"{self.path}: not a log of decisions ({error})") from None
+        columns = self._columns()
+        if not create and not columns:
+            raise InputError(f"{self.path}: a database without decisions")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        if columns and not {"audit", "checksum"} <= set(columns):
+            self._renew()
+        self._db.executescript(_TABLE + _GUARDED)
 
     def _columns(self) -> list[str]:
         return [row[1] for row in self._db.execute("PRAGMA table_info(decisions)")]
@@ -151,6 +159,8 @@ class DecisionLog:
             if "audit" not in self._columns():
                 for statement in _RENEWAL:
                     self._db.execute(statement)
+            if "checksum" not in self._columns():
+                self._db.execute("ALTER TABLE decisions ADD COLUMN checksum TEXT")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -175,14 +185,14 @@ class DecisionLog:
         """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         columns = ("reviewer", "stroke", "item", "action", "label", "given", "suspicion", "undoes")
-        values = [
-            (now, *(row.get(column) for column in columns), int(bool(row.get("audit"))))
-            for row in rows
-        ]
+        values = []
+        for row in rows:
+            made = (now, *map(row.get, columns), int(bool(row.get("audit"))))
+            values.append((*made, _checksum(made)))
         with self._told(), self._lock, self._transaction():
             self._db.executemany(
-                f"INSERT OR IGNORE INTO decisions (at, {', '.join(columns)}, audit) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT OR IGNORE INTO decisions (at, {', '.join(columns)}, audit, checksum) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
 
@@ -236,12 +246,48 @@ class DecisionLog:
         return found[0][0] if found else None
 
     def since(self, last: int = 0) -> list[Decision]:
-        """The rows after row `last`, in the order written."""
+        """The rows after row `last`, in the order written.
+
+        Raises:
+            InputError: a row is not what was written.
+        """
         rows = self._query(
-            f"SELECT {_FIRST_COLUMNS}, audit FROM decisions WHERE id > ? ORDER BY id", (last,)
+            f"SELECT {_FIRST_COLUMNS}, audit, checksum FROM decisions WHERE id > ? ORDER BY id",
+            (last,),
         )
-        return [Decision(*row) for row in rows]
+        for *row, checksum in rows:
+            # rows of logs that were made before checksums have none
+            if checksum is not None and checksum != _checksum(row[1:]):
+                raise self._damaged(f"decision {row[0]}, about {row[4]!r}, is not what was written")
+        return [Decision(*row[:-1]) for row in rows]
+
+    def check(self) -> None:
+        """Compare the whole log with its checksums.
+
+        Raises:
+            InputError: something in it is not what was written.
+        """
+        found = self._query("PRAGMA integrity_check", ())[0][0]
+        if found != "ok":
+            raise self._damaged(str(found).splitlines()[-1])
+        self.since()
+        self.drawn()
 
     def _query(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with self._told(), self._lock:
             return self._db.execute(sql, values).fetchall()
+
+
+def check_log(path: str | Path) -> None:
+    """Compare a log with its checksums; see `DecisionLog.check`."""
+    log = DecisionLog(path, create=False)
+    try:
+        log.check()
+    finally:
+        log.close()
+
+
+def _checksum(row: Sequence[Any]) -> str:
+    """Of all that a row says but its number."""
+    said = json.dumps(list(row), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(said).hexdigest()[:16]

@@ -49,7 +49,7 @@ def run(
     if isinstance(labels, pd.DataFrame):
         kept: dict[str, Any] = {"keys_are_enough": settings.get("features") is not None}
         kept["on_error"] = "skip"
-        columns = ("images", "path", "label", "valid", "truth", "group", "names")
+        columns = ("images", "path", "item", "label", "valid", "truth", "group", "names")
         table = read_table(labels, **{c: settings.get(c) for c in columns}, **kept)
     named = table.name if table is not None else str(labels)
     asked = settings_of(labels=named, **settings)

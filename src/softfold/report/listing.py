@@ -136,6 +136,11 @@ class Listing:
 
     def summary(self) -> str:
         """How many labels are expected to be wrong, so that one knows where to stop."""
+        if np.isnan(self.expected):
+            return (
+                "predictions say no more about the labels than class frequencies do: no number of "
+                f"wrong ones can be given; this list has {count_of(len(self.frame), 'item')}"
+            )
         share = percent(self.expected / max(1, self.items))
         line = f"about {self.expected:,.0f} of {count_of(self.items, 'label')} ({share})"
         if self.interval is not None:
@@ -258,6 +263,12 @@ def _read_predictions(path: Path, table: LabelTable) -> np.ndarray | pd.DataFram
         frame = frame.set_index(cells[key].astype(str)).drop(columns=key)
     numbers = frame.rename(columns=str)
     if set(table.vocab) <= set(numbers.columns):
+        more = [c for c in numbers.columns if c not in table.vocab]
+        if key is None and more:
+            raise InputError(
+                f"{path}: column {more[0]!r} is no class; rows are found by a column `item`: call "
+                "it so in both files, or take it away to go by position"
+            )
         return numbers[list(table.vocab)]
     numbers = frame.select_dtypes("number")
     if numbers.shape[1] != table.n_classes:

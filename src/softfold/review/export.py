@@ -61,14 +61,16 @@ def corrected(run: Run) -> pd.DataFrame:
     Images: path (the item's key, relative as it was), label (confirmed, else as given), is_valid,
     given, state (open, confirmed, unsure or conflict), suggested, suspicion, reviewers; where
     classes have names for people, also label_name, given_name and suggested_name. Texts and
-    tables: their own columns, label and is_valid only, since every further column would be a
-    feature. `softfold run` reads both.
+    tables: item (the key), their own columns, label and is_valid only, since every further column
+    would be a feature. `softfold run` reads both.
     """
     every = _with_states(run)
     keep = ~every["state"].isin(LEFT_OUT).to_numpy()
     data = Looks.of(run).data
     if isinstance(data, pd.DataFrame):
-        every = data.reset_index(drop=True).assign(label=every["label"], is_valid=every["is_valid"])
+        own = data.reset_index(drop=True).drop(columns="item", errors="ignore")
+        every = own.assign(label=every["label"], is_valid=every["is_valid"], item=every["path"])
+        every = every[["item", *own.columns, "label", "is_valid"]]
     elif run.names:
         for column in ("label", "given", "suggested"):
             if column in every:

@@ -103,7 +103,10 @@ class Run:
         """
         if not self.has(name):
             maker = _MAKERS.get(name, "softfold run")
-            raise InputError(f"{self.path}: the run has no {name} yet ({maker} makes it)")
+            raise InputError(
+                f"{self.path}: the run has no {name} yet ({maker} makes it; softfold run with "
+                "--resume goes on with a job that was stopped)"
+            )
         check(self.path, name)
         return self.path / name
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.data.columns import row_keys
 from softfold.data.delimited import is_delimited
 from softfold.data.folders import image_files
 from softfold.data.frames import read_frame
@@ -114,14 +115,15 @@ def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
     elif isinstance(items, np.ndarray) and items.ndim == 2:
         keys, data = range(len(items)), items
     elif isinstance(items, pd.DataFrame) or _is_table(items):
-        frame, _, base = read_frame(items)
+        frame, name, base = read_frame(items)
         if kind == "image":
             column = next((c for c in PATH_NAMES if c in frame.columns), None)
             if column is None:
                 raise InputError(f"{items}: no column with image paths ({', '.join(PATH_NAMES)})")
             keys, data = image_column(frame[column].reset_index(drop=True), base)
         else:
-            keys, data = frame.index.astype(str), frame.reset_index(drop=True)
+            _, keys = row_keys(frame, None, set(), "", name)
+            data = frame.reset_index(drop=True)
     else:
         files = [Path(f) for f in ([items] if isinstance(items, (str, Path)) else items)]
         lost = [f for f in files if not Path(f).is_file()]

@@ -135,6 +135,7 @@ class Settings:
     )
     images: str | None = setting(None, "folder the paths start from", READING, is_path=True)
     path: str | None = setting(None, "column of image paths or encoded images", READING)
+    item: str | None = setting(None, "column of item keys, of a table without images", READING)
     label: str | None = setting(None, "column of given labels", READING)
     valid: str | None = setting(None, "column that marks the hold-out (is_valid)", READING)
     truth: str | None = setting(None, "column of right labels, to measure with only", READING)
@@ -326,6 +327,7 @@ class Settings:
             self.labels,
             images=self.images,
             path=self.path,
+            item=self.item,
             label=self.label,
             valid=self.valid,
             truth=self.truth,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from softfold.decisions.log import LOG, check_log
 from softfold.errors import InputError
 from softfold.files import check_tensors, read_parquet
 from softfold.runs import manifest
@@ -16,8 +17,9 @@ from softfold.runs.folder import FILES, Run
 def verify(path: str | Path) -> list[str]:
     """What does not fit in a run folder, one line each; nothing where all is well.
 
-    Every file that softfold wrote is compared with the manifest, every tensor file with its own
-    checksum, and the parts of the run with one another: items, classes, folds, shapes.
+    Every file that softfold wrote is compared with the manifest, tensor files and decisions
+    with their own checksums, and the parts of the run with one another: items, classes, folds,
+    shapes.
 
     Raises:
         InputError: there is no run.
@@ -49,6 +51,8 @@ def _files(root: Path) -> Iterator[str]:
         yield from _said(lambda file=file: check_tensors(file))
     for file in sorted(root.rglob("*.parquet")):
         yield from _said(lambda file=file: read_parquet(file))
+    if (root / LOG).is_file():
+        yield from _said(lambda: check_log(root / LOG))
 
 
 def _parts(run: Run) -> Iterator[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from softfold.data.reading import PATH_NAMES, read_table
@@ -34,11 +32,11 @@ def read_voted(settings: Settings, on_error: Literal["stop", "skip"] = "stop") -
         or item in PATH_NAMES
         or (len(frame) > 0 and (folder / str(frame[item].iloc[0])).is_file())
     )
-    keys = frame[item].astype(str).to_numpy(dtype=object)
-    table = read_table(
-        frame.drop(columns=["votes", "checked"] + ([] if pictures else [item])),
+    return read_table(
+        frame.drop(columns=["votes", "checked"]),
         images=str(folder) if pictures else None,
         path=item if pictures else None,
+        item=None if pictures else item,
         label=settings.label,
         valid=valid,
         truth=settings.truth,
@@ -49,13 +47,6 @@ def read_voted(settings: Settings, on_error: Literal["stop", "skip"] = "stop") -
         keys_are_enough=settings.features is not None,
         on_error=on_error,
     )
-    if pictures:
-        return table
-    # rows of numbers and texts are known by the items' names
-    names = {str(row): key for row, key in enumerate(keys)}
-    left_out = [each._replace(item=names.get(each.item, each.item)) for each in table.left_out]
-    item = np.array([names.get(key, key) for key in table.item], dtype=object)
-    return replace(table, item=item, left_out=tuple(left_out))
 
 
 def read_run_votes(settings: Settings) -> Votes:
