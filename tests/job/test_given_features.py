@@ -51,6 +51,7 @@ def test_a_job_of_sounds_gives_each_its_own_features(sounds, tmp_path, capsys):
     assert made.metrics["oof"]["accuracy_truth"] > 0.9
     assert made.config["trainer"] == made.config["oof_trainer"] == "probe"
     assert not verify(made.path) and made.has("report.html")
+    assert not made.has("conflicting_copies.parquet"), "close in features of others is no copy"
     # rows of a .npy file are those of the labels: the same features, the same bytes
     plain = job(sounds, tmp_path / "plain", "f.npy")
     for name in ("oof.safetensors", "holdout.safetensors", "model.safetensors"):

@@ -181,12 +181,13 @@ def note_near_copies(job: Job) -> list[str]:
     table, by = job.table, "features"
     if len(table) > MOST_COMPARED or job.settings.group_near_copies:
         return []
+    if job.features is not None:
+        return []  # how close copies are in features that others made is not known
     if table.kind == "text":
         pairs, similarity = near_texts(table.frame.iloc[:, 0])
         by = "their words"
     else:
-        found = table.kind in ("image", "labels")
-        features = job.oof_trainer.features(table) if found else None
+        features = job.oof_trainer.features(table) if table.kind == "image" else None
         if features is None:
             return []
         from softfold.vision.copies import near_copies
