@@ -1,5 +1,18 @@
 """What all tests share."""
 
+from collections.abc import Iterator
+
+import pytest
+from commands import Commands
+
 from softfold.machine.runtime import before_torch
 
 before_torch()
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """What starts `softfold` in a process of its own."""
+    started = Commands()
+    yield started
+    started.close()

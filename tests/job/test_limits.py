@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from softfold.runs.verifying import verify
 
 pytest.importorskip("sklearn")
 pytest.importorskip("filelock")
+LOGISTIC = "sklearn.linear_model.LogisticRegression"  # a tenth of the usual classifier's time
 
 
 @pytest.fixture(scope="module")
@@ -52,21 +52,27 @@ def disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def softfold(*arguments, before=None):
-    command = [sys.executable, "-m", "softfold", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=before, check=False)
-    return done.returncode, done.stderr
+@pytest.fixture
+def softfold(commands):
+    """A command in a process of its own: its exit status and what it said."""
+
+    def start(*arguments):
+        status, _, said = commands.run(*arguments)
+        return status, said
+
+    return start
 
 
 def job(labels, out):
-    return ("run", labels, "--out", out, "--seeds", 2, "--folds", 3, "--quiet")
+    return ("run", labels, "--out", out, "--seeds", 2, "--folds", 3, "--arch", LOGISTIC, "--quiet")
 
 
 @pytest.fixture(scope="module")
-def expected(labels, tmp_path_factory):
+def expected(labels, tmp_path_factory, commands):
     """The hold-out predictions of the job where nothing is refused."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    assert softfold(*job(labels, out)) == (0, "")
+    status, _, said = commands.run(*job(labels, out))
+    assert (status, said) == (0, "")
     return out
 
 
@@ -76,7 +82,7 @@ def same(path, expected):
     assert verify(path) == []
 
 
-def test_a_full_disk(labels, disk, expected):
+def test_a_full_disk(labels, disk, expected, softfold):
     folder, remount = disk
     (folder / "photos.tar").write_bytes(bytes(220 << 10))
     status, said = softfold(*job(labels, folder / "run"))
@@ -89,7 +95,7 @@ def test_a_full_disk(labels, disk, expected):
     same(folder / "run", expected)
 
 
-def test_a_folder_that_cannot_be_written(labels, disk, expected):
+def test_a_folder_that_cannot_be_written(labels, disk, expected, softfold):
     folder, remount = disk
     remount("size=64m")
     assert softfold(*job(labels, folder / "run")) == (0, "")
@@ -113,7 +119,7 @@ def test_a_folder_that_cannot_be_written(labels, disk, expected):
     same(folder / "run", expected)
 
 
-def test_a_second_process_on_one_run(labels, tmp_path, expected):
+def test_a_second_process_on_one_run(labels, tmp_path, expected, softfold):
     with locked(tmp_path / "run"):
         status, said = softfold(*job(labels, tmp_path / "run"))
     assert status == 2 and said.count("\n") == 1
@@ -125,7 +131,7 @@ def test_a_second_process_on_one_run(labels, tmp_path, expected):
 @pytest.mark.filterwarnings("ignore:.*damaged")
 def test_a_file_of_a_run_that_changed_is_found_and_made_again(labels, tmp_path, expected):
     def resumed(**how):
-        return run(labels, tmp_path / "run", seeds=2, folds=3, quiet=True, **how)
+        return run(labels, tmp_path / "run", seeds=2, folds=3, arch=LOGISTIC, quiet=True, **how)
 
     names = [file.name for file in resumed().path.iterdir() if file.is_file()]
     for name in sorted(set(names) - {".lock", "config.json"}):
@@ -143,9 +149,9 @@ def test_a_file_of_a_run_that_changed_is_found_and_made_again(labels, tmp_path, 
 
 
 def test_a_damaged_config_is_refused_and_nothing_is_touched(labels, tmp_path):
-    path = run(labels, tmp_path / "run", seeds=1, folds=3, quiet=True).path
+    path = run(labels, tmp_path / "run", seeds=1, folds=3, arch=LOGISTIC, quiet=True).path
     (path / "config.json").write_bytes(b"")
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
     with pytest.raises(InputError, match=r"config\.json: damaged.*put a copy of it back"):
-        run(labels, path, seeds=1, folds=3, quiet=True, resume=True)
+        run(labels, path, seeds=1, folds=3, arch=LOGISTIC, quiet=True, resume=True)
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before

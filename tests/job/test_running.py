@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -150,20 +148,20 @@ def test_a_finished_run_is_not_overwritten_and_resume_wants_the_same_settings(ru
     assert {k: v for k, v in after.items() if k != "seconds"} == before
 
 
-def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path, commands):
     flowers(600).to_csv(tmp_path / "flowers.csv", index=False)
-    command = [sys.executable, "-m", "softfold", "run", str(tmp_path / "flowers.csv"), "--quiet"]
+    command = ["run", tmp_path / "flowers.csv", "--quiet", "--out", tmp_path / "killed"]
     command += ["--truth", "right", "--strategy", "blend", "--arch", LOGISTIC, "--seeds", "2"]
-    process = subprocess.Popen([*command, "--out", str(tmp_path / "killed")])
+    process = commands.start(*command)
     folds = tmp_path / "killed" / "seeds"
     deadline = time.time() + 90
     while not list(folds.rglob("*fold-1.safetensors")) and time.time() < deadline:
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    os.kill(process, signal.SIGKILL)
+    assert commands.wait()[0] == -signal.SIGKILL
     assert not (tmp_path / "killed" / "metrics.json").exists()
     made = {p: p.stat().st_mtime_ns for p in folds.rglob("*.safetensors")}
-    subprocess.run([*command, "--out", str(tmp_path / "killed"), "--resume"], check=True)
+    assert commands.run(*command, "--resume")[0] == 0
     whole = softfold.run(
         tmp_path / "flowers.csv",
         tmp_path / "whole",
