@@ -125,11 +125,11 @@ def loaders(kind, paths):
         return block().dataloaders(paths, bs=8, **workers), 2 * (N - 8)
     if kind == "weighted":
         weights = np.arange(N) % 5 + 0.1
-        return block().weighted_dataloaders(paths, weights, bs=8), 2 * (N - 8)
+        return block().weighted_dataloaders(paths, weights, bs=8, num_workers=2), 2 * (N - 8)
     if kind == "partial":
         data = block().datasets(paths)
         tfms = {"after_item": block().item_tfms, "after_batch": block().batch_tfms}
-        return data.partial_dataloaders(24, bs=8, **tfms), 2 * 24
+        return data.partial_dataloaders(24, bs=8, num_workers=2, **tfms), 2 * 24
     if kind == "fewer items":
         return block().dataloaders(paths, bs=8, n=24), 2 * 24
     if kind == "paths that repeat":
@@ -149,7 +149,8 @@ def loaders(kind, paths):
             get_y=ColReader("label"),
             splitter=ColSplitter(),
         )
-        return rows.dataloaders(frame.sample(frac=1, random_state=0), bs=8), 2 * 48
+        shuffled = frame.sample(frac=1, random_state=0)
+        return rows.dataloaders(shuffled, bs=8, num_workers=2), 2 * 48
     raise AssertionError(kind)
 
 
@@ -178,7 +179,7 @@ def test_every_loader_delivers_each_item_its_own_target(kind, paths, soft):
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_of_a_distributed_loader_delivers_each_item_its_own_target(rank, paths, soft):
-    dls = block().dataloaders(paths, bs=8, drop_last=False)
+    dls = block().dataloaders(paths, bs=8, drop_last=False, num_workers=2 * rank)
     assert_right(train(dls, soft, cbs=[Distribute(rank)])[0], 2 * 28)
 
 
@@ -199,17 +200,18 @@ def test_mixing_images_mixes_their_soft_targets_alike(mix, paths, soft):
     assert isinstance(learn.loss_func, CrossEntropyLossFlat)
 
 
-def skipping_loaders(folder, targets):
+def skipping_loaders(folder, targets, workers=0):
     """An image in the middle of the data that does not decode, and a loader that skips it."""
     paths = write_images(folder, targets)
     paths[11].write_bytes(b"not an image")
     data = block(dl_type=Skipping).datasets(paths)
     tfms = {"after_item": block().item_tfms, "after_batch": block().batch_tfms}
-    return data.dataloaders(bs=8, shuffle=True, **tfms), paths
+    return data.dataloaders(bs=8, shuffle=True, num_workers=workers, **tfms), paths
 
 
-def test_a_corrupt_image_that_is_skipped_shifts_no_target(tmp_path, targets):
-    dls, paths = skipping_loaders(tmp_path, targets)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_corrupt_image_that_is_skipped_shifts_no_target(workers, tmp_path, targets):
+    dls, paths = skipping_loaders(tmp_path, targets, workers)
     witness, _ = train(dls, make_soft(paths, targets), epochs=3)
     assert_right(witness, 3 * 48)
 
@@ -268,9 +270,10 @@ def test_batches_are_those_of_the_same_training_without_soft_labels(paths, soft)
         random.seed(5)
         torch.manual_seed(5)
         witness = Witness()
-        learn = make_learner(block().dataloaders(paths, bs=8), [*cbs, witness])
+        dls = block().dataloaders(paths, bs=8, num_workers=2)
+        learn = make_learner(dls, [*cbs, witness])
         with learn.no_bar(), learn.no_logging():
-            learn.fit(3)
+            learn.fit(2)
         seen.append(np.concatenate([x for x, _ in witness.train]))
     np.testing.assert_array_equal(*seen)
 
@@ -295,7 +298,7 @@ def test_predictions_on_the_training_items_come_with_their_given_labels(paths, s
 
 
 def test_lr_find_and_fine_tune_twice_deliver_and_leave_the_learner_as_it_was(paths, soft, tmp_path):
-    dls = block().dataloaders(paths, bs=8, path=tmp_path)
+    dls = block().dataloaders(paths, bs=8, path=tmp_path, num_workers=2)
     witness = Witness()
     learn = make_learner(dls, [SoftLabelCallback(soft, root="/"), witness])
     loss, loader, dataset = learn.loss_func, dls.train, dls.train_ds
@@ -331,7 +334,8 @@ def test_training_that_stops_midway_leaves_the_learner_usable(stop, paths, soft)
             if self.learn.training and self.learn.iter == 2:
                 raise stop("enough")
 
-    dls = block().dataloaders(paths, bs=8)
+    workers = 2 if stop is KeyboardInterrupt else 0
+    dls = block().dataloaders(paths, bs=8, num_workers=workers)
     witness = Witness()
     learn = make_learner(dls, [SoftLabelCallback(soft), witness])
     loss = learn.loss_func
