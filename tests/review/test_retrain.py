@@ -27,6 +27,7 @@ def first(tmp_path_factory):
     folder = tmp_path_factory.mktemp("retrain")
     frame.to_csv(folder / "digits.csv", index=False)
     settings = {"truth": "truth", "trainer": "estimator", "seeds": 1, "folds": 3, "quiet": True}
+    settings["arch"] = "sklearn.linear_model.LogisticRegression"
     run = softfold.run(str(folder / "digits.csv"), folder / "first", **settings)
     return folder, run, settings
 
