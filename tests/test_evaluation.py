@@ -79,11 +79,11 @@ def test_fifty_thousand_items_take_well_under_a_second():
     p, y = predictions(50_000, 10, seed=1)
     base = np.stack([np.roll(y, 1)] * 3)
     soft = np.random.default_rng(0).integers(0, 10, (3, 50_000))
-    start = time.perf_counter()
+    start = time.process_time()  # others may be at work on the machine
     roc_auc(p, y)
     average_precision(p[:, 0], y == 0)
     paired_difference(base, soft, y)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 def seeds_and_items(n_seeds, m, seed_sd, rng, gain=0.0):

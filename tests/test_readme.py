@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def command_lines() -> list[str]:
     return sorted(set(lines))
 
 
+@cache
 def help_of(command: str) -> str:
     call = [sys.executable, "-m", "softfold", command, "--help"]
     done = subprocess.run(call, capture_output=True, text=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
 HEAVY = ("torch", "fastai", "sklearn", "matplotlib", "pyarrow", "scipy")
 
 
-def imported_by(code: str) -> set[str]:
+@cache
+def imported_by(code: str) -> frozenset[str]:
     script = f"import sys\n{code}\nprint(*sorted(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    return set(done.stdout.splitlines()[-1].split())
+    return frozenset(done.stdout.splitlines()[-1].split())
 
 
 @pytest.mark.parametrize("module", [*HEAVY, "pandas", "numpy"])
