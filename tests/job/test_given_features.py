@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 pytest.importorskip("pyarrow")
 from small_tables import random_pictures
 
-from softfold import run
+from softfold import read_table, run
 from softfold.cli import main
 from softfold.data.item_features import ItemFeatures, read_item_features
 from softfold.errors import InputError
@@ -116,6 +116,12 @@ def test_what_does_not_go_with_features_is_refused(sounds, tmp_path, more, line)
     with pytest.raises(InputError, match=line):
         job(sounds, tmp_path / "run", **{"features": str(sounds / "f.npy"), **more})
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_table_of_nothing_but_names_and_labels_is_enough(sounds):
+    frame = pd.read_csv(sounds / "labels.csv").rename(columns={"path": "item"})[["item", "label"]]
+    table = read_table(frame, keys_are_enough=True)
+    assert table.item.tolist() == frame["item"].tolist() and table.data is None
 
 
 def test_an_item_without_features_is_named_before_anything_is_written(sounds, tmp_path):

@@ -14,6 +14,7 @@ import pandas as pd
 
 from softfold.align import find, sort_names
 from softfold.data.columns import (
+    ITEM,
     holdout_rows,
     label_names,
     like_training,
@@ -175,6 +176,8 @@ def _columns(
     if images is not None and not Path(images).is_dir():
         raise InputError(f"--images {images}: no such folder")
     taken = {label_column, valid_column, truth_column, group_column, path_column}
+    if keys_are_enough and item is None and path_column is None and ITEM in {*frame} - taken:
+        item = ITEM  # also where it is all that there is beside the labels
     item_column, every_key = row_keys(frame, item, taken, prefix, name)
     n = len(frame)
     frame, left_out = whole_rows(frame.reset_index(drop=True), label_column, path_column, every_key)
