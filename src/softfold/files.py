@@ -96,6 +96,9 @@ def write_json(path: str | Path, value: Any) -> None:
 def write_parquet(path: str | Path, frame: pd.DataFrame, *, index: bool = False) -> None:
     """Write a data frame as Parquet, whole."""
     require("pyarrow", extra="cli")
+    frame = frame.copy(deep=False)
+    plain = (str, int, float, list, dict)  # the lines that rows were read from are not kept
+    frame.attrs = {k: v for k, v in frame.attrs.items() if isinstance(v, plain)}
     with replacing(path) as part:
         frame.to_parquet(part, index=index)
 

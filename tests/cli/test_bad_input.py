@@ -97,7 +97,7 @@ TABLES = {
     "a path that is missing": (
         set_cell(4, "path", None),
         [],
-        f"labels.csv: 1 of 24 items cannot be used: row 4 (nothing in 'path'): {MEND}",
+        f"labels.csv: 1 of 24 items cannot be used: line 6 (nothing in 'path'): {MEND}",
     ),
     "a folder of images that is not there": (
         None,
@@ -135,7 +135,7 @@ TABLES = {
     "numbers to regress on": (
         changed(label=np.linspace(0, 1, 24)),
         [],
-        "labels.csv: column 'label' holds numbers such as 0.043478260869565216 (row 1), not class "
+        "labels.csv: column 'label' holds numbers such as 0.043478260869565216 (line 3), not class "
         "labels",
     ),
     "a path twice with different labels": (
@@ -163,19 +163,19 @@ TABLES = {
     "a split with other words": (
         changed(is_valid="fold1"),
         [],
-        "labels.csv: column 'is_valid' has 'fold1' in row 0, which names no split: use True and "
-        "False, 0 and 1, or train and valid (or test)",
+        "labels.csv: column 'is_valid' has 'fold1' in line 2, which names no split: use True and "
+        "False, 0 and 1, yes and no, or train and valid (or test)",
     ),
     "a hold-out label that training never has": (
         set_cell(20, "label", "emu"),
         [],
         "labels.csv: 1 hold-out item with labels that training never has; the first is 'emu' in "
-        "row 20",
+        "line 22",
     ),
     "a truth that is no class": (
         changed(right="emu"),
         ["--truth", "right"],
-        "labels.csv: 24 items with a truth that no given label has; the first is 'emu' in row 0",
+        "labels.csv: 24 items with a truth that no given label has; the first is 'emu' in line 2",
     ),
     "no rows": (
         lambda f: f.iloc[:0],

@@ -77,3 +77,24 @@ def test_of_many_sets_the_largest_are_named():
 def test_words_for_a_missing_label_are_asked_about():
     (line,) = about_names(["cat", "NA", " none"], [9, 1200, 3])
     assert line.startswith("'NA' (1,200), ' none' (3): taken for the name of a class; if it means")
+
+
+def test_errors_of_spreadsheets_are_asked_about():
+    names = ["cat", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#BEZUG!", "#¡REF!", "Err:502"]
+    (line,) = about_names(["dog", *names[1:5]], [9, 4, 3, 2, 1])
+    assert line.startswith("'#REF!' (4), '#VALUE!' (3), '#DIV/0!' (2), '#NAME?' (1): what a spread")
+    assert all(about_names([name], [1]) for name in names[1:])
+    assert about_names(["#1", "#cat", "#", "C#", "#hashtag!"], [1] * 5) == []
+
+
+def test_a_name_that_is_not_seen_is_asked_about():
+    (line,) = about_names(["cat", "\u200b"], [9, 3])
+    assert line.startswith(
+        "'\\u200b' (3): taken for the name of a class, and nothing of it is seen"
+    )
+
+
+def test_quotes_that_a_blank_kept_in_the_name_are_asked_about():
+    alike, quoted = about_names(["cat", ' "cat"'], [9, 3])
+    assert "'cat' (9), ' \"cat\"' (3)" in alike
+    assert quoted.startswith("' \"cat\"' (3): the quotes are part of the name")

@@ -1,11 +1,14 @@
 """New items are read as the training items were: numbers as numbers, names as they are written."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 pytest.importorskip("sklearn")
 from softfold.data.reading import read_table
+from softfold.errors import InputError
 from softfold.runs.predicting import Predictor
 from softfold.trainers.estimator import Estimator
 
@@ -54,3 +57,63 @@ def test_predictions_have_the_name_beside_the_class():
     frame = Predictor(Sure(), ("n1", "n2"), "table", {"n2": "dingo"}).predict(np.zeros((3, 2)))
     assert list(frame.columns)[:4] == ["item", "predicted", "predicted_name", "confidence"]
     assert set(frame["predicted"]) == {"n2"} and set(frame["predicted_name"]) == {"dingo"}
+
+
+class Brightness:
+    """Tells dark images from light ones; of broken files it names one, as models do."""
+
+    def predict(self, table):
+        from softfold.vision.decoding import decode_batches
+
+        batches = decode_batches(table.data, 8, batch_size=4, threads=1)
+        light = np.concatenate([b.mean((1, 2, 3)) / 255 for b in batches])
+        return np.stack([1 - light, light], 1).astype(np.float32)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Nine grey images, of which 2 and 5 are broken; what each is predicted as is its name."""
+    pytest.importorskip("PIL")
+    from pictures import encode
+
+    for i in range(9):
+        content = encode(np.full((8, 8), 255 * (i % 2), np.uint8)) if i not in (2, 5) else b"none"
+        (tmp_path / f"{i}-{('dark', 'light')[i % 2]}.png").write_bytes(content)
+    return tmp_path
+
+
+@pytest.mark.parametrize("holder", ["folder", "table", "list"])
+def test_broken_images_are_all_named_or_all_left_out(pictures, holder):
+    predictor = Predictor(Brightness(), ("dark", "light"), "image")
+    items = pictures
+    if holder == "table":
+        names = sorted(p.name for p in pictures.iterdir())
+        items = pictures / "new.csv"
+        rows = ["Path,n", *(f"{name},1" for name in names[:4]), ",2"]
+        items.write_text("\n".join([*rows, *(f"{n},1" for n in [*names[4:], "lost.png"])]))
+    elif holder == "list":
+        items = [*sorted(pictures.iterdir()), pictures / "lost.png"]
+    with pytest.raises(InputError) as refused:
+        predictor.predict(items)
+    broken = ["2-dark.png", "5-light.png"]
+    broken += {"folder": [], "table": ["line 6", "lost.png"], "list": ["lost.png"]}[holder]
+    n = {"folder": 9, "table": 11, "list": 10}[holder]
+    assert f"{len(broken)} of {n} items cannot be used" in str(refused.value)
+    assert all(name in str(refused.value) for name in [*broken, "--on-error skip"])
+    with pytest.warns(UserWarning, match=f"{len(broken)} items cannot be used and are left out"):
+        frame = predictor.predict(items, on_error="skip")
+    assert sorted(Path(k).name for k, _ in frame.attrs["skipped"]) == sorted(broken)
+    assert [Path(k).stem.split("-")[0] for k in frame["item"]] == list("0134678")
+    assert all(p in k for k, p in zip(frame["item"], frame["predicted"], strict=True))
+
+
+def test_one_name_that_is_nothing_is_said_to_be_nothing():
+    predictor = Predictor(Brightness(), ("dark", "light"), "image")
+    with pytest.raises(InputError, match="typo_name: no such image, folder or table"):
+        predictor.predict("typo_name")
+
+
+def test_a_cell_that_is_no_number_is_named_with_its_line(predictor, tmp_path):
+    (tmp_path / "new.csv").write_text("code,x\n7,1\n7,#REF!\n")
+    with pytest.raises(InputError, match=r"'x' held numbers .* now '#REF!' in line 3"):
+        predictor.predict(tmp_path / "new.csv")

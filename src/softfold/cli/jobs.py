@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -109,6 +110,10 @@ def predict(
     ] = None,
     out: Annotated[str | None, Option("--out", help=".csv or .parquet to write")] = None,
     json: Annotated[bool, Option("--json", help="print predictions as JSON")] = False,
+    on_error: Annotated[
+        str,
+        Option("--on-error", help="images that cannot be read: stop or skip"),
+    ] = "stop",
 ) -> None:
     """Predict new items with a run's better model."""
     from softfold.data.delimited import csv_text
@@ -119,7 +124,9 @@ def predict(
     if out is not None and Path(out).suffix not in {".csv", ".parquet"}:
         raise InputError(f"--out {out}: predictions go to a .csv or .parquet file")
     model = load(run)
-    frame = model.predict(items, features)
+    frame = model.predict(items, features, on_error=on_error)  # type: ignore[arg-type]
+    for item, reason in frame.attrs.get("skipped", []):
+        print(f"left out: {item}: {reason}", file=sys.stderr)
     if out is None and json:
         print_json(prediction_records(frame, model.vocab))
     elif out is None:

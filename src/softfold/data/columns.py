@@ -1,4 +1,4 @@
-"""Columns by meaning: labels as names, features as numbers where all of them are.
+"""Columns by meaning: labels, truths and groups as names, and which rows are the hold-out.
 
 A label is text as it was written. In a data frame or a Parquet file, whole numbers are written
 without a decimal point (`1`, also where the column is of floats), True and False as words; two
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.data.places import place_of
 from softfold.errors import InputError, count_of
 
 ITEM = "item"
@@ -29,8 +30,9 @@ TRAIN_WORDS = frozenset({"train", "training"})
 HOLDOUT_WORDS = frozenset({"valid", "validation", "val", "test", "holdout", "hold-out", "dev"})
 
 _FRACTION = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
-_TRUTHS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
-_DECIMAL = re.compile(r"\s*[+-]?\d+(,\d+)?([eE][+-]?\d+)?\s*")
+_YES = frozenset({"true", "1", "1.0", "yes", "wahr", "vrai", "verdadero"})
+_NO = frozenset({"false", "0", "0.0", "no", "falsch", "faux", "falso"})
+"""What spreadsheets write for true and false, here and in German, French and Spanish."""
 
 
 def names_of(values: pd.Series, name: str = "the table") -> np.ndarray:
@@ -61,16 +63,16 @@ def names_of(values: pd.Series, name: str = "the table") -> np.ndarray:
 def label_names(values: pd.Series, name: str, column: str) -> np.ndarray:
     """(N,) names of labels, none of them missing; numbers with a fraction are refused.
 
-    The index of `values` has the rows' numbers, for messages.
+    The index of `values` has the rows' numbers, for messages (`softfold.data.places`).
     """
     if pd.api.types.is_float_dtype(values):
         present = values[values.notna()].astype(float)
         part = ~np.isfinite(present) | (present % 1 != 0)
         if part.any():
-            row = present.index[int(np.argmax(part))]
+            i = int(np.argmax(part))
             raise InputError(
-                f"{name}: column {column!r} holds numbers such as {present[row]} (row {row}), "
-                "not class labels"
+                f"{name}: column {column!r} holds numbers such as {present.iloc[i]} "
+                f"({place_of(present, i)}), not class labels"
             )
     out = names_of(values, name)
     _refuse_measurements(values, out, name, column)
@@ -86,9 +88,8 @@ def _refuse_measurements(values: pd.Series, out: np.ndarray, name: str, column: 
         row = next((i for i, v in enumerate(out) if float(v) % 1), None)
         if row is not None:
             raise InputError(
-                f"{name}: column {column!r} holds numbers such as {out[row]} (row "
-                f"{values.index[row]}), not "
-                "class labels"
+                f"{name}: column {column!r} holds numbers such as {out[row]} "
+                f"({place_of(values, row)}), not class labels"
             )
 
 
@@ -137,7 +138,7 @@ def row_keys(
             row = int(np.argmax(bad))
             raise InputError(
                 f"{name}: --item {column}: {count_of(int(bad.sum()), 'name')} {what}; the first is "
-                f"{keys[row]!r} in row {row}: each item needs a name of its own"
+                f"{keys[row]!r} in {place_of(frame, row)}: each item needs a name of its own"
             )
         warnings.warn(
             f"{name}: the values of column {ITEM!r} do not tell the rows apart; it is taken for a "
@@ -151,24 +152,20 @@ def row_keys(
 
 
 def holdout_rows(values: pd.Series, name: str) -> np.ndarray:
-    """(N,) bool, True for the hold-out, from booleans, 0 and 1, or names of splits."""
-
-    def refuse(bad: Any, row: int) -> InputError:
-        return InputError(
-            f"{name}: column {values.name!r} has {bad!r} in row {row}, which names no split: use "
-            "True and False, 0 and 1, or train and valid (or test)"
-        )
-
+    """(N,) bool, True for the hold-out, from booleans, 0 and 1, yes and no, or names of splits."""
     codes, kinds = _factorized(values)
     words = np.array([*(str(kind).strip().lower() for kind in kinds), None], dtype=object)[codes]
-    yes = HOLDOUT_WORDS | {"true", "1", "1.0"}
-    no = TRAIN_WORDS | {"false", "0", "0.0"}
+    yes, no = HOLDOUT_WORDS | _YES, TRAIN_WORDS | _NO
     out = np.zeros(len(words), dtype=bool)
     for i, word in enumerate(words):
         if word in yes:
             out[i] = True
         elif word not in no:
-            raise refuse(values.iloc[i], values.index[i])
+            raise InputError(
+                f"{name}: column {values.name!r} has {values.iloc[i]!r} in {place_of(values, i)}, "
+                "which names no split: use True and False, 0 and 1, yes and no, or train and valid "
+                "(or test)"
+            )
     return out
 
 
@@ -191,7 +188,8 @@ def _factorized(values: pd.Series) -> tuple[np.ndarray, list[Any]]:
             codes[i] = found.setdefault(key, len(found))
         except TypeError:
             raise InputError(
-                f"column {values.name!r} holds {type(value).__name__} in row {i}, not names"
+                f"column {values.name!r} holds {type(value).__name__} in {place_of(values, i)}, "
+                "not names"
             ) from None
         if len(found) > len(kinds):
             kinds.append(value)
@@ -207,96 +205,3 @@ def _name(value: Any) -> str:
     if isinstance(value, (float, np.floating)) and np.isfinite(value) and value == int(value):
         return str(int(value))
     return str(value)
-
-
-def read_numbers(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame of text cells with its columns of numbers as numbers.
-
-    A column is one of numbers where every cell is a number, empty or a word of `NO_NUMBER`, and
-    one of truths where every cell is true or false. In files divided by semicolons or tabs a
-    number may have a decimal comma. All other columns stay as they are written.
-
-    >>> cells = pd.DataFrame({"x": ["1", "NA"], "y": ["1", "b"]}, dtype=object)
-    >>> read_numbers(cells).dtypes.tolist()
-    [dtype('float64'), dtype('O')]
-    """
-    comma = frame.attrs.get("delimiter", ",") != ","
-    made = {c: _numbers_or_same(frame[c], comma) for c in frame.columns}
-    return pd.DataFrame(made, index=frame.index)
-
-
-def _numbers_or_same(values: pd.Series, comma: bool) -> pd.Series:
-    if values.dtype != object:
-        return values
-    cells = values.to_numpy(dtype=object)
-    sample = [c for c in cells[:64] if c is not None]
-    if any(not isinstance(c, str) for c in sample):
-        return values
-    if any(_one_number(c, comma) is None and c not in _TRUTHS for c in sample):
-        return values  # most columns of words end here
-    return next(
-        (made for made in (_truths(values), _numbers(values, comma)) if made is not None), values
-    )
-
-
-def _one_number(cell: str, comma: bool) -> float | None:
-    if cell.strip() in NO_NUMBER:
-        return float("nan")
-    if comma and _DECIMAL.fullmatch(cell):
-        cell = cell.replace(",", ".")
-    if "_" in cell or not cell.isascii():
-        return None  # Python reads 1_000 and other scripts' digits as numbers
-    try:
-        return float(cell)
-    except ValueError:
-        return None
-
-
-def _truths(values: pd.Series) -> pd.Series | None:
-    mapped = values.map(_TRUTHS)
-    missing = values.isna()
-    if missing.all() or mapped.isna()[~missing].any():
-        return None
-    return mapped.astype(float) if missing.any() else mapped.astype(bool)
-
-
-def _numbers(values: pd.Series, comma: bool) -> pd.Series | None:
-    """The column as int64 or float64, None where a cell is no number."""
-    if values.isna().all():
-        return values.astype(float)
-    try:
-        made = pd.to_numeric(values)
-    except (ValueError, TypeError, OverflowError):
-        numbers = [np.nan if c is None else _one_number(c, comma) for c in values]
-        if any(n is None for n in numbers):
-            return None
-        made = pd.Series(numbers, index=values.index, name=values.name, dtype=float)
-    return made.astype(float) if made.dtype == object else made
-
-
-def like_training(
-    data: pd.DataFrame, cells: pd.DataFrame, training: pd.DataFrame, name: str
-) -> pd.DataFrame:
-    """The columns of `training` out of other rows, as numbers or as text as they are there.
-
-    Args:
-        data: the rows with their numbers read.
-        cells: the same rows as they were written.
-        training: what the columns are like.
-        name: of the other rows, for messages.
-
-    Raises:
-        InputError: a column of numbers in training that holds something else.
-    """
-    made = {}
-    for column in training.columns:
-        numeric = pd.api.types.is_numeric_dtype(training[column])
-        made[column] = data[column] if numeric else cells[column]
-        if numeric and not pd.api.types.is_numeric_dtype(data[column]):
-            values = pd.to_numeric(cells[column], errors="coerce")
-            row = int(np.argmax((values.isna() & cells[column].notna()).to_numpy()))
-            raise InputError(
-                f"{name}: column {column!r} holds numbers in training, and "
-                f"{cells[column].iloc[row]!r} in row {row}"
-            )
-    return pd.DataFrame(made)

@@ -1,7 +1,8 @@
 """Text files of rows and fields (CSV and its kin): read field by field as text, written safely.
 
 Nothing is guessed about a cell: `01`, `1e5`, `NA` and `true` are the text that stands there, and
-an empty cell is missing (None). Every row must have as many fields as the header. The encoding is
+an empty cell is missing (None). Every row must have as many fields as the header, and
+`softfold.data.places` knows the line that it begins on. The encoding is
 UTF-8 or UTF-16, with a byte-order mark or without; fields are divided by commas, semicolons or
 tabs, whichever the header has most of; lines end as any system ends them.
 
@@ -16,13 +17,15 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from softfold.data.kinds import other_kind
+from softfold.data.places import place_of, set_lines
 from softfold.errors import InputError, count_of
 
 QUOTED = "softfold_quoted"
@@ -72,11 +75,15 @@ def read_delimited(file: str | Path) -> pd.DataFrame:
     file = Path(file)
     text = _decoded(file)
     delimiter, text, skipped = _delimiter(text, _SUFFIXES.get(file.suffix.lower(), ","))
-    header, columns = _read_plain(text, delimiter) or _read_carefully(
-        text, delimiter, file.name, skipped
-    )
+    plain = _read_plain(text, delimiter)
+    if plain is not None:
+        header, columns = plain
+        lines: Sequence[int] = range(skipped + 2, skipped + 2 + len(columns[0]))
+    else:
+        header, columns, lines = _read_carefully(text, delimiter, file.name, skipped)
     frame = _frame(columns, header, file.name)
     frame.attrs["delimiter"] = delimiter
+    set_lines(frame, lines)
     return _without_quotes(frame, file.name)
 
 
@@ -137,7 +144,9 @@ def _without_quotes(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         for mark in filter(None, marks.iloc[i].split(" ")):
             column = re.sub(r"\\(.)", lambda m: " " if m[1] == "s" else m[1], mark)
             if column not in cells:
-                raise InputError(f"{name}: {QUOTED} names {column!r} in row {i}, no column of it")
+                raise InputError(
+                    f"{name}: {QUOTED} names {column!r} in {place_of(frame, i)}, no column of it"
+                )
             if isinstance(cells[column][i], str):
                 cells[column][i] = cells[column][i].removeprefix("'")
     names = [c[1:] if c.startswith("'") and _FORMULA.match(c) else c for c in cells]
@@ -148,6 +157,12 @@ def _without_quotes(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _decoded(file: Path) -> str:
     content = file.read_bytes()
+    kind = other_kind(content[:4096])
+    if kind is not None:
+        raise InputError(
+            f"{file}: seems to be {kind[0]}, not a text table: {kind[1]} (softfold reads CSV, TSV "
+            "and Parquet)"
+        )
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
     if encoding is None:
         encoding = "utf-8"
@@ -211,13 +226,17 @@ def _read_plain(text: str, delimiter: str) -> tuple[list[str], list[list[str]]] 
 
 def _read_carefully(
     text: str, delimiter: str, name: str, skipped: int
-) -> tuple[list[str], list[list[str]]]:
-    """The same row by row, for files with rows of several lines, blank lines or mistakes."""
+) -> tuple[list[str], list[list[str]], list[int]]:
+    """The same row by row, for files with rows of several lines, blank lines or mistakes.
+
+    The third is the line that each row begins on.
+    """
     records = _records(text, delimiter, name, skipped)
     header = next((record for record, _, _ in records if record), [])
     if not any(h.strip() for h in header):
         raise InputError(f"{name}: cannot be read as a table: it has no header with column names")
     rows: list[list[str]] = []
+    lines: list[int] = []
     spread: list[tuple[int, int, int]] = []
     wrong, n, line, odd = 0, 0, 0, []
     for record, begin, end in records:
@@ -232,12 +251,13 @@ def _read_carefully(
         if end > begin:
             spread.append((len(rows), begin, end))
         rows.append(record)
+        lines.append(begin)
     if wrong:
         raise InputError(_ragged(name, header, wrong, n, line, odd))
     columns = [list(column) for column in zip(*rows)] or [[] for _ in header]
     if spread:
         _refuse_swallowed(name, text, delimiter, columns, spread, skipped)
-    return header, columns
+    return header, columns, lines
 
 
 def _records(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.data.columns import missing_names
+from softfold.data.places import place_name, places_of
 from softfold.errors import InputError, count_of
 
 if TYPE_CHECKING:
@@ -28,19 +29,31 @@ NO_TEXT = "the text is empty"
 MEND = "mend them or drop their rows"
 MOST_NAMED = 10
 _MOST_CHARACTERS = 300
+_FROM_0 = " (counted from 0)"
 
 
 class LeftOut(NamedTuple):
     """An item that cannot be used.
 
     `item` is its key, or where it has none its row in the table; `file` is the file that was looked
-    for and is not there; `label` its given label, where it has one.
+    for and is not there; `label` its given label, where it has one; `place` where an item without a
+    key of its own stands, in words, if that is not the row.
     """
 
     item: str
     reason: str
     file: str = ""
     label: str = ""
+    place: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What the item is called in a line of text."""
+        return self.place or shown(self.item)
+
+    @property
+    def _in_short(self) -> str:
+        return self.shown.removesuffix(_FROM_0)
 
 
 def refusal(name: str, broken: Sequence[LeftOut], n: int, advice: str = MEND) -> InputError:
@@ -48,14 +61,16 @@ def refusal(name: str, broken: Sequence[LeftOut], n: int, advice: str = MEND) ->
 
     >>> str(refusal("notes.csv", [LeftOut("4", NO_TEXT), LeftOut("7", NO_TEXT)], 9))
     'notes.csv: 2 of 9 items cannot be used: row 4, row 7 (the text is empty): mend them or drop \
-their rows'
+their rows (rows count from 0)'
     """
     named: dict[str, list[str]] = {}
     for each in broken[:MOST_NAMED]:
-        named.setdefault(each.reason, []).append(shown(each.item))
+        named.setdefault(each.reason, []).append(each._in_short)
     text = "; ".join(f"{', '.join(items)} ({reason})" for reason, items in named.items())
     if len(broken) > MOST_NAMED:
         text += f"; and {len(broken) - MOST_NAMED:,} more"
+    if any(each.shown.endswith(_FROM_0) for each in broken[:MOST_NAMED]):
+        advice += " (rows count from 0)"
     lost = next((each for each in broken if each.file), None)
     if lost is not None:
         advice += (
@@ -67,12 +82,12 @@ their rows'
     )
 
 
-def note_of(broken: Sequence[LeftOut]) -> str:
-    """What the terminal and the report say of items that were left out."""
-    first = broken[0]
+def note_of(broken: Sequence[LeftOut], where: str | None = SKIPPED) -> str:
+    """What the terminal and the report say of items that were left out; `where` lists them."""
+    first, listed = broken[0], "" if where is None else f" ({where})"
     return (
         f"{count_of(len(broken), 'item')} cannot be used and {'is' if len(broken) == 1 else 'are'} "
-        f"left out ({SKIPPED}); the first is {shown(first.item)}: {first.reason}"
+        f"left out{listed}; the first is {first.shown}: {first.reason}"
     )
 
 
@@ -80,10 +95,10 @@ def shown(item: str) -> str:
     """An item's key in a line of text: its row where it has no other, odd signs escaped.
 
     >>> shown("a.png"), shown("7"), shown("a\\nb, c")
-    ('a.png', 'row 7', "'a\\\\nb, c'")
+    ('a.png', 'row 7 (counted from 0)', "'a\\\\nb, c'")
     """
     if item.isascii() and item.isdecimal():
-        return f"row {item}"
+        return f"row {item}{_FROM_0}"
     if len(item) > _MOST_CHARACTERS:
         half = _MOST_CHARACTERS // 2
         item = f"{item[:half]}…{item[-half:]}"
@@ -111,11 +126,12 @@ def wrong_with(path: str | os.PathLike[str]) -> str | None:
 
 
 def whole_rows(
-    frame: pd.DataFrame, label: str, path: str | None, keys: np.ndarray
+    frame: pd.DataFrame, label: str, path: str | None, keys: np.ndarray, of: str | None = None
 ) -> tuple[pd.DataFrame, list[LeftOut]]:
     """The rows that have a label and, of images, a path or bytes; and the others.
 
     keys: (n,) str, what the rows are known by where it is not by a path.
+    of: the file that their lines are of, "" where that need not be said; None where keys say more.
     """
     reason = np.full(len(frame), None, dtype=object)
     reason[missing_names(frame[label])] = f"no label in {label!r}"
@@ -128,12 +144,21 @@ def whole_rows(
     broken = np.flatnonzero(reason)
     if not len(broken):
         return frame, []
-    left_out = []
+    left_out, places = [], places_of(frame)
     for row in broken:
         named = in_files and not lost[row]
         key = str(frame[path].iloc[row]) if named else keys[row]
-        left_out.append(LeftOut(key, reason[row]))
+        place = "" if named or of is None else place_name(places[row], of)
+        left_out.append(LeftOut(key, reason[row], place=place))
     return frame[reason == None], left_out  # noqa: E711  (an array of objects)
+
+
+def rows_with(frame: pd.DataFrame, path: str) -> tuple[pd.DataFrame, list[LeftOut]]:
+    """The rows that hold something in the column `path`; and the others."""
+    lost = missing_names(frame[path])
+    places, reason = places_of(frame), f"nothing in {path!r}"
+    left_out = [LeftOut(str(i), reason, place=place_name(places[i])) for i in np.flatnonzero(lost)]
+    return (frame[~lost] if left_out else frame), left_out
 
 
 def lost_files(images: Images) -> dict[int, LeftOut]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +16,18 @@ from softfold.data.columns import (
     ITEM,
     holdout_rows,
     label_names,
-    like_training,
     names_of,
-    read_numbers,
     row_keys,
     truth_names,
+)
+from softfold.data.finding import (
+    LABEL_NAMES,
+    PATH_NAMES,
+    VALID_NAMES,
+    columns_in_words,
+    find_column,
+    say_which_label,
+    usual_column,
 )
 from softfold.data.folders import all_are_images
 from softfold.data.frames import read_frame
@@ -35,12 +41,11 @@ from softfold.data.leaving_out import (
 )
 from softfold.data.lookalikes import LookAlikes, about_names
 from softfold.data.naming import Names, check_names, take_names
+from softfold.data.numbers import like_training, read_numbers
+from softfold.data.places import place_name, place_of, places_of, renumbered
+from softfold.data.repeats import drop_repeats, plain_path
 from softfold.data.table import Data, Images, LabelTable, empty_texts
 from softfold.errors import InputError, count_of
-
-PATH_NAMES = ("path", "image_path", "filepath", "file", "filename", "file_name", "fname", "image")
-LABEL_NAMES = ("label", "given", "labels", "class", "target", "category")
-VALID_NAMES = ("is_valid", "valid", "split")
 
 
 def read_table(
@@ -94,7 +99,7 @@ def read_table(
         raise InputError(f"on_error {on_error!r}: there are {', '.join(ON_ERROR)}")
     columns = {"path": path, "item": item, "valid": valid, "truth": truth, "group": group}
     frame, name, base = read_frame(labels)
-    frame, named = take_names(frame, names, label or _usual(frame, LABEL_NAMES), name)
+    frame, named = take_names(frame, names, label or usual_column(frame, LABEL_NAMES), name)
     how: dict[str, Any] = {"check_files": check_files, "keys_are_enough": keys_are_enough}
     raw = _columns(frame, name, base, images, label=label, **how, **columns)
     if holdout is None and valid is not None and not raw["valid"].any():
@@ -124,22 +129,6 @@ def read_table(
     return table
 
 
-def _find(
-    frame: pd.DataFrame, name: str, asked: str | None, usual: Sequence[str], option: str
-) -> str | None:
-    """The column asked for, else the first usual one, else None."""
-    if asked is not None:
-        if asked not in frame.columns:
-            have = ", ".join(str(c) for c in list(frame.columns)[:12])
-            raise InputError(f"{name}: no column {asked!r} (--{option}); it has: {have}")
-        return asked
-    return _usual(frame, usual)
-
-
-def _usual(frame: pd.DataFrame, usual: Sequence[str]) -> str | None:
-    return next((c for c in usual if c in frame.columns), None)
-
-
 def _columns(
     frame: pd.DataFrame,
     name: str,
@@ -160,19 +149,22 @@ def _columns(
     if frame.empty:
         raise InputError(f"{name}: the table has no rows")
     label_option = "holdout-label" if prefix else "label"
-    label_column = _find(frame, name, label, LABEL_NAMES, label_option)
+    label_column = find_column(frame, name, label, LABEL_NAMES, label_option)
     if label_column is None:
-        have = ", ".join(str(c) for c in list(frame.columns)[:12])
         raise InputError(
-            f"{name}: say which column holds the labels (--{label_option}); it has: {have}"
+            f"{name}: say which column holds the labels (--{label_option}); "
+            f"{columns_in_words(frame)}"
         )
-    valid_column = _find(frame, name, valid, VALID_NAMES, "valid")
-    truth_column = _find(frame, name, truth, (), "truth")
-    group_column = _find(frame, name, group, (), "group")
-    path_column = _find(frame, name, path, PATH_NAMES, "path")
+    if label is None and not prefix:
+        say_which_label(frame, name, label_column)
+    valid_column = find_column(frame, name, valid, VALID_NAMES, "valid")
+    truth_column = find_column(frame, name, truth, (), "truth")
+    group_column = find_column(frame, name, group, (), "group")
+    path_column = find_column(frame, name, path, PATH_NAMES, "path")
     if path_column is None and images is not None:
-        have = ", ".join(str(c) for c in list(frame.columns)[:12])
-        raise InputError(f"{name}: say which column holds the image paths (--path); it has: {have}")
+        raise InputError(
+            f"{name}: say which column holds the image paths (--path); {columns_in_words(frame)}"
+        )
     if images is not None and not Path(images).is_dir():
         raise InputError(f"--images {images}: no such folder")
     taken = {label_column, valid_column, truth_column, group_column, path_column}
@@ -180,7 +172,8 @@ def _columns(
         item = ITEM  # also where it is all that there is beside the labels
     item_column, every_key = row_keys(frame, item, taken, prefix, name)
     n = len(frame)
-    frame, left_out = whole_rows(frame.reset_index(drop=True), label_column, path_column, every_key)
+    of = None if item_column is not None else name if prefix else ""
+    frame, left_out = whole_rows(renumbered(frame), label_column, path_column, every_key, of)
     if frame.empty:
         raise refusal(name, left_out, n)
     given = label_names(frame[label_column], name, label_column)
@@ -190,6 +183,8 @@ def _columns(
         "truth": None if truth_column is None else truth_names(frame[truth_column], name),
         "group": None,
         "left_out": left_out,
+        "place": places_of(frame),
+        "holdout_name": name,
     }
     if group_column is not None:
         values = names_of(frame[group_column], name)
@@ -200,7 +195,7 @@ def _columns(
         # labels of other noise rates, as `softfold corrupt` writes them, would give the truth away
         used |= {c for c in frame.columns if str(c).startswith("noisy_labels_")}
         cells = frame.loc[:, [c is None or c not in used for c in frame.columns]]
-        data = read_numbers(cells)
+        data = read_numbers(cells, None if prefix else name)
         data = data.drop(columns=list(_other_labels(data, given, name)))
         out["item"] = every_key[frame.index]
         if data.shape[1] == 0 and keys_are_enough:
@@ -209,7 +204,9 @@ def _columns(
             raise InputError(f"{name}: it has neither a path column (--path) nor feature columns")
         out["data"] = data.reset_index(drop=True).rename(columns=str)
         out["cells"] = cells.reset_index(drop=True).rename(columns=str)
-        return _without(out, {int(i): LeftOut("", NO_TEXT) for i in empty_texts(out["data"])}, name)
+        empty = {int(i): out["place"][i] for i in empty_texts(out["data"])}
+        lines = {i: "" if of is None else place_name(at, of) for i, at in empty.items()}
+        return _without(out, {i: LeftOut("", NO_TEXT, place=at) for i, at in lines.items()}, name)
     keys, data = image_column(frame[path_column], Path(images) if images is not None else base)
     if data.path(0) is None:
         return out | {"item": every_key[frame.index], "data": data}
@@ -218,7 +215,7 @@ def _columns(
     out["item"], out["data"] = keys, data
     if keys_are_enough and not all_are_images(map(data.path, range(len(data))), name):
         out["data"] = None
-    keep = _drop_repeats(keys, given, out["valid"], name)
+    keep = drop_repeats(keys, given, out["valid"], name)
     _take(out, keep)
     if out["data"] is None:
         return out
@@ -240,7 +237,7 @@ def _without(raw: dict[str, Any], broken: dict[int, LeftOut], name: str) -> dict
 
 
 def _take(raw: dict[str, Any], rows: np.ndarray) -> None:
-    for field in ("item", "given", "valid", "truth", "group"):
+    for field in ("item", "given", "valid", "truth", "group", "place"):
         if raw[field] is not None:
             raw[field] = raw[field][rows]
     for field in ("data", "cells"):
@@ -263,7 +260,7 @@ def image_column(column: pd.Series, base: Path | None = None) -> tuple[np.ndarra
         if not all(encoded):
             row = encoded.index(False)
             raise InputError(
-                f"column {column.name!r} holds encoded images and, in row {row}, "
+                f"column {column.name!r} holds encoded images and, in {place_of(column, row)}, "
                 f"{type(values[row]).__name__}: make them one kind"
             )
         keys = np.array([str(i) for i in column.index], dtype=object)
@@ -284,31 +281,6 @@ def _other_labels(features: pd.DataFrame, given: np.ndarray, name: str) -> set[A
             stacklevel=2,
         )
     return found
-
-
-def _drop_repeats(
-    keys: np.ndarray, given: np.ndarray, valid: np.ndarray | None, name: str
-) -> np.ndarray:
-    """Rows to keep: the first of every path; repeats that contradict each other are refused."""
-    repeated = pd.Index(keys).duplicated()
-    if not repeated.any():
-        return np.arange(len(keys))
-    for what, values in (("labels", given), ("splits", valid)):
-        if values is None:
-            continue
-        kinds = pd.Series(values).groupby(keys).nunique()
-        bad = kinds[kinds > 1]
-        if len(bad):
-            raise InputError(
-                f"{name}: {count_of(len(bad), 'path')} in several rows with different {what}; "
-                f"the first is {bad.index[0]}: keep one row a path"
-            )
-    warnings.warn(
-        f"{name}: {count_of(int(repeated.sum()), 'row repeats', 'rows repeat')} a path with the "
-        "same label; one row of each is kept",
-        stacklevel=2,
-    )
-    return np.flatnonzero(~repeated)
 
 
 def _join(
@@ -341,9 +313,10 @@ def _join(
         own = like_training(other["data"], other["cells"], raw["data"], name)
         data = pd.concat([raw["data"], own], ignore_index=True)
     joined: dict[str, Any] = {"data": data, "left_out": [*raw["left_out"], *other["left_out"]]}
-    for field in ("item", "given", "valid"):
+    joined["holdout_name"] = name
+    for field in ("item", "given", "valid", "place"):
         joined[field] = np.concatenate([raw[field], other[field]])
-    both = set(raw["item"]) & set(other["item"])
+    both = set(map(plain_path, raw["item"])) & set(map(plain_path, other["item"]))
     if both:
         raise InputError(
             f"{name}: {count_of(len(both), 'item')} of the hold-out also in training; "
@@ -358,6 +331,17 @@ def _join(
         own = other["group"] if other["group"] is not None else other["item"]
         joined["group"] = np.concatenate([raw["group"], own])
     return joined
+
+
+def _where(raw: dict[str, Any], i: int, name: str) -> str:
+    """Where item i stands; with the file of the hold-out, where it is in that."""
+    place = place_name(int(raw["place"][i]))
+    other = raw["holdout_name"]
+    return (
+        f"{place} of {other}"
+        if raw["valid"] is not None and raw["valid"][i] and other != name
+        else place
+    )
 
 
 def _assemble(raw: dict[str, Any], name: str) -> LabelTable:
@@ -375,7 +359,7 @@ def _assemble(raw: dict[str, Any], name: str) -> LabelTable:
         unknown = given[codes < 0]
         raise InputError(
             f"{name}: {count_of(len(unknown), 'hold-out item')} with labels that training never "
-            f"has; the first is {unknown[0]!r} in row {int(np.argmax(codes < 0))}"
+            f"has; the first is {unknown[0]!r} in {_where(raw, int(np.argmax(codes < 0)), name)}"
         )
     truth = None
     if raw["truth"] is not None:
@@ -385,7 +369,7 @@ def _assemble(raw: dict[str, Any], name: str) -> LabelTable:
             row = int(np.argmax(unknown_truth))
             raise InputError(
                 f"{name}: {count_of(int(unknown_truth.sum()), 'item')} with a truth that no given "
-                f"label has; the first is {raw['truth'][row]!r} in row {row}"
+                f"label has; the first is {raw['truth'][row]!r} in {_where(raw, row, name)}"
             )
     return LabelTable(
         item=raw["item"],

@@ -135,7 +135,7 @@ def only_usable(table: LabelTable, on_error: str, *, of_run: bool = False) -> La
         one = next(each for each in left_out if each.label == first)
         raise InputError(
             f"{table.name}: {count_of(len(lost), 'class has', 'classes have')} no training item "
-            f"that can be used; the first is {first!r} ({shown(one.item)}: {one.reason}): {MEND}"
+            f"that can be used; the first is {first!r} ({one.shown}: {one.reason}): {MEND}"
         )
     return replace(kept, left_out=tuple(left_out))
 

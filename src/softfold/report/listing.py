@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import align_predictions
-from softfold.data.columns import read_numbers
 from softfold.data.delimited import csv_text, read_delimited
+from softfold.data.numbers import read_numbers
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of
 from softfold.files import write_parquet, write_text

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from softfold.data.columns import row_keys
 from softfold.data.delimited import is_delimited
+from softfold.data.finding import PATH_NAMES, columns_in_words, usual_column
 from softfold.data.folders import image_files
 from softfold.data.frames import read_frame
 from softfold.data.item_features import as_item_features, read_item_features
-from softfold.data.reading import PATH_NAMES, image_column
+from softfold.data.leaving_out import ON_ERROR, LeftOut, note_of, refusal, rows_with
+from softfold.data.places import renumbered
+from softfold.data.reading import image_column
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
 from softfold.files import told_if_damaged
 from softfold.runs.folder import Run
 from softfold.runs.given_features import known_features
+
+_ADVICE = "mend them or leave them out"
 
 
 class Predictor:
@@ -44,6 +51,8 @@ class Predictor:
         self,
         items: str | Path | pd.DataFrame | Iterable[str | Path] | None = None,
         features: Any = None,
+        *,
+        on_error: Literal["stop", "skip"] = "stop",
     ) -> pd.DataFrame:
         """Predictions for a folder, a CSV or Parquet file, a data frame or a list of image files.
 
@@ -52,13 +61,19 @@ class Predictor:
             features: of the items, where the model was trained on features that were given: a
                 file, a data frame whose index has the item keys, or `ItemFeatures`. Rows of a
                 .npy file are those of `items`.
+            on_error: what to do about images that cannot be read: `stop` names them all, `skip`
+                warns and leaves them out.
 
         Returns:
             A frame with item, predicted, confidence and one column of probabilities a class; where
-            classes have names for people, predicted_name beside predicted.
-        """
-        from softfold.trainers import predict_frame
+            classes have names for people, predicted_name beside predicted. Rows are in the order of
+            the items; `frame.attrs["skipped"]` lists (item, reason) of those left out.
 
+        Raises:
+            InputError: items that cannot be read, or that are not of the kind of the training's.
+        """
+        if on_error not in ON_ERROR:
+            raise InputError(f"on_error {on_error!r}: there are {', '.join(ON_ERROR)}")
         if not self.own_features and features is not None:
             raise InputError(
                 "the run's model was not trained on features that were given: leave --features out"
@@ -74,11 +89,47 @@ class Predictor:
             table = _on_features(items, features, self.vocab)
         else:
             table = unlabelled(items, self.vocab, self.kind)
-        frame = predict_frame(self.model, table)
+        frame = self._predicted(table, on_error)
         if self.names:
             shown = [self.names.get(label, label) for label in frame["predicted"]]
             frame.insert(2, "predicted_name", shown)
         return frame
+
+    def _predicted(self, table: LabelTable, on_error: str) -> pd.DataFrame:
+        from softfold.trainers import predict_frame
+
+        # images are looked at one by one only where some cannot be read: that takes its time
+        if not table.left_out:
+            try:
+                return predict_frame(self.model, table)
+            except InputError:
+                broken = _broken(table)
+                if not broken:
+                    raise
+        else:
+            broken = _broken(table)
+        kept = table.take(np.setdiff1d(np.arange(len(table)), list(broken)))
+        left_out = [*table.left_out, *broken.values()]
+        if on_error == "stop" or not len(kept):
+            advice = _ADVICE
+            if on_error == "stop":
+                advice += "; --on-error skip (on_error='skip') goes on without them"
+            n = len(table) + len(table.left_out)
+            raise refusal(table.name, left_out, n, advice)
+        frame = predict_frame(self.model, kept)
+        warnings.warn(note_of(left_out, None), stacklevel=3)
+        frame.attrs["skipped"] = [(each.shown, each.reason) for each in left_out]
+        return frame
+
+
+def _broken(table: LabelTable) -> dict[int, LeftOut]:
+    """The rows of images that cannot be read."""
+    if not isinstance(table.data, Images):
+        return {}
+    from softfold.vision.copies import broken_images
+
+    found = broken_images(table.data)
+    return {i: LeftOut(table.item[i], reason) for i, reason in sorted(found.items())}
 
 
 def _on_features(items: Any, features: Any, vocab: tuple[str, ...]) -> LabelTable:
@@ -105,8 +156,9 @@ def _keys_of(items: Any, vocab: tuple[str, ...]) -> np.ndarray:
 
 def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
     """A table of items without labels, to predict."""
+    left_out: list[LeftOut] = []
     if isinstance(items, LabelTable):
-        return items
+        return replace(items, left_out=())  # was said when it was read
     if isinstance(items, (str, Path)) and Path(items).is_dir():
         files = image_files(Path(items))
         if not files:
@@ -117,26 +169,26 @@ def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
     elif isinstance(items, pd.DataFrame) or _is_table(items):
         frame, name, base = read_frame(items)
         if kind == "image":
-            column = next((c for c in PATH_NAMES if c in frame.columns), None)
+            column = usual_column(frame, PATH_NAMES)
             if column is None:
-                raise InputError(f"{items}: no column with image paths ({', '.join(PATH_NAMES)})")
-            keys, data = image_column(frame[column].reset_index(drop=True), base)
+                raise InputError(
+                    f"{name}: no column with image paths ({', '.join(PATH_NAMES)}); "
+                    f"{columns_in_words(frame)}"
+                )
+            frame, left_out = rows_with(renumbered(frame), column)
+            keys, data = image_column(frame[column], base)
         else:
             _, keys = row_keys(frame, None, set(), "", name)
-            data = frame.reset_index(drop=True)
+            data = renumbered(frame)
     else:
+        if isinstance(items, (str, Path)) and not Path(items).is_file():
+            raise InputError(f"{items}: no such image, folder or table")
         files = [Path(f) for f in ([items] if isinstance(items, (str, Path)) else items)]
-        lost = [f for f in files if not Path(f).is_file()]
-        if lost:
-            raise InputError(
-                f"{len(lost):,} of {len(files):,} images are missing; first: {lost[0]}"
-            )
         keys, data = [str(f) for f in files], Images(files)
     keys = np.array([str(k) for k in keys], dtype=object)
     zeros = np.zeros(len(keys), dtype=np.int64)
-    return LabelTable(
-        item=keys, given=zeros, vocab=vocab, valid=zeros.astype(bool), data=data, name="new items"
-    )
+    table = LabelTable(keys, zeros, vocab, zeros.astype(bool), data=data, name="new items")
+    return replace(table, left_out=tuple(left_out))
 
 
 def _is_table(items: Any) -> bool:

@@ -7,7 +7,8 @@ from typing import Literal
 
 import pandas as pd
 
-from softfold.data.reading import PATH_NAMES, read_table
+from softfold.data.finding import PATH_NAMES, usual_column
+from softfold.data.reading import read_table
 from softfold.data.table import LabelTable
 from softfold.runs.settings import Settings
 from softfold.votes.reading import ITEM_NAMES, Votes, one_row_an_item
@@ -66,4 +67,4 @@ def _items_and_votes(settings: Settings) -> tuple[pd.DataFrame, Votes]:
 
 
 def _item_column(settings: Settings, frame: pd.DataFrame) -> str:
-    return settings.path or next(name for name in ITEM_NAMES if name in frame)
+    return settings.path or str(usual_column(frame, ITEM_NAMES))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.data.places import place_of
 from softfold.data.table import ForeignItems, Images, LabelTable, text_column
 from softfold.errors import InputError
 
@@ -50,9 +51,10 @@ def column_numbers(values: pd.Series, name: str) -> pd.Series:
         return pd.to_numeric(values).astype(float)
     except (ValueError, TypeError):
         bad = pd.to_numeric(values, errors="coerce").isna() & values.notna()
-        first = values[bad].iloc[0] if bad.any() else values.iloc[0]
+        i = int(bad.to_numpy().argmax())
         raise InputError(
-            f"{name}: column {values.name!r} held numbers in training, and now {first!r}"
+            f"{name}: column {values.name!r} held numbers in training, and now {values.iloc[i]!r} "
+            f"in {place_of(values, i)}"
         ) from None
 
 

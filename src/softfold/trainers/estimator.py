@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.data.columns import read_numbers
 from softfold.data.item_features import ItemFeatures, as_item_features
+from softfold.data.numbers import read_numbers
 from softfold.data.table import LabelTable, text_column
 from softfold.errors import InputError, count_of, require
 from softfold.files import write_json
@@ -218,6 +218,7 @@ class EstimatorModel(BaseModel):
             )
         data = data[self._columns].copy()
         read = read_numbers(data)  # new items out of a text file are text
+        read.attrs = data.attrs  # has their lines
         for column in self._numeric:
             data[column] = column_numbers(read[column], name)
         return data

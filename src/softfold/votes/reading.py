@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import sort_names
+from softfold.data.finding import LABEL_NAMES, PATH_NAMES, usual_column
 from softfold.data.frames import read_frame
-from softfold.data.reading import LABEL_NAMES, PATH_NAMES
+from softfold.data.places import place_of, renumbered
 from softfold.errors import InputError, count_of
 
 ITEM_NAMES = ("item", "item_id", "task", "id", *PATH_NAMES)
@@ -113,7 +114,7 @@ def read_votes(
     if not isinstance(votes, (str, Path, pd.DataFrame)):
         return _from_array(np.asarray(votes), vocab)
     frame, name, _ = read_frame(votes)
-    annotator = annotator or _usual(frame, ANNOTATOR_NAMES)
+    annotator = annotator or usual_column(frame, ANNOTATOR_NAMES)
     item = _column(frame, item, ITEM_NAMES, name)
     if annotator is None:
         return _from_wide(frame, item, name, vocab)
@@ -158,16 +159,16 @@ def one_row_an_item(
             raise InputError(
                 f"{name}: no column {column!r}; columns are {', '.join(map(str, frame.columns))}"
             )
-    item = item or _usual(frame, ITEM_NAMES)
-    label = label or _usual(frame, LABEL_NAMES)
+    item = item or usual_column(frame, ITEM_NAMES)
+    label = label or usual_column(frame, LABEL_NAMES)
     if item is None or label is None:
         raise InputError(
             f"{name}: name the columns of items and of labels "
             "(item and label; on the command line --path and --label)"
         )
-    frame = frame.reset_index(drop=True)
+    frame = renumbered(frame)
     rest = [c for c in frame.columns if c not in (annotator, label)]
-    items = frame[rest].drop_duplicates(subset=[item]).reset_index(drop=True)
+    items = renumbered(frame[rest].drop_duplicates(subset=[item]))
     if len(frame[rest].drop_duplicates()) > len(items):
         twice = frame[rest].drop_duplicates()
         first = twice.loc[twice[item].duplicated(), item]
@@ -214,16 +215,12 @@ def majority(votes: Votes) -> np.ndarray:
     return best
 
 
-def _usual(frame: pd.DataFrame, names: Sequence[str]) -> str | None:
-    return next((name for name in names if name in frame.columns), None)
-
-
 def _column(frame: pd.DataFrame, given: str | None, names: Sequence[str], of: str) -> str | None:
     if given is not None and given not in frame:
         raise InputError(
             f"{of}: no column {given!r}; columns are {', '.join(map(str, frame.columns))}"
         )
-    return given or _usual(frame, names)
+    return given or usual_column(frame, names)
 
 
 def _said(column: pd.Series) -> np.ndarray:
@@ -307,7 +304,7 @@ def _from_long(
         if lacking.any():
             raise InputError(
                 f"{name}: {int(lacking.sum()):,} of {count_of(len(frame), 'row')} have no {what} "
-                f"in column {column!r}; the first is row {int(np.argmax(lacking))}"
+                f"in column {column!r}; the first is {place_of(frame, int(np.argmax(lacking)))}"
             )
     row, items = pd.factorize(_text(frame[item]))
     who, people = pd.factorize(_text(frame[annotator]), sort=True)
