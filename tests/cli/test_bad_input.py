@@ -130,7 +130,7 @@ TABLES = {
         set_cell([0, 1], "label", "emu"),
         [],
         "labels.csv: 1 class has fewer training items than the 5 folds; the first is 'emu' with 2: "
-        "use fewer folds (--folds) or leave the class out",
+        "use fewer folds (--folds, n_folds=) or leave the class out",
     ),
     "numbers to regress on": (
         changed(label=np.linspace(0, 1, 24)),

@@ -132,6 +132,7 @@ def test_input_is_not_changed():
         (dict(rate=0.9, kind="transition", transition=[[1, 0], [0.5, 0.5]]), "lower the rate"),
         (dict(rate=0.1, kind="instance", features=np.zeros((3, 2))), "shape (3, 2); want (6, D)"),
         (dict(rate=0.1, kind="instance", features=np.full((6, 2), np.nan)), "NaN"),
+        (dict(rate="0.2"), "rate '0.2' is str, not a number from 0 to 1"),
         (dict(rate=0.1, n_classes=1), "not in 0 to 0; the first is 1 in row 1"),
         (dict(rate=0.1, labels=["a", "a"]), "one class"),
         (dict(rate=0.1, labels=["a", None, "b"]), "1 of 3 labels are missing; the first is row 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -217,6 +218,8 @@ def _check(
         raise InputError(f"unknown kind of noise {kind!r}: choose {', '.join(KINDS)}")
     if rate is None and kind != "transition":
         raise InputError(f"kind {kind!r} needs a rate: the fraction of labels to make wrong")
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, Real)):
+        raise InputError(f"rate {rate!r} is {type(rate).__name__}, not a number from 0 to 1")
     if rate is not None and not 0 <= rate <= 1:
         raise InputError(f"rate {rate} is not a fraction from 0 to 1 (25 percent is 0.25)")
     if k < 2:

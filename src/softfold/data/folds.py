@@ -130,16 +130,17 @@ def plan_folds(
     """
     table = table.train if table.valid.any() else table
     if n_folds < 2:
-        raise InputError(f"{n_folds} folds: cross-fitting needs at least 2 (--folds)")
+        raise InputError(f"{n_folds} folds: cross-fitting needs at least 2 (--folds, n_folds=)")
     if repeats < 1:
-        raise InputError(f"{repeats} repeats: at least 1 is needed (--repeats)")
+        raise InputError(f"{repeats} repeats: at least 1 is needed (--repeats, repeats=)")
     counts = np.bincount(table.given, minlength=table.n_classes)
     if (counts < n_folds).any():
         small = np.flatnonzero(counts < n_folds)
         raise InputError(
             f"{table.name}: {count_of(len(small), 'class has', 'classes have')} fewer training "
             f"items than the {n_folds} folds; the first is {table.vocab[small[0]]!r} with "
-            f"{counts[small[0]]}: use fewer folds (--folds) or leave the class out"
+            f"{counts[small[0]]}: use fewer folds (--folds, n_folds=) "
+            "or leave the class out"
         )
     group = merge_groups(table.group, groups, copies_of(table), n=len(table))
     n_groups = len(np.unique(group))
@@ -147,7 +148,7 @@ def plan_folds(
         raise InputError(
             f"{table.name}: {count_of(n_groups, 'group is', 'groups are')} too few for {n_folds} "
             "folds, since a group stays in one fold, and so do exact copies of an item: use fewer "
-            "folds (--folds)"
+            "folds (--folds, n_folds=)"
         )
     fold = np.empty((len(table), repeats), dtype=np.int16)
     for r in range(repeats):

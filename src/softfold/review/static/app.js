@@ -105,7 +105,10 @@ function card(index) {
     make("span", { class: "suspicion" }, percent(item.suspicion)),
     size > 1 && groups[index] !== groups[index - 1] ? make("span", { class: "size" }, `${size} alike`) : null));
   const badge = verdict(item.opinion);
-  if (badge) element.append(badge);
+  if (badge) {
+    element.append(badge);
+    element.classList.add("marked");
+  }
   return element;
 }
 
