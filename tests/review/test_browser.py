@@ -256,3 +256,23 @@ def test_a_log_that_another_process_holds_costs_no_decision(server, open_page, d
     page_errors = [e for e in open_page.errors if "503" in e]
     for error in page_errors:
         open_page.errors.remove(error)
+
+
+def test_the_badge_of_a_decision_covers_no_words(open_page, tmp_path):
+    columns = {"petal": [float(i) for i in range(60)], "sepal": [0.5] * 60}
+    with Server(synthetic_run(tmp_path / "run", 60, 3, kind="table", data=columns)) as server:
+        page = open_page(server.url)
+        page.wait_for_selector(".card .given")
+        page.keyboard.press("a")
+        page.wait_for_selector(".card .badge")
+        below, top = page.evaluate(
+            """() => {
+              const card = document.querySelector(".card:has(.badge)");
+              const words = document.createRange();
+              words.selectNodeContents(card.querySelector(".said dt"));
+              const badge = card.querySelector(".badge").getBoundingClientRect();
+              return [badge.bottom, words.getBoundingClientRect().top];
+            }"""
+        )
+        assert below <= top
+        page.context.close()
