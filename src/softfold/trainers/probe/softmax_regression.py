@@ -66,8 +66,9 @@ class Design:
             block = ((block_of(rows, np.float64) - mean) / scale).astype(np.float32)
             z[rows, :d] = torch.from_numpy(block)
             gram += z[rows, :d].T @ z[rows, :d]
-        variance, rotation = torch.linalg.eigh(gram.double() / n)
-        rotation = rotation.float()
+        # NumPy's: torch's (MKL) does not always converge where there are fewer rows than features.
+        values, vectors = np.linalg.eigh(gram.double().numpy() / n)
+        variance, rotation = torch.from_numpy(values), torch.from_numpy(vectors).float()
         for start in range(0, n, _BLOCK_ROWS):
             rows = slice(start, min(n, start + _BLOCK_ROWS))
             z[rows, :d] = z[rows, :d] @ rotation
