@@ -20,7 +20,7 @@ LIBRARIES = (
 )
 
 _FORK = """
-import atexit, gc, importlib, json, os, runpy, sys, traceback
+import atexit, gc, importlib, json, os, resource, runpy, sys, traceback
 for name in sys.argv[1:]:
     try:
         importlib.import_module(name)
@@ -48,6 +48,10 @@ for line in sys.stdin:
             file = os.open(name, os.O_RDWR)
             os.dup2(file, number)
             os.close(file)
+        if asked["memory"] is not None:
+            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            most = used + (asked["memory"] << 20)
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
         status = command(asked["arguments"])
         if isinstance(status, str):
             print(status, file=sys.stderr)
@@ -73,16 +77,20 @@ class Commands:
         )
         self._files: dict[str, Path] = {}
 
-    def start(self, *arguments: object) -> int:
-        """Begin a command; gives the number of its process. `wait` must follow."""
+    def start(self, *arguments: object, memory: int | None = None) -> int:
+        """Begin a command; gives the number of its process. `wait` must follow.
+
+        memory: MiB that it may take beyond the libraries that are loaded.
+        """
         assert self.parent.stdin is not None
         with (
             tempfile.NamedTemporaryFile(delete=False) as stdout,
             tempfile.NamedTemporaryFile(delete=False) as stderr,
         ):
-            asked = {"stdout": stdout.name, "stderr": stderr.name}
-        self._files = {name: Path(path) for name, path in asked.items()}
-        self.parent.stdin.write(json.dumps(asked | {"arguments": [str(a) for a in arguments]}))
+            files = {"stdout": stdout.name, "stderr": stderr.name}
+        self._files = {name: Path(path) for name, path in files.items()}
+        asked = files | {"arguments": [str(a) for a in arguments], "memory": memory}
+        self.parent.stdin.write(json.dumps(asked))
         self.parent.stdin.write("\n")
         self.parent.stdin.flush()
         return self._number()
@@ -95,9 +103,9 @@ class Commands:
             file.unlink()
         return status, printed, said
 
-    def run(self, *arguments: object) -> tuple[int, str, str]:
+    def run(self, *arguments: object, memory: int | None = None) -> tuple[int, str, str]:
         """A command from its start to its end, as `wait` gives it."""
-        self.start(*arguments)
+        self.start(*arguments, memory=memory)
         return self.wait()
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -155,3 +156,13 @@ def test_a_damaged_config_is_refused_and_nothing_is_touched(labels, tmp_path):
     with pytest.raises(InputError, match=r"config\.json: damaged.*put a copy of it back"):
         run(labels, path, seeds=1, folds=3, arch=LOGISTIC, quiet=True, resume=True)
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_too_little_memory(labels, tmp_path, expected, commands):
+    status, _, said = commands.run(*job(labels, tmp_path / "run"), memory=2)
+    assert status == 2 and said.count("\n") == 1
+    assert "not enough memory" in said and said.rstrip().endswith("--resume")
+    status, _, said = commands.run(*job(labels, tmp_path / "run"), "--resume")
+    assert (status, said) == (0, "")
+    same(tmp_path / "run", expected)
