@@ -15,8 +15,9 @@ install: .venv/installed
 demo: install
 	$(BIN)/softfold demo
 
+# Two processes share the files of tests, each with one thread an operation: there are two cores.
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Ten thousand mutated tables, and other files, runs and requests in proportion: most of an hour.
 # SOFTFOLD_FUZZ=1000 make fuzz tries a tenth. The table goes to benchmarks/results/fuzz.md.
