@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from softfold.arrays import one_hot
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
+from softfold.machine import runtime
 from softfold.trainers import create_trainer
 from softfold.trainers.finetune import FineTune, load
 from softfold.trainers.probe import Probe
@@ -101,17 +102,25 @@ def test_a_seed_gives_the_same_model_and_another_seed_another(digits):
     assert np.abs(first - other).max() > 0.01
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    runtime.setup(threads=2)
+    yield
+    runtime.setup(threads=before)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_training_leaves_random_numbers_and_threads_as_they_were(digits):
     small = digits.train.take(np.arange(100))
     torch.manual_seed(3)
     np.random.seed(3)
-    expected = torch.get_num_threads()
     wanted = (torch.rand(1), np.random.rand())
     torch.manual_seed(3)
     np.random.seed(3)
     FineTune("small_cnn", epochs=0).fit(small, one_hot(small.given, 10), seed=0)
     assert (torch.rand(1), np.random.rand()) == wanted
-    assert torch.get_num_threads() == expected
+    assert torch.get_num_threads() == 2
 
 
 def test_soft_targets_are_what_is_learned(digits):
