@@ -11,7 +11,7 @@ from softfold.errors import InputError
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (gzip.compress(b"path,label\na,b\n", mtime=0), "a gzip archive, not a text table: unpack it"),
+        (gzip.compress(b"path", mtime=0), "a gzip archive, not a text table: unpack it"),
         (b"PK\x03\x04rest", "a zip archive or a spreadsheet"),
         (b"PAR1rest", "a Parquet file"),
         (b"{\\rtf1\\ansi path,label}", "an RTF document"),

@@ -52,7 +52,7 @@ def usual_column(frame: pd.DataFrame, usual: Sequence[str]) -> str | None:
 def say_which_label(frame: pd.DataFrame, name: str, taken: str) -> None:
     """Warn where other columns are called as a column of labels may be."""
     # exports of softfold have `given` beside `label`: what stood there before
-    usual = set(LABEL_NAMES) - {taken, *(["given"] if taken == "label" else [])}
+    usual = set(LABEL_NAMES) - ({"given"} if taken == "label" else set())
     others = [c for c in frame.columns if isinstance(c, str) and c.casefold() in usual]
     others = [c for c in others if c != taken]
     if others:
