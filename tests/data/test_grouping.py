@@ -99,3 +99,10 @@ def test_rows_that_differ_in_anything_are_no_copies():
 def test_items_of_which_only_labels_are_known_are_no_copies():
     table = replace(table_with(np.zeros((3, 1))), data=None)
     assert copies_of(table).tolist() == [0, 1, 2]
+
+
+def test_texts_in_a_column_whose_name_is_a_number_are_compared():
+    data = pd.DataFrame({0: ["a word", "two words", "a word"]})
+    given = np.zeros(3, np.int64)
+    table = LabelTable(np.array(["a", "b", "c"], object), given, ("x",), given > 0, data=data)
+    assert copies_of(table).tolist() == [0, 1, 0]

@@ -33,7 +33,7 @@ def copies_of(table: LabelTable) -> np.ndarray:
     if isinstance(data, pd.DataFrame):
         text = text_column(data)
         if text is not None:
-            return first_rows(text_of(data[text]).str.strip())
+            return first_rows(text_of(data.iloc[:, 0]).str.strip())
         return first_rows(_row_digests(data))
     if isinstance(data, ForeignItems):
         data = data.digests
