@@ -104,10 +104,26 @@ def test_decisions_on_rows_hold_for_these_rows_and_no_others(reviewed):
 
 
 def test_a_row_that_was_mended_keeps_its_decision_with_a_warning(reviewed):
-    mended = ROWS.assign(x=[0, 1, 20, 3, 4, 5, 6, 7])
+    mended = ROWS.assign(x=[0, 1, 20, 3, 4, 5, 6, 7])  # one of the two that were decided on
     with pytest.warns(UserWarning, match="1 row has other values .* the first is '2'"):
         after = apply_decisions(read_table(mended), reviewed)
     assert after.vocab[after.given[2]] == "dog"
+
+
+def test_decisions_of_which_nothing_tells_the_row_are_refused_or_warned_about(reviewed):
+    wider = ROWS.assign(y=1.0)[::-1].reset_index(drop=True)
+    with pytest.raises(InputError, match="2 of 2 rows have other values"):
+        apply_decisions(read_table(wider), reviewed)
+    bare = read_decisions(reviewed)[["item", "state", "label"]]
+    with pytest.warns(UserWarning, match="2 rows go by number"):
+        apply_decisions(read_table(ROWS), bare)
+
+
+def test_a_state_that_there_is_none_of_is_refused():
+    frame = pd.DataFrame({"item": ["i0", "i1"], "state": ["Confirmed", "yes"], "label": "cat"})
+    with pytest.raises(InputError, match="1 state of decisions unknown; the first is 'yes'"):
+        apply_decisions(table(), frame)
+    assert list(read_decisions(frame[:1])["state"]) == ["confirmed"]
 
 
 def test_a_log_without_its_run_is_compared_by_the_given_labels(reviewed):

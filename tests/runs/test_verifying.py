@@ -14,6 +14,7 @@ from softfold.decisions.log import LOG, DecisionLog
 from softfold.job.running import run as run_job
 from softfold.review.export import export_labels
 from softfold.runs.folder import Run
+from softfold.runs.manifest import written
 from softfold.runs.verifying import verify
 
 for library in ("pyarrow", "safetensors", "sklearn"):
@@ -50,10 +51,12 @@ def test_decisions_that_are_damaged_are_found(run):
 def test_a_run_that_was_stopped_is_not_said_to_be_whole(run, capsys):
     command(str(run))
     assert "everything fits together" in capsys.readouterr().out
-    for name in ("metrics.json", "manifest.json"):
-        (run / name).unlink()
+    with written(run, "metrics.json"):
+        (run / "metrics.json").unlink()
     command(str(run))
     assert "--resume goes on" in capsys.readouterr().out
+    (run / "manifest.json").unlink()
+    assert len(verify(run)) == 1 and "nothing tells whether files are as written" in verify(run)[0]
 
 
 def test_an_exported_table_of_rows_keeps_their_names(run, tmp_path):

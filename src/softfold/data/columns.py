@@ -133,16 +133,16 @@ def row_keys(
         twice = pd.Index(keys).duplicated() & ~missing
         if not missing.any() and not twice.any():
             return wanted, keys
+        bad, what = (missing, "empty") if missing.any() else (twice, "there before")
+        row = int(np.argmax(bad))
         if column is not None:
-            bad, what = (missing, "empty") if missing.any() else (twice, "there before")
-            row = int(np.argmax(bad))
             raise InputError(
                 f"{name}: --item {column}: {count_of(int(bad.sum()), 'name')} {what}; the first is "
                 f"{keys[row]!r} in {place_of(frame, row)}: each item needs a name of its own"
             )
         warnings.warn(
-            f"{name}: the values of column {ITEM!r} do not tell the rows apart; it is taken for a "
-            "feature, and rows are known by their numbers",
+            f"{name}: the values of column {ITEM!r} do not tell the rows apart ({keys[row]!r} in "
+            f"{place_of(frame, row)} is {what}); it names none, and rows are known by number",
             stacklevel=2,
         )
     index = frame.index

@@ -93,8 +93,19 @@ def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     lacking = [c for c in ("item", "state", "label") if c not in frame]
     if lacking:
         have = ", ".join(map(str, frame.columns[:12]))
-        raise InputError(f"{name}: no column {lacking[0]!r} of decisions; it has: {have}")
-    frame = frame[frame["state"].isin(_DECIDED)].copy()
+        raise InputError(
+            f"{name}: no column {lacking[0]!r} of decisions; it has: {have} (softfold export RUN "
+            "--format decisions writes such a table)"
+        )
+    states = frame["state"].astype(str).str.strip().str.lower()
+    unknown = ~states.isin((*_DECIDED, "open"))
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        raise InputError(
+            f"{name}: {count_of(int(unknown.sum()), 'state')} of decisions unknown; the first is {frame['state'].iloc[row]!r}, about "
+            f"{str(frame['item'].iloc[row])!r}: there are open, {', '.join(_DECIDED)}"
+        )
+    frame = frame.assign(state=states)[states != "open"].copy()
     frame["item"] = frame["item"].astype(str)
     frame["none_of_these"] = frame["state"] == "none_of_these"
     said = frame["audited"] if "audited" in frame else pd.Series(False, index=frame.index)
@@ -135,7 +146,8 @@ def apply_decisions(table: LabelTable, decisions: str | Path | pd.DataFrame) -> 
 def _same_items(table: LabelTable, frame: pd.DataFrame, rows: np.ndarray) -> None:
     """Refuse decisions on rows known by their numbers, where other items have these numbers now.
 
-    A row that has changed and stands nowhere else may have been mended, and is warned about.
+    A few rows that have changed and stand nowhere else may have been mended, and are warned about;
+    where most have, nothing tells that they are the same.
     """
     contents = contents_of(table.data)
     by_number = np.array([key.rpartition("/")[2].isdecimal() for key in frame["item"]], bool)
@@ -145,11 +157,19 @@ def _same_items(table: LabelTable, frame: pd.DataFrame, rows: np.ndarray) -> Non
         before = frame["content"].to_numpy(dtype=object)
         changed = by_number & (contents[rows] != before)
         moved, what = changed & np.isin(before, contents), "stand elsewhere"
+        if not moved.any() and 2 * changed.sum() > by_number.sum():
+            moved, what = changed, "have other values"
     elif "given" in frame:  # a log without its run
         now = np.asarray(table.vocab, dtype=object)[table.given[rows]]
         changed = moved = by_number & (now != frame["given"]).to_numpy()
         what = "have another given label"
     else:
+        warnings.warn(
+            f"decisions: {count_of(int(by_number.sum()), 'row')} go by number, and nothing tells "
+            f"whether {table.name} has them where they were; `softfold export RUN --format "
+            "decisions` writes what does",
+            stacklevel=2,
+        )
         return
     if moved.any():
         raise InputError(

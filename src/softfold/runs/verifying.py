@@ -42,6 +42,8 @@ def _files(root: Path) -> Iterator[str]:
     except InputError as error:
         yield str(error)
         listed = {}
+    if not (root / manifest.MANIFEST).is_file():
+        yield f"{root}: it has no {manifest.MANIFEST}: nothing tells whether files are as written"
     for name in listed:
         if not (root / name).is_file():
             yield f"{root / name}: missing"
