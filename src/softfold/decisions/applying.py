@@ -102,8 +102,8 @@ def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if unknown.any():
         row = int(np.argmax(unknown))
         raise InputError(
-            f"{name}: {count_of(int(unknown.sum()), 'state')} of decisions unknown; the first is {frame['state'].iloc[row]!r}, about "
-            f"{str(frame['item'].iloc[row])!r}: there are open, {', '.join(_DECIDED)}"
+            f"{name}: {count_of(int(unknown.sum()), 'state')} of decisions unknown; the first "
+            f"is {frame['state'].iloc[row]!r}, about {str(frame['item'].iloc[row])!r}: there are open, {', '.join(_DECIDED)}"
         )
     frame = frame.assign(state=states)[states != "open"].copy()
     frame["item"] = frame["item"].astype(str)
