@@ -103,7 +103,8 @@ def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         row = int(np.argmax(unknown))
         raise InputError(
             f"{name}: {count_of(int(unknown.sum()), 'state')} of decisions unknown; the first "
-            f"is {frame['state'].iloc[row]!r}, about {str(frame['item'].iloc[row])!r}: there are open, {', '.join(_DECIDED)}"
+            f"is {frame['state'].iloc[row]!r}, about {str(frame['item'].iloc[row])!r}: there are "
+            f"open, {', '.join(_DECIDED)}"
         )
     frame = frame.assign(state=states)[states != "open"].copy()
     frame["item"] = frame["item"].astype(str)
