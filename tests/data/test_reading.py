@@ -407,3 +407,11 @@ def test_item_keys_that_were_asked_for_must_tell_the_rows_apart():
             read_table(ROWS.assign(key=values), item="key")
     with pytest.raises(InputError, match="no column 'key'"):
         read_table(ROWS, item="key")
+
+
+def test_infinite_numbers_are_said(tmp_path):
+    (tmp_path / "t.csv").write_text("x,label\n1,a\n1e400,b\ninf,a\n2,b\n")
+    with pytest.warns(
+        UserWarning, match="'x' is infinite in 2 cells; the first is '1e400' in line 3"
+    ):
+        read_table(tmp_path / "t.csv")

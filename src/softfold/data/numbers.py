@@ -45,7 +45,26 @@ def read_numbers(frame: pd.DataFrame, name: str | None = None) -> pd.DataFrame:
     """
     comma = frame.attrs.get("delimiter", ",") != ","
     made = {c: _numbers_or_same(frame[c], comma, name) for c in frame.columns}
+    if name is not None:
+        for values in made.values():
+            _say_endless(values, frame, name)
     return pd.DataFrame(made, index=frame.index)
+
+
+def _say_endless(values: pd.Series, frame: pd.DataFrame, name: str) -> None:
+    """Warn about numbers that are infinite, or too large for one (1e400)."""
+    if not pd.api.types.is_float_dtype(values):
+        return
+    endless = np.isinf(values.to_numpy(dtype=float, na_value=np.nan))
+    if endless.any():
+        first = int(np.argmax(endless))
+        warnings.warn(
+            f"{name}: column {values.name!r} is infinite in "
+            f"{count_of(int(endless.sum()), 'cell')}; the first is "
+            f"{str(frame[values.name].iloc[first])!r} in {place_of(frame, first)}: leave empty "
+            "what is not known",
+            stacklevel=3,
+        )
 
 
 def like_training(

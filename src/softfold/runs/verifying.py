@@ -32,7 +32,12 @@ def verify(path: str | Path) -> list[str]:
     found = [*_files(root)]
     if found:
         return found  # what does not read cannot be compared
-    return [*_parts(Run(root))]
+    found = [*_parts(Run(root))]
+    if not (root / manifest.MANIFEST).is_file():
+        found.append(
+            f"{root}: it has no {manifest.MANIFEST}: nothing tells whether files are as written"
+        )
+    return found
 
 
 def _files(root: Path) -> Iterator[str]:
@@ -42,8 +47,6 @@ def _files(root: Path) -> Iterator[str]:
     except InputError as error:
         yield str(error)
         listed = {}
-    if not (root / manifest.MANIFEST).is_file():
-        yield f"{root}: it has no {manifest.MANIFEST}: nothing tells whether files are as written"
     for name in listed:
         if not (root / name).is_file():
             yield f"{root / name}: missing"
