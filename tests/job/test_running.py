@@ -288,6 +288,7 @@ def decided(tmp_path):
     wrong = train[train["label"] != train["right"]].index[:6].astype(str)
     decisions = pd.DataFrame({"item": wrong, "state": "confirmed"})
     decisions["label"] = frame["right"].to_numpy()[wrong.astype(int)]
+    decisions["given"] = frame["label"].to_numpy()[wrong.astype(int)]
     decisions.to_csv(tmp_path / "decisions.csv", index=False)
     settings = dict(
         truth="right",
