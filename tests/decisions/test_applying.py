@@ -103,6 +103,12 @@ def test_decisions_on_rows_hold_for_these_rows_and_no_others(reviewed):
     assert len(apply_decisions(read_table(ROWS[::-1]), reviewed)) == 7  # its index names the rows
 
 
+def test_what_tells_the_rows_is_looked_at_only_where_it_is_asked_for(reviewed):
+    assert "content" in read_decisions(reviewed, with_content=True)
+    (reviewed / "data.parquet").write_bytes(b"not looked at")
+    assert "content" not in read_decisions(reviewed)
+
+
 def test_a_row_that_was_mended_keeps_its_decision_with_a_warning(reviewed):
     mended = ROWS.assign(x=[0, 1, 20, 3, 4, 5, 6, 7])  # one of the two that were decided on
     with pytest.warns(UserWarning, match="1 row has other values .* the first is '2'"):

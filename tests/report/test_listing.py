@@ -183,4 +183,6 @@ def test_a_column_that_is_no_class_is_not_passed_over(table, folder, tmp_path):
 
 def test_predictions_that_tell_nothing_give_no_number_of_wrong_labels(table):
     flat = np.random.default_rng(0).dirichlet(np.ones(4) * 30, len(table))
-    assert "no number of wrong ones can be given" in predicted_issues(table, flat).summary()
+    found = predicted_issues(table, flat)
+    assert "no number of wrong ones can be given" in found.summary()
+    assert found.to_json()["expected_wrong"] is None

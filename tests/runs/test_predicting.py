@@ -117,3 +117,21 @@ def test_a_cell_that_is_no_number_is_named_with_its_line(predictor, tmp_path):
     (tmp_path / "new.csv").write_text("code,x\n7,1\n7,#REF!\n")
     with pytest.raises(InputError, match=r"'x' held numbers .* now '#REF!' in line 3"):
         predictor.predict(tmp_path / "new.csv")
+
+
+def test_features_are_found_by_the_keys_that_a_label_table_gives():
+    from softfold.runs.predicting import Predictor
+
+    class First:
+        def predict(self, table):
+            return np.stack([table.data[:, 0], 1 - table.data[:, 0]], axis=1)
+
+    predictor = Predictor(First(), ("a", "b"), "labels", own_features=True)
+    items = pd.DataFrame({"path": ["x.png", "y.png"], "item": ["1", "2"]})
+    for keys, asked in (
+        (["y.png", "x.png"], items),
+        (["2", "1"], items[["item"]]),
+        (["7", "4"], items[["item"]].set_axis([4, 7]).rename(columns={"item": "note"})),
+    ):
+        features = pd.DataFrame([[0.25], [0.75]], index=keys)
+        assert predictor.predict(asked, features)["a"].tolist() == [0.75, 0.25]

@@ -11,7 +11,7 @@ import pytest
 
 from softfold.data.table import Images
 from softfold.errors import InputError
-from softfold.machine import cache
+from softfold.machine import cache, row_store
 from softfold.vision import decoding
 
 PIL = pytest.importorskip("PIL")
@@ -193,15 +193,15 @@ def test_see_and_clear(folder):
 
 
 def test_memory_does_not_grow_with_reading(tmp_path):
-    store = cache.RowStore("test", {})
-    keys = np.array([cache.content_key(bytes([i, 0])) for i in range(64)], cache.KEY)
+    store = row_store.RowStore("test", {})
+    keys = np.array([row_store.content_key(bytes([i, 0])) for i in range(64)], row_store.KEY)
     with store.writer(64, (1 << 20,), np.uint8) as writer:
         for i in range(64):
             writer.write(keys[i : i + 1], np.full((1, 1 << 20), i, np.uint8))
     rows, missing = store.find(keys)
     assert not missing.any()
     assert [int(rows[i][5]) for i in (0, 63, 7)] == [0, 63, 7]
-    rows._touched = cache._REOPEN_BYTES + 1
+    rows._touched = row_store._REOPEN_BYTES + 1
     rows[1]
     assert rows._touched == 1 << 20
 

@@ -150,7 +150,7 @@ def test_what_has_no_images_is_refused():
 
 @pytest.mark.parametrize("damage", ["zeroed", "one byte"])
 def test_features_that_were_damaged_on_disk_are_made_again_and_said(encoded, damage, monkeypatch):
-    from softfold.machine import cache
+    from softfold.machine import cache, row_store
 
     data = Images(encoded=encoded)
     first = image_features(data, size=64)
@@ -161,7 +161,7 @@ def test_features_that_were_damaged_on_disk_are_made_again_and_said(encoded, dam
         else:
             content.view(np.uint16)[7, 11] ^= 0x7C00  # an exponent of ones: infinite
         np.save(file, content)
-    monkeypatch.setattr(cache, "_checked", {})  # as a new process
+    monkeypatch.setattr(row_store, "_checked", {})  # as a new process
     with pytest.warns(UserWarning, match="rows of features that are not what was written"):
         again = image_features(data, size=64)
     np.testing.assert_allclose(again, first, rtol=2e-2, atol=2e-2)

@@ -43,8 +43,9 @@ def nearest(features: np.ndarray, fold: np.ndarray, count: int = NEIGHBOURS) -> 
     x = x - x.mean(dim=0)
     if len(x) > WIDE_ITEMS and x.shape[1] > WIDTH:
         some = x[:: max(1, len(x) // WIDE_ITEMS)]
-        axes = torch.linalg.eigh(some.T @ some)[1][:, -WIDTH:]
-        x = x @ axes
+        # NumPy's, as in the probe: torch's does not always converge
+        axes = np.linalg.eigh((some.T @ some).numpy())[1][:, -WIDTH:]
+        x = x @ torch.from_numpy(axes)
     x = x / x.norm(dim=1, keepdim=True).clamp_min(1e-12)
     names, sizes = np.unique(fold, return_counts=True)
     count = min(count, len(x) - int(sizes.max()))

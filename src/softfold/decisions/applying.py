@@ -24,19 +24,22 @@ LEFT_OUT = ("excluded", "none_of_these")
 _DECIDED = ("confirmed", *LEFT_OUT, "unsure", "conflict")
 
 
-def read_decisions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+def read_decisions(
+    source: str | Path | pd.DataFrame, *, with_content: bool = False
+) -> pd.DataFrame:
     """What was decided, one row an item.
 
     Args:
         source: a run folder, a log (`decisions.sqlite`), a CSV or Parquet file as
             `softfold export` writes it, or a data frame with columns item, state and label.
+        with_content: add what tells that an item is still the one decided on, for decisions that
+            are applied to a label table or leave the run. It takes a look at the run's data.
 
     Returns:
         A frame with item, state (confirmed, none_of_these, excluded, unsure or conflict), label
         (the class of a confirmed item, else None), none_of_these (bool), audited (bool: the item
         was drawn at random and decided without suggestion or suspicion) and, from a log, given,
-        suspicion, reviewers and, of a run of rows or texts, content (what tells that an item is
-        still the one decided on).
+        suspicion, reviewers and, of a run of rows or texts where it was asked for, content.
 
     Raises:
         InputError: there is no such file, or it holds no decisions.
@@ -70,7 +73,7 @@ def read_decisions(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     columns = ["item", "state", "label", "none_of_these", "audited"]
     columns += ["given", "suspicion", "reviewers"]
     frame = pd.DataFrame(rows, columns=columns).astype({"none_of_these": bool, "audited": bool})
-    return _with_contents(frame, path.parent)
+    return _with_contents(frame, path.parent) if with_content else frame
 
 
 def _with_contents(frame: pd.DataFrame, run: Path) -> pd.DataFrame:
@@ -127,7 +130,7 @@ def apply_decisions(table: LabelTable, decisions: str | Path | pd.DataFrame) -> 
     Raises:
         InputError: an item or a class that the table does not have.
     """
-    frame = read_decisions(decisions)
+    frame = read_decisions(decisions, with_content=True)
     if table.left_out:
         table, frame = _without_left_out(table, frame)
     # what people left out is absent from a table that was exported since

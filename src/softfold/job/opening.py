@@ -72,7 +72,9 @@ def open_job(
     if resume:
         _set_damaged_aside(run)
     with progress.step("load", "reading the labels"):
-        decisions = None if settings.decisions is None else read_decisions(settings.decisions)
+        decisions = None
+        if settings.decisions is not None:
+            decisions = read_decisions(settings.decisions, with_content=True)
         _same_decisions(run, decisions)
         if table is None:
             with warnings.catch_warnings():

@@ -98,13 +98,13 @@ class Listing:
     def to_json(self, top: int = 20) -> dict[str, Any]:
         """The list as JSON holds it: what is expected in all, and the first `top` items.
 
-        `expected_wrong` is a number of labels, `expected_wrong_interval` its 95% interval. A
-        probability that is not known is null.
+        `expected_wrong` is a number of labels, `expected_wrong_interval` its 95% interval. What is
+        not known is null.
         """
         first = self.named.head(top).astype(object)
         return {
             "items": self.items,
-            "expected_wrong": float(self.expected),
+            "expected_wrong": None if np.isnan(self.expected) else float(self.expected),
             "expected_wrong_interval": self.interval and [float(end) for end in self.interval],
             "listed": len(self.frame),
             "issues": first.where(first.notna(), None).to_dict("records"),

@@ -116,7 +116,7 @@ def _decisions(run: Run, out: Path) -> None:
     """
     if out.suffix.lower() not in (".csv", ".parquet"):
         raise InputError(f"--out {out}: decisions go to a .csv or .parquet file")
-    frame = read_decisions(run.path)
+    frame = read_decisions(run.path, with_content=True)
     if out.suffix.lower() == ".parquet":
         write_parquet(out, frame)
     else:

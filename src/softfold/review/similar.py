@@ -10,7 +10,8 @@ from softfold.data.item_features import read_item_features
 from softfold.data.table import Images
 from softfold.errors import InputError
 from softfold.files import memory_map
-from softfold.machine.cache import RowStore, cache_dir
+from softfold.machine.cache import cache_dir
+from softfold.machine.row_store import RowStore
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
 from softfold.vision.decoding import image_keys

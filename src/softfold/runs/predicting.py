@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from softfold.data.columns import row_keys
+from softfold.data.columns import ITEM, row_keys
 from softfold.data.delimited import is_delimited
 from softfold.data.finding import PATH_NAMES, columns_in_words, usual_column
 from softfold.data.folders import image_files
@@ -148,10 +148,13 @@ def _keys_of(items: Any, vocab: tuple[str, ...]) -> np.ndarray:
     """Item keys as a label table of these items has them."""
     if not (isinstance(items, pd.DataFrame) or _is_table(items)):
         return unlabelled(items, vocab, "image").item
-    frame = read_frame(items)[0]
-    column = next((c for c in ("item", *PATH_NAMES) if c in frame.columns), None)
-    keys = frame.index if column is None else frame[column]
-    return np.array([str(key) for key in keys], dtype=object)
+    frame, name, _ = read_frame(items)
+    column = usual_column(frame, PATH_NAMES)
+    if column is None and list(frame.columns) == [ITEM]:
+        column = ITEM  # the keys are all that there is
+    if column is None:
+        return row_keys(frame, None, set(), "", name)[1]
+    return np.array([str(key) for key in frame[column]], dtype=object)
 
 
 def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:

@@ -9,7 +9,7 @@ import numpy as np
 
 from softfold.data.leaving_out import NO_FILE
 from softfold.errors import require
-from softfold.machine.cache import KEY, RowStore, content_key
+from softfold.machine.row_store import KEY, RowStore, content_key
 from softfold.vision.decoding import Advance, decode, image_keys, in_threads, why
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError, require
-from softfold.machine.cache import Rows, RowStore
+from softfold.machine.row_store import Rows, RowStore
 from softfold.machine.runtime import autocast, precision, setup
 from softfold.vision.backbones import (
     DEFAULT,

@@ -13,7 +13,7 @@ from fastai.torch_core import TensorCategory, TensorImage
 from fasttransform import Transform
 from torch import Tensor
 
-from softfold.machine.cache import Rows
+from softfold.machine.row_store import Rows
 
 
 class ImageRows:

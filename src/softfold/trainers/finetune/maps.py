@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from softfold.data.table import Images
 from softfold.errors import InputError
-from softfold.machine.cache import Rows, RowStore
+from softfold.machine.row_store import Rows, RowStore
 from softfold.machine.runtime import autocast, precision
 from softfold.trainers.finetune.images import RandomCrop
 from softfold.vision.batchnorm_folding import for_inference
