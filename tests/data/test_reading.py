@@ -415,3 +415,8 @@ def test_infinite_numbers_are_said(tmp_path):
         UserWarning, match="'x' is infinite in 2 cells; the first is '1e400' in line 3"
     ):
         read_table(tmp_path / "t.csv")
+
+
+def test_a_column_item_beside_paths_is_nothing_to_warn_about():
+    frame = pd.DataFrame({"path": ["a.jpg", "b.jpg"], "item": ["x", "x"], "label": ["c", "d"]})
+    assert list(read_table(frame, check_files=False).item) == ["a.jpg", "b.jpg"]

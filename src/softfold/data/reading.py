@@ -170,7 +170,9 @@ def _columns(
     taken = {label_column, valid_column, truth_column, group_column, path_column}
     if keys_are_enough and item is None and path_column is None and ITEM in {*frame} - taken:
         item = ITEM  # also where it is all that there is beside the labels
-    item_column, every_key = row_keys(frame, item, taken, prefix, name)
+    of_files = path_column is not None and any(isinstance(v, str) for v in frame[path_column])
+    known = taken | {ITEM} if of_files else taken  # a path names its row, whatever is beside it
+    item_column, every_key = row_keys(frame, item, known, prefix, name)
     n = len(frame)
     of = None if item_column is not None else name if prefix else ""
     frame, left_out = whole_rows(renumbered(frame), label_column, path_column, every_key, of)
