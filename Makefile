@@ -34,8 +34,12 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The site, in docs/_build/html. Its tutorials run; a warning, a dead link or a failing cell is an error.
 docs: install
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python -m softfold.cli.reference > docs/settings.md
+	rm -rf docs/_build docs/api
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --jobs 2 --conf-dir docs --doctree-dir docs/_build/doctrees . docs/_build/html
 
 # Speed and accuracy, as tables under benchmarks/results. See benchmarks/README.md.
 bench: install

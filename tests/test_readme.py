@@ -73,5 +73,5 @@ def test_make_targets_that_the_pages_name_exist():
     makefile = (ROOT / "Makefile").read_text()
     for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
         for target in re.findall(r"`?make ([a-z]+)`?", page.read_text(encoding="utf-8")):
-            if target in {"demo", "test", "lint", "install", "bench", "clean"}:
+            if target in {"demo", "docs", "test", "lint", "install", "bench", "clean"}:
                 assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

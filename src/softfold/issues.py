@@ -26,22 +26,24 @@ def rank_issues(
 ) -> pd.DataFrame:
     """Items by how probably their given label is wrong.
 
-    labels:        int (N,), each in 0..K-1, or names (N,); or a LabelTable (its training part is
-                   used): then there is a column `item` beside
-    probabilities: out-of-fold predictions, float (N, K); or an OutOfFold or a data frame, matched
-                   to a table by key and class name (`softfold.align.align_predictions` has the
-                   rules)
-    top:           how many to return (all by default); only these are sorted
-    noise:         a NoiseModel or transition matrix; estimated by itself
-    second:        another model's out-of-fold predictions, in any form that `probabilities` have:
-                   a second witness where the noise is estimated (`softfold.estimate_noise`)
-    vocab:         K class names, in the order of the columns of an array
+    Args:
+        labels: int (N,), each in 0..K-1, or names (N,); or a LabelTable (its training part is
+            used): then there is a column `item` beside.
+        probabilities: out-of-fold predictions, float (N, K); or an OutOfFold or a data frame,
+            matched to a table by key and class name (`softfold.align.align_predictions` has the
+            rules).
+        top: how many to return (all by default); only these are sorted.
+        noise: a NoiseModel or transition matrix; estimated by itself.
+        second: another model's out-of-fold predictions, in any form that `probabilities` have: a
+            second witness where the noise is estimated (`softfold.estimate_noise`).
+        vocab: K class names, in the order of the columns of an array.
 
-    Returns a data frame with columns index (row of the item, in a table's training part), given,
-    suggested (the likeliest other class), suspicion (0..1, how likely the label is wrong) and
-    none_of_these (0..1, how likely the item belongs to no class; a part of suspicion). Classes are
-    names where the labels have names (a table, names, `vocab`), else class indices. Equal
-    suspicions keep the order of the rows.
+    Returns:
+        A data frame with columns index (row of the item, in a table's training part), given,
+        suggested (the likeliest other class), suspicion (0..1, how likely the label is wrong) and
+        none_of_these (0..1, how likely the item belongs to no class; a part of suspicion). Classes
+        are names where the labels have names (a table, names, `vocab`), else class indices. Equal
+        suspicions keep the order of the rows.
 
     >>> p = np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8]])
     >>> T = np.array([[0.8, 0.2], [0.2, 0.8]])

@@ -45,13 +45,14 @@ LEAST_PROBABILITY = np.float32(1e-7)
 class SoftLabels:
     """Soft labels with the keys of their items and the names of their columns.
 
-    item:     (N,) str, unique keys
-    targets:  float32 (N, K), rows sum to 1
-    vocab:    K class names, in column order
-    strategy: what made them: blend, gate, posterior, or given
-    settings: its settings, as JSON keeps them
-    given:    keys (M,) and classes int (M,) of the given labels that they were made of, those of
-              a table's hold-out too; None where they were read from a file
+    Attributes:
+        item: (N,) str, unique keys.
+        targets: float32 (N, K), rows sum to 1.
+        vocab: K class names, in column order.
+        strategy: what made them: blend, gate, posterior, or given.
+        settings: its settings, as JSON keeps them.
+        given: keys (M,) and classes int (M,) of the given labels that they were made of, those of
+            a table's hold-out too; None where they were read from a file.
     """
 
     item: np.ndarray
@@ -216,31 +217,39 @@ def soften(
 ) -> Any:
     """Soft labels from given labels and out-of-fold predictions.
 
-    labels:        int (N,), each in 0..K-1, or names (N,); or a LabelTable (its training part is
-                   used); or the data frame with one-hot columns `y_true_*` and predictions
-                   `y_pred_*`, its index the items' keys (then there are no `probabilities`)
-    probabilities: float (N, K); or an OutOfFold or a data frame, matched to a table by key and
-                   class name (`softfold.align.align_predictions` has the rules)
-    strategy:      `auto`: the posterior, or the given labels where predictions tell nothing;
-                   `blend`: given_weight * given + (1 - given_weight) * prediction;
-                   `gate`: blend only where the prediction's largest probability is at least
-                   `threshold` (0.8) or that of the given label at most 1 - `threshold`;
-                   `posterior`: what the item is: the mean of what the explanations of a noise
-                   model say, each q(k) proportional to p(k | x) T[k, given];
-                   `people`: what people would say of it: blend with predictions that are
-                   `PEOPLE_FLATTER` times as flat as fits one person's labels;
-                   `given`: the given labels as they are
-    hard:          blend with the predicted class instead of its probabilities
-    noise:         a NoiseModel or transition matrix (K, K), rows truth, columns given; by
-                   itself estimated from these labels and probabilities
-    second:        another model's out-of-fold predictions, in any form that `probabilities` have:
-                   a second witness where the noise is estimated (`softfold.estimate_noise`)
-    out:           float32 (N, K) to write to, such as a memory map; may be `probabilities`
-    vocab:         K class names, in the order of the columns of an array
+    Args:
+        labels: int (N,), each in 0..K-1, or names (N,); or a LabelTable (its training part is
+            used); or the data frame with one-hot columns `y_true_*` and predictions `y_pred_*`,
+            its index the items' keys (then there are no `probabilities`).
+        probabilities: float (N, K); or an OutOfFold or a data frame, matched to a table by key and
+            class name (`softfold.align.align_predictions` has the rules).
+        strategy: one of
 
-    Returns SoftLabels where the labels came with keys (a table, a data frame), else float32
-    (N, K). Works in blocks of rows, also on memory maps. Raises InputError with one line on what
-    is wrong.
+            - `auto`: the posterior, or the given labels where predictions tell nothing;
+            - `blend`: given_weight * given + (1 - given_weight) * prediction;
+            - `gate`: blend only where the prediction's largest probability is at least
+              `threshold` (0.8) or that of the given label at most 1 - `threshold`;
+            - `posterior`: what the item is: the mean of what the explanations of a noise
+              model say, each q(k) proportional to p(k given x) T[k, given];
+            - `people`: what people would say of it: blend with predictions that are
+              `PEOPLE_FLATTER` times as flat as fits one person's labels;
+            - `given`: the given labels as they are.
+        given_weight: what `blend` and `gate` leave of the given label, 0 to 1.
+        hard: blend with the predicted class instead of its probabilities.
+        threshold: how sure a prediction must be for `gate`.
+        noise: a NoiseModel or transition matrix (K, K), rows truth, columns given; by itself
+            estimated from these labels and probabilities.
+        second: another model's out-of-fold predictions, in any form that `probabilities` have: a
+            second witness where the noise is estimated (`softfold.estimate_noise`).
+        out: float32 (N, K) to write to, such as a memory map; may be `probabilities`.
+        vocab: K class names, in the order of the columns of an array.
+
+    Returns:
+        SoftLabels where the labels came with keys (a table, a data frame), else float32 (N, K).
+        Works in blocks of rows, also on memory maps.
+
+    Raises:
+        InputError: with one line on what is wrong.
 
     >>> import numpy as np
     >>> print(soften(np.array([0]), np.array([[0.25, 0.75]]), "blend", given_weight=0.5))

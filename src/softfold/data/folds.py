@@ -37,6 +37,7 @@ class FoldPlan:
 
     @property
     def repeats(self) -> int:
+        """How many times the items are divided into folds."""
         return self.fold.shape[1]
 
     def splits(self, repeat: int) -> list[tuple[np.ndarray, np.ndarray]]:

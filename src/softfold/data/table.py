@@ -196,6 +196,7 @@ class LabelTable:
 
     @property
     def n_classes(self) -> int:
+        """How many classes there are."""
         return len(self.vocab)
 
     @property

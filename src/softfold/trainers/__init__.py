@@ -58,6 +58,7 @@ def create_trainer(trainer: TrainerLike, **settings: Any) -> Trainer:
 
     Args:
         trainer: one of
+
             - a name in `TRAINERS`;
             - a `Trainer`, which comes back as it is;
             - a scikit-learn classifier or Pipeline, or another object with `fit` and
