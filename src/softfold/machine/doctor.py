@@ -66,7 +66,7 @@ def _compare(
     """The same forward pass in processes without one of the choices."""
     kind = "bfloat16" if chosen.bfloat16 else "float32"
     now = ours[f"predict_{kind}"]
-    lines = []
+    lines = [_fusing(ours, device, backbone, kind)]
     if chosen.allocator.startswith("glibc"):
         other = _measure_apart(device, backbone, SOFTFOLD_MALLOC="0")[f"predict_{kind}"]
         lines.append(
@@ -80,6 +80,24 @@ def _compare(
         "other programs run"
     )
     return lines
+
+
+def _fusing(ours: dict[str, float], device: str | None, backbone: str, kind: str) -> str:
+    """Whether the network was fused, and what that buys."""
+    import torch
+
+    from softfold.vision.backbones import create_backbone
+    from softfold.vision.inference import prepare
+
+    dtype = getattr(torch, kind)
+    ready = prepare(create_backbone(backbone, pretrained=False).module, _SIZE, dtype)
+    if ready.how != "fused":
+        return f"layers      {ready.how}, since {ready.why}"
+    other = _measure_apart(device, backbone, SOFTFOLD_FUSED="0")[f"predict_{kind}"]
+    return (
+        f"layers      convolutions fused with what follows them: {ours[f'predict_{kind}']:,.0f} "
+        f"images a second, {other:,.0f} one by one (SOFTFOLD_FUSED=0)"
+    )
 
 
 def _rates(found: dict[str, float], measure: str) -> str:
@@ -132,18 +150,18 @@ def _network_rates(backbone: str, chosen: runtime.Runtime) -> dict[str, float]:
     import torch
 
     from softfold.vision.backbones import create_backbone
-    from softfold.vision.batchnorm_folding import for_inference
+    from softfold.vision.inference import prepare
 
     module = create_backbone(backbone, pretrained=False).module.to(chosen.device)
     module = module.to(memory_format=torch.channels_last)
-    ready = for_inference(module, _SIZE)
     rates = {}
     for dtype in _dtypes(chosen.bfloat16):
-        for use, net in (("predict", ready), ("train", module)):
+        ready = prepare(module, _SIZE, dtype)
+        for use, net in (("predict", ready.module), ("train", module)):
             seconds = seconds_per_batch(
                 net,
                 _SIZE,
-                dtype,
+                ready.dtype if use == "predict" else dtype,
                 training=use == "train",
                 batch_size=_BATCH,
                 repeats=3 if use == "predict" else 1,

@@ -1,4 +1,4 @@
-"""A network ready to predict: BatchNorm folded into the convolutions before it.
+"""BatchNorm folded into the convolutions before it.
 
 A frozen BatchNorm multiplies and adds by channel, which the convolution's weights can do as well.
 Without it EfficientNet-Lite0 reads and writes its maps once less a layer: a fifth less time.
@@ -6,41 +6,13 @@ Without it EfficientNet-Lite0 reads and writes its maps once less a layer: a fif
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import nn
-
-_TOLERANCE = 1e-3
+    from torch import fx, nn
 
 
-def for_inference(module: nn.Module, size: int) -> nn.Module:
-    """A copy in eval mode, channels last, that gives the same numbers in less time.
-
-    What cannot be traced, or would not give the same within 0.1% of the largest output, comes back
-    as it is (in eval mode, channels last). The copy is for predicting only.
-
-    Args:
-        module: takes float (n, 3, size, size), gives one tensor.
-    """
-    import torch
-
-    plain = copy.deepcopy(module).eval().to(memory_format=torch.channels_last)
-    try:
-        folded = _fold(copy.deepcopy(plain)).to(memory_format=torch.channels_last)
-        device = next(plain.parameters()).device
-        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            batch = torch.randn(2, 3, size, size, device=device)
-            expected, found = plain(batch), folded(batch)
-    except Exception:  # tracing refuses what Python decides by the values of tensors
-        return plain
-    error = (expected - found).abs().max()
-    return folded if error <= _TOLERANCE * expected.abs().max() else plain
-
-
-def _fold(module: nn.Module) -> nn.Module:
+def fold(module: nn.Module) -> fx.GraphModule:
     """The traced network without those BatchNorms that follow a convolution of their own."""
     from torch import fx, nn
     from torch.nn.modules.batchnorm import _BatchNorm

@@ -27,8 +27,8 @@ from softfold.vision.backbones import (
     weights_identity,
     with_stages,
 )
-from softfold.vision.batchnorm_folding import for_inference
 from softfold.vision.decoding import decode_batches, image_keys
+from softfold.vision.inference import arithmetic, prepare
 
 Advance = Callable[[int, int], None]
 
@@ -121,7 +121,7 @@ def _of_kind(
         "backbone": settings["name"],
         "weights": weights_identity(settings["name"], settings["weights"]),
         "size": size,
-        "precision": str(precision(setup(device).device)),
+        "precision": arithmetic(setup(device).device, precision(setup(device).device)),
         "version": 3,
     }
     stores = {name: RowStore(name, about) for name in ("features", "stages")}
@@ -189,16 +189,15 @@ def forward_batches(
 
     runtime = setup(device)
     batch_size = batch_size or (16 if runtime.device == "cpu" else 256)
-    module = for_inference(with_stages(backbone).to(runtime.device), size)
-    dtype = precision(runtime.device)
+    net = prepare(with_stages(backbone).to(runtime.device), size, precision(runtime.device))
     mean = torch.tensor(backbone.mean, device=runtime.device).view(1, 3, 1, 1) * 255
     scale = 1 / (torch.tensor(backbone.std, device=runtime.device).view(1, 3, 1, 1) * 255)
     threads = runtime.decode_threads
     for pixels in decode_batches(images, size, batch_size=batch_size, threads=threads):
-        with torch.inference_mode(), autocast(dtype):
+        with torch.inference_mode(), autocast(net.dtype, runtime.device):
             # (n, height, width, 3) seen as (n, 3, height, width) is channels_last already
             batch = torch.from_numpy(full(pixels, batch_size)).to(runtime.device)
-            out = module((batch.permute(0, 3, 1, 2).float() - mean) * scale)
+            out = net.module((batch.permute(0, 3, 1, 2).float() - mean) * scale)
         yield out[: len(pixels)].float().cpu().numpy()
 
 

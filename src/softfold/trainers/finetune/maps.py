@@ -23,9 +23,9 @@ from softfold.errors import InputError
 from softfold.machine.row_store import Rows, RowStore
 from softfold.machine.runtime import autocast, precision
 from softfold.trainers.finetune.images import RandomCrop
-from softfold.vision.batchnorm_folding import for_inference
 from softfold.vision.decoding import decoded, image_keys
 from softfold.vision.features import full
+from softfold.vision.inference import arithmetic, prepare
 
 _SMALLEST = 16
 """The cached maps are the first whose side is at most the image's divided by this."""
@@ -54,8 +54,10 @@ def split_body(body: nn.Module, size: int) -> Split | None:
     device, was_training = next(body.parameters()).device, body.training
     body.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            batch = torch.randn(2, 3, size, size, device=device)
+        with torch.no_grad():
+            # of a generator of its own, so that no other random number changes, on no device
+            own = torch.Generator().manual_seed(0)
+            batch = torch.randn(2, 3, size, size, generator=own).to(device)
             expected = body(batch)
             for chain in (layers, _with_flatten(layers)):
                 found = _run_chain(chain, batch, size)
@@ -159,7 +161,7 @@ class MapMaker:
             "size": self.size,
             "shape": list(self.shape),
             "view": view,
-            "precision": str(precision(self.device)),
+            "precision": arithmetic(self.device, precision(self.device)),
             "version": 3,
         }
         if view:
@@ -185,15 +187,14 @@ class MapMaker:
     def _compute(self, store: RowStore, images: Images, keys: np.ndarray, view: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            net = for_inference(self.first.to(self.device), self.size)
-        dtype = precision(self.device)
+            net = prepare(self.first.to(self.device), self.size, precision(self.device))
         pixels = decoded(images, self.large if view else self.size)
         mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) * 255 for v in self.scale)
         step = 32 if self.device == "cpu" else 256
         with (
             store.writer(len(keys), self.shape, np.float16) as writer,
             torch.inference_mode(),
-            autocast(dtype, self.device),
+            autocast(net.dtype, self.device),
         ):
             for start in range(0, len(keys), step):
                 rows = np.arange(start, min(start + step, len(keys)))
@@ -202,7 +203,7 @@ class MapMaker:
                 if view:
                     random = np.stack([_uniforms(keys[row], view) for row in full(rows, step)])
                     batch = self.crop.apply(batch, torch.from_numpy(random))
-                maps = net(batch)[: len(rows)].float().clamp(-65504, 65504)
+                maps = net.module(batch)[: len(rows)].float().clamp(-65504, 65504)
                 writer.write(keys[rows], maps.cpu().numpy())
 
 
