@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 from sklearn.datasets import load_digits, make_classification
 
 from softfold import corrupt, cross_fit, estimate_noise, plan_folds, rank_issues
+from softfold.crossfit import neighbours
 from softfold.crossfit.neighbours import (
     combined,
     joined,
@@ -42,6 +43,20 @@ def test_nearest_are_the_most_alike_of_other_folds():
     likeness = np.where(fold[:, None] == fold[None], -2, z @ z.T)
     expected = np.argsort(-likeness, axis=1)[:, :7]
     assert (np.sort(near, axis=1) == np.sort(expected, axis=1)).all()
+
+
+def test_an_index_finds_the_nearest_of_other_folds_in_a_crowd_of_ones_own(
+    monkeypatch,
+):
+    pytest.importorskip("faiss")
+    rng = np.random.default_rng(0)
+    x, fold = rng.normal(size=(4000, 12)), rng.integers(0, 4, 4000)
+    x[:1000], fold[:1000] = x[0] + 1e-3 * rng.normal(size=(1000, 12)), 2
+    exact = nearest(x, fold, 7)
+    monkeypatch.setattr(neighbours, "EXACT_ITEMS", 100)
+    near = nearest(x, fold, 7)
+    assert near.min() >= 0 and (fold[near] != fold[:, None]).all()
+    assert np.mean([len(np.intersect1d(a, b)) for a, b in zip(near, exact)]) > 6
 
 
 def test_fewer_neighbours_where_a_fold_is_nearly_all():

@@ -8,7 +8,7 @@ import pytest
 
 from softfold.crossfit.plain import draw_plan
 from softfold.data.folds import FoldPlan, draw_holdout, plan_folds
-from softfold.data.grouping import copies_of, merge_groups
+from softfold.data.grouping import copies_of, groups_of_pairs, merge_groups
 from softfold.data.table import Images, LabelTable
 from softfold.errors import InputError
 
@@ -23,6 +23,15 @@ def test_chains_of_groups_are_one_group():
     second = np.array([0, 1, 1, 2, 3, 4, 5])
     assert merge_groups(first, second, n=7).tolist() == [0, 0, 0, 0, 4, 5, 6]
     assert merge_groups(n=3).tolist() == [0, 1, 2]
+
+
+def test_a_chain_of_a_hundred_thousand_is_one_group_at_once():
+    order = np.random.default_rng(0).permutation(100_000)
+    pairs = np.stack([order[:-1], order[1:]], 1)
+    assert not groups_of_pairs(pairs, 100_000).any()
+    place = np.argsort(order)  # links from an even place to the next, and from an odd one
+    assert not merge_groups(place // 2, (place + 1) // 2, n=100_000).any()
+    assert groups_of_pairs(pairs[:0], 3).tolist() == [0, 1, 2]
 
 
 def table_with(data, **columns):

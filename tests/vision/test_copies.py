@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from softfold.data.grouping import groups_of_pairs
 from softfold.data.table import Images
 from softfold.errors import InputError
 from softfold.machine import cache
@@ -82,3 +83,39 @@ def test_near_copies_match_brute_force():
     assert np.allclose(similarity, cosine[pairs[:, 0], pairs[:, 1]], atol=1e-5)
     assert (np.diff(similarity) <= 0).all()
     assert {tuple(pair) for pair in pairs[:2].tolist()} == {(7, 40), (13, 20)}
+
+
+def crowd(n, pairs, d=160):
+    """n features, of which some pairs are near copies of one another."""
+    x = RNG.normal(size=(n, d)) * (1 + np.arange(d)) ** -0.5
+    first, second = RNG.permutation(n)[: 2 * pairs].reshape(2, -1)
+    x[second] = x[first] + 0.02 * RNG.normal(size=(pairs, d))
+    return x.astype(np.float32)
+
+
+def test_an_index_finds_the_near_copies_that_comparing_all_finds(monkeypatch):
+    pytest.importorskip("faiss")
+    x = crowd(3000, 200)
+    pairs, similarity = copies.near_copies(x)
+    monkeypatch.setattr(copies, "EXACT_ITEMS", 1000)
+    found, values = copies.near_copies(x)
+    assert len(pairs) >= 200 and set(map(tuple, found.tolist())) == set(map(tuple, pairs.tolist()))
+    assert np.allclose(values, similarity, atol=1e-5)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_hundreds_of_copies_of_one_are_kept_by_what_holds_them_together(indexed, monkeypatch):
+    monkeypatch.setattr(copies, "MOST_PAIRS", 2000)
+    if indexed:
+        pytest.importorskip("faiss")
+        monkeypatch.setattr(copies, "EXACT_ITEMS", 100)
+    x = np.repeat(crowd(4, 0), 300, axis=0) + 0.01 * RNG.normal(size=(1200, 160))
+    pairs, similarity = copies.near_copies(x, block=256)
+    groups = groups_of_pairs(pairs, 1200)
+    assert np.array_equal(groups, np.arange(1200) // 300 * 300)
+    assert len(pairs) <= 2000 and (np.diff(similarity) <= 0).all()
+
+
+def test_without_an_index_few_items_are_compared_and_many_not(monkeypatch):
+    monkeypatch.setattr(copies, "has_index", lambda: False)
+    assert copies.can_be_compared(20_000) and not copies.can_be_compared(20_001)

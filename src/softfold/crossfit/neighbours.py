@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from softfold import nearby
 from softfold.noise.model import Explanation
 from softfold.noise.sample import FLOOR
 
 NEIGHBOURS = 10
-MOST_ITEMS = 100_000
-"""With more items every pair is no longer compared, and neighbours are left out."""
+EXACT_ITEMS = 50_000
+"""Items up to which every pair is compared; above that an index finds neighbours."""
 
-WIDTH, WIDE_ITEMS = 128, 20_000
-"""With more than `WIDE_ITEMS`, features are first cut to so many principal axes."""
+MOST_COMPARED = 100_000
+"""With more items and no index, neighbours are left out."""
+
+WIDE_ITEMS = 20_000
+"""With more items, features are first cut to their first principal axes."""
 
 QUERIES = 512
 """Items whose likeness to all others is in memory at a time."""
@@ -32,23 +36,31 @@ FIT_CELLS, SMALLEST_STEP = 200_000, 0.04
 LEAST_RATE = 1e-4
 
 
+def can_be_found(n: int) -> bool:
+    """Whether neighbours of n items are found in a reasonable time."""
+    return n <= MOST_COMPARED or nearby.has_index()
+
+
 def nearest(features: np.ndarray, fold: np.ndarray, count: int = NEIGHBOURS) -> np.ndarray:
     """Rows (N, count) of the nearest items of other folds, by the cosine of centred features.
 
     features: (N, D); fold: (N,) int. Fewer than `count` where a fold leaves fewer outside it.
+    Exact up to `EXACT_ITEMS`; above that by an index (`softfold.nearby`) where there is one.
     """
+    names, sizes = np.unique(fold, return_counts=True)
+    count = min(count, len(fold) - int(sizes.max()))
+    if len(fold) > EXACT_ITEMS and nearby.has_index():
+        return _indexed(features, fold, names, count)
     import torch
 
     x = torch.as_tensor(np.asarray(features, dtype=np.float32))
     x = x - x.mean(dim=0)
-    if len(x) > WIDE_ITEMS and x.shape[1] > WIDTH:
+    if len(x) > WIDE_ITEMS and x.shape[1] > nearby.WIDTH:
         some = x[:: max(1, len(x) // WIDE_ITEMS)]
         # NumPy's, as in the probe: torch's does not always converge
-        axes = np.linalg.eigh((some.T @ some).numpy())[1][:, -WIDTH:]
+        axes = np.linalg.eigh((some.T @ some).numpy())[1][:, -nearby.WIDTH :]
         x = x @ torch.from_numpy(axes)
     x = x / x.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    names, sizes = np.unique(fold, return_counts=True)
-    count = min(count, len(x) - int(sizes.max()))
     out = np.empty((len(x), count), np.int64)
     for one in names:
         inside, outside = np.flatnonzero(fold == one), np.flatnonzero(fold != one)
@@ -57,6 +69,22 @@ def nearest(features: np.ndarray, fold: np.ndarray, count: int = NEIGHBOURS) -> 
             rows = inside[start : start + QUERIES]
             likeness = x[torch.from_numpy(rows)] @ others
             out[rows] = outside[likeness.topk(count, dim=1).indices.numpy()]
+    return out
+
+
+def _indexed(features: np.ndarray, fold: np.ndarray, names: np.ndarray, count: int) -> np.ndarray:
+    """`nearest` by an index; where it finds fewer than `count`, the closest one counts again."""
+    x = nearby.centred(features)
+    index, out = nearby.Index(x), np.empty((len(x), count), np.int64)
+    for one in names:
+        inside, outside = np.flatnonzero(fold == one), fold != one
+        for start in range(0, len(inside), nearby.BLOCK):
+            rows = inside[start : start + nearby.BLOCK]
+            found = index.nearest(x[rows], count, among=outside)[1]
+            lost = found[:, 0] < 0  # all around is of the item's own fold
+            if lost.any():
+                found[lost] = index.nearest(x[rows[lost]], count, outside, everywhere=True)[1]
+            out[rows] = np.where(found < 0, found[:, :1], found)
     return out
 
 

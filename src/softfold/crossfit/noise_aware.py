@@ -207,7 +207,7 @@ def _with_neighbours(best: _Round, table: LabelTable, features: np.ndarray) -> _
 
 def _features(trainer: Trainer, table: LabelTable) -> np.ndarray | None:
     """What neighbours are found by (N, D): the trainer's features, where it has any."""
-    if len(table) > neighbours.MOST_ITEMS:
+    if not neighbours.can_be_found(len(table)):
         return None
     return trainer.fitted_features(table)
 

@@ -101,12 +101,15 @@ def groups_of_pairs(pairs: np.ndarray, n: int) -> np.ndarray:
     """
     label = np.arange(n)
     while True:
-        least = np.minimum(label[pairs[:, 0]], label[pairs[:, 1]])
-        before = label.copy()
-        np.minimum.at(label, pairs[:, 0], least)
-        np.minimum.at(label, pairs[:, 1], least)
-        if np.array_equal(before, label):
+        # label is that of a root, itself labelled by itself; a root joins the least one beside it
+        first, second = label[pairs[:, 0]], label[pairs[:, 1]]
+        apart = first != second
+        if not apart.any():
             return label
+        pairs = pairs[apart]  # of two rounds each halves the roots that are left to join
+        np.minimum.at(label, np.maximum(first, second)[apart], np.minimum(first, second)[apart])
+        while not np.array_equal(label, label[label]):
+            label = label[label]
 
 
 def merge_groups(*groups: np.ndarray | None, n: int) -> np.ndarray:
@@ -117,21 +120,17 @@ def merge_groups(*groups: np.ndarray | None, n: int) -> np.ndarray:
     >>> merge_groups(np.array(["a", "a", "b", "c"]), np.array([0, 1, 1, 2]), n=4)
     array([0, 0, 0, 3])
     """
-    label = np.arange(n)
-    codes = [_codes(g) for g in groups if g is not None]
-    while True:
-        before = label
-        for code in codes:
-            least = np.full(code.max() + 1, n)
-            np.minimum.at(least, code, label)
-            label = least[code]
-        if np.array_equal(before, label):
-            return label
+    rows, pairs = np.arange(n), [np.empty((0, 2), np.int64)]
+    for code in (_codes(g) for g in groups if g is not None):
+        first = np.full(code.max(initial=0) + 1, n)
+        np.minimum.at(first, code, rows)
+        pairs.append(np.stack([first[code], rows], 1))
+    return groups_of_pairs(np.concatenate(pairs), n)
 
 
 def _codes(group: np.ndarray) -> np.ndarray:
     """(n,) int64 numbers of groups; missing ones get a number each."""
     codes = pd.factorize(group)[0].astype(np.int64)
     alone = codes < 0
-    codes[alone] = codes.max() + 1 + np.arange(alone.sum())
+    codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
     return codes

@@ -46,8 +46,9 @@ from softfold.votes.reading import Votes
 NOISE_AWARE = ("auto", "posterior")
 """Strategies whose out-of-fold predictions are made through a noise model."""
 
-MOST_COMPARED = 20_000
-"""Items up to which all pairs are compared for near copies without being asked."""
+NO_INDEX = (
+    "near copies were not looked for among {}, for lack of an index: pip install 'softfold[index]'"
+)
 
 _MADE_FROM = "made_from.json"
 _ITEMS = "items or data"
@@ -179,7 +180,7 @@ def _hash(value: Any) -> str:
 def note_near_copies(job: Job) -> list[str]:
     """Name near copies that different folds or the hold-out could share; they stay there."""
     table, by = job.table, "features"
-    if len(table) > MOST_COMPARED or job.settings.group_near_copies:
+    if job.settings.group_near_copies:
         return []
     if job.features is not None:
         return []  # how close copies are in features that others made is not known
@@ -190,8 +191,10 @@ def note_near_copies(job: Job) -> list[str]:
         features = job.oof_trainer.features(table) if table.kind == "image" else None
         if features is None:
             return []
-        from softfold.vision.copies import near_copies
+        from softfold.vision.copies import can_be_compared, near_copies
 
+        if not can_be_compared(len(table)):
+            return _told(job, NO_INDEX.format(count_of(len(table), "image")))
         pairs, similarity = near_copies(features)
     if not len(pairs):
         return []
@@ -202,11 +205,16 @@ def note_near_copies(job: Job) -> list[str]:
         f"{across:,} of them between training and hold-out; the closest: {a} and {b} "
         f"({similarity[0]:.3f}); --group-near-copies keeps them together"
     )
-    lines = [each for each in (line, *_conflicts(job, pairs)) if each not in job.notes]
-    for each in lines:
-        job.progress.say(each)
-    job.write_config(*lines)
-    return lines
+    return _told(job, line, *_conflicts(job, pairs))
+
+
+def _told(job: Job, *lines: str) -> list[str]:
+    """The lines that are new to the run, said and kept in it."""
+    fresh = [line for line in lines if line not in job.notes]
+    for line in fresh:
+        job.progress.say(line)
+    job.write_config(*fresh)
+    return fresh
 
 
 def _conflicts(job: Job, pairs: np.ndarray) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,12 +11,19 @@ import numpy as np
 from softfold.data.leaving_out import NO_FILE
 from softfold.errors import require
 from softfold.machine.row_store import KEY, RowStore, content_key
+from softfold.nearby import BLOCK, Index, blocks, has_index, shortened, unit
 from softfold.vision.decoding import Advance, decode, image_keys, in_threads, why
 
 if TYPE_CHECKING:
     from softfold.data.table import Images
 
 _SCAN = {"version": 2}
+
+EXACT_ITEMS = 20_000
+"""Items up to which all pairs are compared for near copies."""
+
+CLOSEST, MOST_PAIRS = 10, 1_000_000
+"""Near copies that an item is found to have above that; pairs that are kept as they are."""
 
 
 def scan(images: Images, *, progress: Advance | None = None) -> np.ndarray:
@@ -104,10 +112,20 @@ def _groups(digests: np.ndarray) -> np.ndarray:
     return groups
 
 
+def can_be_compared(n: int) -> bool:
+    """Whether near copies among n items are found in a time that people wait without asking."""
+    return n <= EXACT_ITEMS or has_index()
+
+
 def near_copies(
     features: np.ndarray, threshold: float = 0.97, *, block: int = 2048
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of items whose features are close, closest first.
+
+    Up to `EXACT_ITEMS` items, and where there is no index, every pair is compared. Above that each
+    item is compared with the `CLOSEST` that an index finds (`softfold.nearby`). Of more than
+    `MOST_PAIRS` pairs, as among hundreds of pictures of one thing, those are kept that hold each
+    group together, the closest ones: fewer than items.
 
     Args:
         features: float (N, D).
@@ -117,23 +135,67 @@ def near_copies(
     Returns:
         pairs int64 (P, 2) with first < second, and their similarity float32 (P,).
     """
-    pairs, values = [], []
+    indexed = len(features) > EXACT_ITEMS and has_index()
+    parts = _indexed(features, threshold) if indexed else _compared(features, threshold, block)
+    pairs, similarity = np.empty((0, 2), np.int64), np.empty(0, np.float32)
+    for found, values in parts:
+        pairs, similarity = np.concatenate([pairs, found]), np.concatenate([similarity, values])
+        if len(pairs) > MOST_PAIRS:
+            kept = _forest(pairs, similarity, len(features))
+            pairs, similarity = pairs[kept], similarity[kept]
+    order = np.argsort(-similarity, kind="stable")
+    return pairs[order].astype(np.int64), similarity[order]
 
-    def part(start: int) -> np.ndarray:
-        rows = np.asarray(features[start : start + block], np.float32)
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
-    for a in range(0, len(features), block):
-        left = part(a)
-        for b in range(a, len(features), block):
-            similar = left @ (left if a == b else part(b)).T
-            if a == b:
+Pairs = tuple[np.ndarray, np.ndarray]
+
+
+def _compared(features: np.ndarray, threshold: float, block: int) -> Iterator[Pairs]:
+    """Pairs among all of them, a block at a time."""
+    for a, left in blocks(features, block):
+        left = unit(left)
+        for b, right in blocks(features[a.start :], block):
+            similar = left @ (left if b.start == 0 else unit(right)).T
+            if b.start == 0:
                 similar[np.tril_indices(len(similar))] = -1
             i, j = np.nonzero(similar >= threshold)
-            pairs.append(np.stack([i + a, j + b], 1))
-            values.append(similar[i, j])
-    if not pairs:
-        return np.empty((0, 2), np.int64), np.empty(0, np.float32)
-    found, similarity = np.concatenate(pairs), np.concatenate(values)
-    order = np.argsort(-similarity, kind="stable")
-    return found[order].astype(np.int64), similarity[order]
+            if len(i):
+                yield np.stack([i + a.start, j + a.start + b.start], 1), similar[i, j]
+
+
+def _indexed(features: np.ndarray, threshold: float) -> Iterator[Pairs]:
+    """Pairs of each item with the closest that an index finds, exactly compared."""
+    short, n = shortened(features), len(features)
+    index, codes = Index(short), []
+    for rows, queries in blocks(short):
+        bound, near = index.nearest(queries, CLOSEST + 1)
+        i, at = np.nonzero((bound >= threshold - 1e-4) & (near >= 0))
+        a, b = i + rows.start, near[i, at]
+        codes.append((np.minimum(a, b) * n + np.maximum(a, b))[a != b])
+    del index, short
+    for code in _parts(np.unique(np.concatenate(codes))):
+        pairs = np.stack([code // n, code % n], 1)
+        left, right = (unit(np.asarray(features[side], np.float32)) for side in pairs.T)
+        similar = np.einsum("ij,ij->i", left, right)
+        kept = similar >= threshold
+        yield pairs[kept], similar[kept]
+
+
+def _parts(values: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(values), BLOCK):
+        yield values[start : start + BLOCK]
+
+
+def _forest(pairs: np.ndarray, similarity: np.ndarray, n: int) -> np.ndarray:
+    """Of (P, 2) pairs among n items those, as (p,) rows, that hold each group together.
+
+    The closest ones: a maximum spanning forest (Kruskal 1956).
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    weights = 2.5 - similarity.astype(float)  # above 0, which stands for no pair
+    graph = csr_array((weights, (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    tree = minimum_spanning_tree(graph).tocoo()
+    codes = pairs[:, 0] * n + pairs[:, 1]
+    return np.flatnonzero(np.isin(codes, tree.row.astype(np.int64) * n + tree.col))
