@@ -50,8 +50,8 @@ from softfold.data.table import LabelTable
 from softfold.evaluation import average_precision, paired_difference
 from softfold.fastai.loss import ForwardCrossEntropy, SoftCrossEntropy
 from softfold.machine.runtime import machine, setup
+from softfold.pixels.decoding import decoded
 from softfold.trainers import BaseModel, BaseTrainer
-from softfold.vision.decoding import decoded
 
 HERE = Path(__file__).parent
 ROWS = [

@@ -34,9 +34,10 @@ from accuracy import label_table, machine
 
 from softfold import noise_aware_cross_fit, plan_folds, soften
 from softfold.arrays import one_hot
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.evaluation import paired_difference
 from softfold.noise.estimation import audited, estimate_checked
+from softfold.pixels.images import Images
 from softfold.trainers import create_trainer
 from softfold.trainers.probe import Probe
 

@@ -76,7 +76,8 @@ def probes(data: Path) -> Rows:
     from accuracy import label_table
 
     from softfold import cross_fit, plan_folds
-    from softfold.data.table import Images, LabelTable
+    from softfold.data.table import LabelTable
+    from softfold.pixels.images import Images
     from softfold.trainers.probe import Probe
     from softfold.vision.features import image_features, image_stages
 

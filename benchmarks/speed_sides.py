@@ -461,8 +461,8 @@ def loader_softfold(data: Path, n: int, size: int) -> dict[str, float]:
     import torch
 
     from softfold.machine.runtime import setup
+    from softfold.pixels.decoding import decoded
     from softfold.trainers.finetune.images import BatchDL, ImageRows, RandomCrop, ToFloat
-    from softfold.vision.decoding import decoded
 
     setup()
     table = imagewoof(data, n, 10).train

@@ -16,3 +16,9 @@ def commands() -> Iterator[Commands]:
     started = Commands()
     yield started
     started.close()
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SOFTFOLD_CACHE_GB", raising=False)

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 import softfold
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.noise.model import as_noise_model
+from softfold.pixels.images import Images
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>\x1b[2J\u202e"
 KEYS = ("a.png", f"dir/{EVIL}.png", "c.png")

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "InputError": "errors",
-    "Images": "data.table",
+    "Images": "pixels.images",
     "LabelTable": "data.table",
     "read_table": "data.reading",
     "corrupt": "data.corruption",
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from softfold.data.folds import FoldPlan as FoldPlan
     from softfold.data.folds import plan_folds as plan_folds
     from softfold.data.reading import read_table as read_table
-    from softfold.data.table import Images as Images
     from softfold.data.table import LabelTable as LabelTable
     from softfold.errors import InputError as InputError
     from softfold.issues import rank_issues as rank_issues
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from softfold.noise.estimation import estimate_noise as estimate_noise
     from softfold.noise.model import NoiseModel as NoiseModel
     from softfold.notebook import show_issues as show_issues
+    from softfold.pixels.images import Images as Images
     from softfold.runs.predicting import load as load
     from softfold.softening import SoftLabels as SoftLabels
     from softfold.softening import soften as soften

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,9 @@ import numpy as np
 import pandas as pd
 
 from softfold.errors import InputError, require
+
+NO_FILE = "no such file"
+"""What `wrong_with` says of a path that leads nowhere."""
 
 _FINGERPRINT = "fingerprint"
 _CHECKSUM, _SEALED = "sha256", "sealed"
@@ -357,3 +361,16 @@ def _folder_to_disk(folder: Path) -> None:
         pass
     finally:
         os.close(handle)
+
+
+def wrong_with(path: str | os.PathLike[str]) -> str | None:
+    """Why a path is no file that could be read, without opening it; None where it is one."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a million paths
+    except (FileNotFoundError, NotADirectoryError):
+        return NO_FILE
+    except OSError as error:
+        return str(error.strerror or error)
+    except ValueError:  # a name with a null in it
+        return NO_FILE
+    return None if stat.S_ISREG(found.st_mode) else "no regular file"

@@ -18,8 +18,9 @@ from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit
 from softfold.data.datasets import encode_png
 from softfold.data.folds import plan_folds
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.pixels.images import Images
 from softfold.trainers import BaseModel, BaseTrainer
 
 pytest.importorskip("safetensors")

@@ -9,8 +9,9 @@ import pytest
 from softfold.crossfit.plain import draw_plan
 from softfold.data.folds import FoldPlan, draw_holdout, plan_folds
 from softfold.data.grouping import copies_of, groups_of_pairs, merge_groups
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.pixels.images import Images
 
 try:
     from pictures import encode

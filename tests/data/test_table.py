@@ -1,7 +1,5 @@
 """Label tables: parts stay aligned row by row, keys are unique, content has a fingerprint."""
 
-import os
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softfold.data.reading import read_table
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.pixels.images import Images
 
 
 @given(seed=st.integers(0, 10_000))
@@ -75,11 +74,3 @@ def test_fingerprint_changes_with_the_items_not_with_the_labels(tmp_path):
     assert before == read_table(tmp_path).fingerprint
     (tmp_path / "cat/0.jpg").write_bytes(b"another picture")
     assert images.fingerprint != before
-
-
-def test_what_is_no_regular_file_is_never_read(tmp_path):
-    os.mkfifo(tmp_path / "pipe.png")
-    images = Images([tmp_path / "pipe.png", "/dev/zero"])
-    for i in range(2):
-        with pytest.raises(OSError, match="no regular file"):
-            images[i]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from fuzz.watching import ASKED, Shift, n_cases, watched
 
-from softfold.data.table import Images
+from softfold.pixels.decoding import MAX_PIXELS, decode, decode_batches
+from softfold.pixels.images import Images
 from softfold.runs.looks import thumbnail
-from softfold.vision.decoding import MAX_PIXELS, decode, decode_batches
 
 Image = pytest.importorskip("PIL.Image")
 

@@ -11,9 +11,9 @@ from small_tables import random_pictures, table_of
 
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.folds import plan_folds
-from softfold.data.table import Images
 from softfold.job.items import items_frame
 from softfold.noise.model import as_noise_model
+from softfold.pixels.images import Images
 
 TABLE = table_of(40)
 NOISE = as_noise_model(pair(3, 0.3), 3)

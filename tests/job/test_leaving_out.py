@@ -9,14 +9,15 @@ import pytest
 
 import softfold
 from softfold.cli import main
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.job.opening import open_job, reopen_job
 from softfold.job.running import crossfit_labels
+from softfold.pixels import decoding
+from softfold.pixels.images import Images
 from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
 from softfold.trainers import BaseModel, BaseTrainer
-from softfold.vision import decoding
 
 pytest.importorskip("PIL")
 pytest.importorskip("pyarrow")

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from small_tables import random_pictures, table_of
 
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.job.opening import open_job
+from softfold.pixels.images import Images
 from softfold.runs.settings import Settings
 
 pytest.importorskip("sklearn")

@@ -13,7 +13,7 @@ import pytest
 from small_tables import flowers, random_pictures, table_of
 
 import softfold
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.evaluation import (
     accuracy,
@@ -25,6 +25,7 @@ from softfold.evaluation import (
 from softfold.job.opening import open_job
 from softfold.job.running import compare_run, crossfit_labels, soften_run
 from softfold.noise.words import rate_fields
+from softfold.pixels.images import Images
 from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
 from softfold.trainers import BaseModel, BaseTrainer

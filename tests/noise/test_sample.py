@@ -7,7 +7,7 @@ import pytest
 from made_noise import pair, people, problem, weak_model
 
 from softfold.noise.matrices import symmetric
-from softfold.noise.sample import FLOOR, MIDDLE, TEMPERATURES, Sample, search
+from softfold.noise.sample import FLOOR, MIDDLE, Sample
 
 
 def sample_of(labels, p):
@@ -87,12 +87,6 @@ def test_items_are_counted_by_prediction_and_label():
     assert sample.disagreement == 0.25
 
 
-@pytest.mark.parametrize("made_flat", [0.5, 1.0, 2.0])
-def test_the_temperature_undoes_what_made_predictions_flat_or_sharp(made_flat):
-    _, given, p = problem(np.eye(6), n=4000, skill=1.5, temperature=made_flat)
-    assert sample_of(given, p).temperature == pytest.approx(1 / made_flat, rel=0.2)
-
-
 def test_predictions_that_know_nothing_of_the_labels_have_no_news():
     labels, p = drawn(n=3000)
     share, news = sample_of(labels, p).information()
@@ -128,16 +122,3 @@ def test_predictions_are_strong_where_they_agree_beyond_chance():
     p = np.full((2000, 4), 0.25)
     p[:1000] = np.where(np.eye(4)[labels[:1000]] == 1, 0.97, 0.01)
     assert sample_of(labels, p).strength == pytest.approx(1)
-
-
-@pytest.mark.parametrize("best", [0.15, 1.0, 6.0])
-def test_search_finds_the_largest_value(best):
-    found = search(lambda t: -((np.log(t) - np.log(best)) ** 2), *TEMPERATURES)
-    assert found == pytest.approx(best, rel=0.06)
-
-
-@pytest.mark.parametrize(("slope", "end"), [(1, TEMPERATURES[1]), (-1, TEMPERATURES[0])])
-def test_search_stays_within_its_bounds(slope, end):
-    found = search(lambda t: slope * t, *TEMPERATURES)
-    assert found == pytest.approx(end, rel=0.06)
-    assert TEMPERATURES[0] <= found <= TEMPERATURES[1]

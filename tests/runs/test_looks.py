@@ -10,7 +10,8 @@ import pytest
 from example_runs import digits_run
 from small_tables import table_of
 
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
+from softfold.pixels.images import Images
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks, thumbnail
 

@@ -63,7 +63,7 @@ class Brightness:
     """Tells dark images from light ones; of broken files it names one, as models do."""
 
     def predict(self, table):
-        from softfold.vision.decoding import decode_batches
+        from softfold.pixels.decoding import decode_batches
 
         batches = decode_batches(table.data, 8, batch_size=4, threads=1)
         light = np.concatenate([b.mean((1, 2, 3)) / 255 for b in batches])

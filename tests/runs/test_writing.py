@@ -7,10 +7,11 @@ from made_noise import pair
 from small_tables import random_pictures, soft_of, table_of
 
 from softfold.crossfit.oof import OutOfFold
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.files import read_tensors
 from softfold.noise.model import as_noise_model
+from softfold.pixels.images import Images
 from softfold.runs.folder import Run
 from softfold.runs.writing import RunWriter
 

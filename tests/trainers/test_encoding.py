@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.pixels.images import Images
 
 sklearn = pytest.importorskip("sklearn")
 from softfold.trainers.encoding import (  # noqa: E402

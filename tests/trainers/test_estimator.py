@@ -9,8 +9,9 @@ import pytest
 
 from softfold.arrays import one_hot
 from softfold.crossfit.plain import cross_fit
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.pixels.images import Images
 from softfold.trainers.estimator import Estimator, load, weighted_copies
 
 sklearn = pytest.importorskip("sklearn")

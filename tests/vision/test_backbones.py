@@ -50,7 +50,7 @@ def test_lite0_knows_dogs(lite0):
     """The converted net puts Imagewoof's dogs into their ImageNet classes."""
     from timm.data import ImageNetInfo
 
-    from softfold.vision.decoding import decode
+    from softfold.pixels.decoding import decode
 
     net = backbones.create_backbone("efficientnet_lite0", n_classes=1000)
     published = list(backbones._read_weights(backbones.bundled_weights()).values())

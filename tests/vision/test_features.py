@@ -6,8 +6,9 @@ import os
 import numpy as np
 import pytest
 
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.pixels.images import Images
 from softfold.vision import features
 from softfold.vision.features import image_features, image_stages
 
@@ -35,8 +36,8 @@ def own_cache(tmp_path, monkeypatch):
 
 def exact(encoded, size):
     """What a plain float32 forward pass over one image at a time says."""
+    from softfold.pixels.decoding import decode
     from softfold.vision.backbones import create_backbone
-    from softfold.vision.decoding import decode
 
     net = create_backbone().module.eval()
     out = []
@@ -92,8 +93,8 @@ def test_sizes_backbones_and_weights_do_not_mix(encoded, tmp_path):
 
 
 def test_stages_come_of_the_same_pass_as_features(encoded, monkeypatch):
+    from softfold.pixels.decoding import decode
     from softfold.vision.backbones import create_backbone
-    from softfold.vision.decoding import decode
 
     images = Images(encoded=encoded)
     before = image_features(images, size=64)
@@ -150,18 +151,19 @@ def test_what_has_no_images_is_refused():
 
 @pytest.mark.parametrize("damage", ["zeroed", "one byte"])
 def test_features_that_were_damaged_on_disk_are_made_again_and_said(encoded, damage, monkeypatch):
-    from softfold.machine import cache, row_store
+    from softfold.cache import folder
+    from softfold.cache import rows as rows_module
 
     data = Images(encoded=encoded)
     first = image_features(data, size=64)
-    for file in cache.cache_dir().glob("features/*/*.rows.npy"):
+    for file in folder.cache_dir().glob("features/*/*.rows.npy"):
         content = np.load(file)
         if damage == "zeroed":
             content[:] = 0
         else:
             content.view(np.uint16)[7, 11] ^= 0x7C00  # an exponent of ones: infinite
         np.save(file, content)
-    monkeypatch.setattr(row_store, "_checked", {})  # as a new process
+    monkeypatch.setattr(rows_module, "_checked", {})  # as a new process
     with pytest.warns(UserWarning, match="rows of features that are not what was written"):
         again = image_features(data, size=64)
     np.testing.assert_allclose(again, first, rtol=2e-2, atol=2e-2)

@@ -13,14 +13,14 @@ def doctor(
     clear: Annotated[bool, Option("--clear-cache", help="empty the cache")] = False,
 ) -> None:
     """Explain and measure what this machine is set up to do."""
-    from softfold.machine import cache as cache_module
+    from softfold.cache import folder
 
     if clear:
-        freed = cache_module.clear_cache()
-        print(f"freed {freed / 1e6:,.0f} MB in {cache_module.cache_dir()}")
+        freed = folder.clear_cache()
+        print(f"freed {freed / 1e6:,.0f} MB in {folder.cache_dir()}")
         return
     if cache:
-        info = cache_module.cache_info()
+        info = folder.cache_info()
         for entry in info["entries"]:
             about = ", ".join(f"{k} {v}" for k, v in entry["settings"].items() if k != "version")
             size = entry["bytes"] / 1e6
@@ -28,6 +28,6 @@ def doctor(
         used, limit = info["bytes"] / 1e9, info["limit"] / 1e9
         print(f"{used:.2f} of {limit:.0f} GB in {info['dir']} (SOFTFOLD_CACHE, SOFTFOLD_CACHE_GB)")
         return
-    from softfold.machine.doctor import diagnose
+    from softfold.doctor import diagnose
 
     print(diagnose(device))

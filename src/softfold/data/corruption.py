@@ -346,7 +346,7 @@ def _pareto_sample(chances: np.ndarray, size: int, rng: np.random.Generator) -> 
 
 def _item_columns(table: LabelTable) -> dict[str, Any]:
     """The columns that say what the items are, so that the written table can be read again."""
-    from softfold.data.table import Images
+    from softfold.pixels.images import Images
 
     if isinstance(table.data, pd.DataFrame):
         return {str(c): table.data[c].to_numpy() for c in table.data}

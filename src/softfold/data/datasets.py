@@ -19,8 +19,9 @@ from softfold.data.folds import draw_holdout
 from softfold.data.frames import KNOWN_DATASETS
 from softfold.data.naming import check_names, take_names
 from softfold.data.reading import read_table
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
+from softfold.pixels.images import Images
 
 FASHION_NAMES = [
     "T-shirt/top",

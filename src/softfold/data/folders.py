@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from softfold.data.columns import HOLDOUT_WORDS, TRAIN_WORDS
-from softfold.data.leaving_out import wrong_with
 from softfold.errors import InputError, count_of
+from softfold.files import wrong_with
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}

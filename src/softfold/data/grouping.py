@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.data.table import ForeignItems, Images, LabelTable, text_column, text_of
+from softfold.data.table import ForeignItems, LabelTable, text_column, text_of
 from softfold.errors import MissingDependency
+from softfold.pixels.images import Images
 
 
 def copies_of(table: LabelTable) -> np.ndarray:
@@ -74,7 +75,7 @@ def first_rows(contents: object) -> np.ndarray:
 
 def _copies_of_images(images: Images) -> np.ndarray:
     try:
-        from softfold.vision.copies import exact_copies
+        from softfold.pixels.copies import exact_copies
 
         return exact_copies(images)
     except MissingDependency:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,9 +11,10 @@ import pandas as pd
 from softfold.data.columns import missing_names
 from softfold.data.places import place_name, places_of
 from softfold.errors import InputError, count_of
+from softfold.files import NO_FILE, wrong_with
 
 if TYPE_CHECKING:
-    from softfold.data.table import Images
+    from softfold.pixels.images import Images
 
 ON_ERROR = ("stop", "skip")
 """What to do about items that cannot be used: name them all and stop, or go on without them."""
@@ -23,7 +22,6 @@ ON_ERROR = ("stop", "skip")
 SKIPPED = "skipped.csv"
 """The file of a run that lists them."""
 
-NO_FILE = "no such file"
 NO_TEXT = "the text is empty"
 
 MEND = "mend them or drop their rows"
@@ -110,19 +108,6 @@ def as_frame(broken: Iterable[LeftOut]) -> pd.DataFrame:
     """Columns item and reason, as skipped.csv has them."""
     rows = [(each.item, each.reason) for each in broken]
     return pd.DataFrame(rows, columns=["item", "reason"], dtype=object)
-
-
-def wrong_with(path: str | os.PathLike[str]) -> str | None:
-    """Why a path is no file that could be read, without opening it; None where it is one."""
-    try:
-        found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return NO_FILE
-    except OSError as error:
-        return str(error.strerror or error)
-    except ValueError:  # a name with a null in it
-        return NO_FILE
-    return None if stat.S_ISREG(found.st_mode) else "no regular file"
 
 
 def whole_rows(

@@ -44,8 +44,9 @@ from softfold.data.naming import Names, check_names, take_names
 from softfold.data.numbers import like_training, read_numbers
 from softfold.data.places import place_name, place_of, places_of, renumbered
 from softfold.data.repeats import drop_repeats, plain_path
-from softfold.data.table import Data, Images, LabelTable, empty_texts
+from softfold.data.table import Data, LabelTable, empty_texts
 from softfold.errors import InputError, count_of
+from softfold.pixels.images import Images
 
 
 def read_table(

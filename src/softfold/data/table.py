@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,87 +13,9 @@ import pandas as pd
 
 from softfold import markup
 from softfold.align import match_rows
-from softfold.data.leaving_out import NO_FILE, LeftOut, wrong_with
+from softfold.data.leaving_out import LeftOut
 from softfold.errors import InputError, count_of
-
-
-class Images(Sequence):
-    """The encoded images of N items: files, or bytes that came in a column.
-
-    Indexing gives the encoded bytes of one image; nothing is decoded here. `digests` (N,) tell
-    images by their pixels, once `softfold.vision.copies` has looked; parts keep theirs.
-
-    >>> images = Images(encoded=[b"first", b"second"])
-    >>> len(images), images[1], images.path(1)
-    (2, b'second', None)
-    """
-
-    def __init__(
-        self,
-        paths: Iterable[str | Path] | None = None,
-        *,
-        encoded: Iterable[bytes] | None = None,
-    ) -> None:
-        if (paths is None) == (encoded is None):
-            raise InputError("Images(...) takes either paths or encoded bytes")
-        self._paths = None if paths is None else np.array([str(p) for p in paths], dtype=object)
-        self._encoded: np.ndarray | None = None
-        if encoded is not None:
-            values = list(encoded)
-            self._encoded = np.empty(len(values), dtype=object)
-            self._encoded[:] = values
-        self.digests: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @property
-    def _rows(self) -> np.ndarray:
-        rows = self._paths if self._paths is not None else self._encoded
-        assert rows is not None
-        return rows
-
-    def __getitem__(self, i: int) -> bytes:  # type: ignore[override]
-        if self._encoded is not None:
-            return self._encoded[i]
-        assert self._paths is not None
-        problem = wrong_with(self._paths[i])
-        if problem not in (None, NO_FILE):  # a device would be read for ever
-            raise OSError(problem)
-        return Path(self._paths[i]).read_bytes()
-
-    def path(self, i: int) -> Path | None:
-        """The file of image i, None where it came as bytes."""
-        return None if self._paths is None else Path(self._paths[i])
-
-    def mark(self, i: int) -> bytes:
-        """What tells image i from others without reading its file."""
-        if self._encoded is not None:
-            return hashlib.sha256(self._encoded[i]).digest()
-        path = self.path(i)
-        assert path is not None
-        found = path.stat() if path.exists() else None
-        stamp = None if found is None else (found.st_size, found.st_mtime_ns)
-        return f"{path.absolute()}:{stamp}".encode()
-
-    def take(self, rows: np.ndarray) -> Images:
-        """The images of the rows given as integers or as a mask."""
-        part = object.__new__(Images)
-        part._paths = None if self._paths is None else self._paths[rows]
-        part._encoded = None if self._encoded is None else self._encoded[rows]
-        part.digests = None if self.digests is None else self.digests[rows]
-        return part
-
-    @staticmethod
-    def join(first: Images, second: Images) -> Images:
-        """Both collections, one after the other."""
-        if (first._paths is None) == (second._paths is None):
-            return Images(
-                None if first._paths is None else [*first._paths, *second._paths],
-                encoded=None if first._paths is not None else [*first._rows, *second._rows],
-            )
-        both = [*(first[i] for i in range(len(first))), *(second[i] for i in range(len(second)))]
-        return Images(encoded=both)
+from softfold.pixels.images import Images
 
 
 class ForeignItems:

@@ -12,11 +12,12 @@ import pandas as pd
 from softfold.align import find, match_rows
 from softfold.data.delimited import read_delimited
 from softfold.data.grouping import contents_of
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.decisions.log import LOG, DecisionLog
 from softfold.decisions.opinions import replay
 from softfold.errors import InputError, count_of
 from softfold.files import read_parquet
+from softfold.pixels.images import Images
 
 LEFT_OUT = ("excluded", "none_of_these")
 """States of items that leave the label table."""

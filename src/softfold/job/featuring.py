@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from softfold.data.item_features import SUFFIXES, ItemFeatures
-from softfold.data.table import Images
 from softfold.errors import InputError
 from softfold.job.preparing import only_usable
+from softfold.pixels.images import Images
 from softfold.progress import Progress
 from softfold.runs.settings import Settings
 from softfold.stopping import watch

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from softfold.crossfit.oof import OutOfFold
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.issues import rank_issues
 from softfold.noise.model import NoiseModel
+from softfold.pixels.images import Images
 
 
 def items_frame(

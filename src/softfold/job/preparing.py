@@ -12,10 +12,11 @@ from softfold.data.grouping import copies_of, groups_of_pairs, merge_groups
 from softfold.data.item_features import ItemFeatures
 from softfold.data.leaving_out import MEND, NO_TEXT, LeftOut, note_of, refusal, shown
 from softfold.data.lookalikes import about_names
-from softfold.data.table import Images, LabelTable, empty_texts
+from softfold.data.table import LabelTable, empty_texts
 from softfold.data.texts import near_texts
 from softfold.decisions.applying import apply_decisions
 from softfold.errors import InputError, count_of
+from softfold.pixels.images import Images
 from softfold.runs.settings import Settings
 from softfold.trainers import create_trainer
 
@@ -114,7 +115,7 @@ def only_usable(table: LabelTable, on_error: str, *, of_run: bool = False) -> La
     """
     broken: dict[int, str] = dict.fromkeys(empty_texts(table.data).tolist(), NO_TEXT)
     if isinstance(table.data, Images):
-        from softfold.vision.copies import broken_images
+        from softfold.pixels.copies import broken_images
 
         broken = broken_images(table.data)
     if not broken and not table.left_out:
@@ -146,7 +147,7 @@ def near_pairs(
     """(P, 2) rows of items whose features are close, or of texts that share most words."""
     if table.kind == "text":
         return near_texts(table.frame.iloc[:, 0])[0]
-    from softfold.vision.copies import near_copies
+    from softfold.vision.near_copies import near_copies
 
     asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "device")}
     probe = create_trainer("probe", features=features, **asked)

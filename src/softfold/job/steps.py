@@ -191,7 +191,7 @@ def note_near_copies(job: Job) -> list[str]:
         features = job.oof_trainer.features(table) if table.kind == "image" else None
         if features is None:
             return []
-        from softfold.vision.copies import can_be_compared, near_copies
+        from softfold.vision.near_copies import can_be_compared, near_copies
 
         if not can_be_compared(len(table)):
             return _told(job, NO_INDEX.format(count_of(len(table), "image")))

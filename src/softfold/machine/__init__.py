@@ -1,1 +1,1 @@
-"""The machine: devices and threads, the cache, and what `softfold doctor` measures."""
+"""The machine: devices, threads and precision."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from softfold.noise.matrices import normalised_counts, symmetric, unmix
 from softfold.noise.model import Explanation
-from softfold.noise.sample import FLOOR, Sample, search
+from softfold.noise.sample import FLOOR, Sample
+from softfold.noise.temperature import search
 
 START_SHRINK, SHRINK = 10.0, 3.0
 """Items' worth of even noise in each row of T, before and during EM."""

@@ -6,23 +6,16 @@ Rows are sorted by given label: T[:, y] is then one vector a block, and counts a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from softfold.noise.matrices import by_columns
+from softfold.noise.temperature import fitted_temperature
 
 FLOOR = np.float32(1e-7)
 """Smaller probabilities count as this: float32 softmaxes underflow, and log 0 forgives nothing."""
-
-TEMPERATURES = (0.1, 8.0)
-CELLS = 20_000
-"""Probabilities that a temperature is fitted to."""
-
-NEARLY_CLEAN = 0.002
-"""Even noise assumed where temperature alone is fitted: one slip costs no more than log 0.002."""
 
 MIDDLE, MIDDLE_ITEMS = 0.75, 20
 """With few contradictions, how foreseen they are is drawn to this as if by so many more."""
@@ -152,9 +145,8 @@ class Sample:
 
     @cached_property
     def temperature(self) -> float:
-        """The t at which p^(1/t) makes the given labels likeliest, all of them taken as right."""
-        part = self.about(CELLS // self.n_classes)
-        return search(lambda t: part.even_level(part.own(t), NEARLY_CLEAN), *TEMPERATURES)
+        """`softfold.noise.temperature.fitted_temperature` of these items."""
+        return fitted_temperature(self)
 
     def information(self) -> tuple[float, float]:
         """What predictions say about given labels beyond class frequencies.
@@ -202,21 +194,3 @@ class Sample:
                 pairs += len(theirs)
         drawn = (won + MIDDLE * MIDDLE_ITEMS) / (pairs + MIDDLE_ITEMS)
         return float(drawn), 0.29 / np.sqrt(pairs + MIDDLE_ITEMS)
-
-
-def search(score: Callable[[float], float], low: float, high: float, tolerance: float = 0.05):
-    """The value in low..high where `score` is largest: golden section on its logarithm."""
-    ratio = (np.sqrt(5) - 1) / 2
-    a, b = np.log(low), np.log(high)
-    x, y = b - ratio * (b - a), a + ratio * (b - a)
-    at_x, at_y = score(float(np.exp(x))), score(float(np.exp(y)))
-    while b - a > tolerance:
-        if at_x < at_y:
-            a, x, at_x = x, y, at_y
-            y = a + ratio * (b - a)
-            at_y = score(float(np.exp(y)))
-        else:
-            b, y, at_y = y, x, at_x
-            x = b - ratio * (b - a)
-            at_x = score(float(np.exp(x)))
-    return float(np.exp((a + b) / 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import asdict
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -68,13 +68,19 @@ def create_app(
 
 def _routes(desk: Desk, reviewer: str) -> FastHTML:
     app = FastHTML(default_hdrs=False, secret_key=secrets.token_hex(), sess_cls=None)
-    static = {name: files(__package__).joinpath(f"static/{name}").read_bytes() for name in STATIC}
-    made = f"{desk.run.path.resolve()} {(desk.run.path / 'items.parquet').stat().st_mtime_ns}"
-    version = hashlib.sha256(made.encode()).hexdigest()[:12]
+    _serve_pages(app, desk)
+    _serve_pictures(app, desk)
+    _serve_run(app, desk, reviewer)
+    _serve_items(app, desk)
+    _serve_audit(app, desk)
+    _serve_decisions(app, desk)
+    app.add_exception_handler(InputError, _explain)
+    app.add_exception_handler(RecursionError, _explain)  # a body of brackets only
+    return app
 
-    @lru_cache(maxsize=CACHED)
-    def thumbnail(row: int) -> bytes | None:
-        return desk.looks.picture(int(desk.run.train_rows[row]), THUMBNAIL)
+
+def _serve_pages(app: FastHTML, desk: Desk) -> None:
+    """The page, its scripts and colours, and the corrected labels as a file."""
 
     @app.get("/")
     def index(req: Request) -> Response:
@@ -88,19 +94,42 @@ def _routes(desk: Desk, reviewer: str) -> FastHTML:
     @app.get("/static/{name}.{extension}")
     def asset(name: str, extension: str) -> Response:
         known = f"{name}.{extension}"
-        if known not in static:
+        if known not in STATIC:
             return Response("not found", status_code=404)
-        return Response(static[known], media_type=STATIC[known])
+        return Response(_static(known), media_type=STATIC[known])
+
+    @app.get("/export.csv")
+    def export() -> Response:
+        from softfold.data.delimited import csv_text
+        from softfold.review.export import corrected
+
+        text = csv_text(corrected(desk.run))
+        place = {"Content-Disposition": 'attachment; filename="corrected-labels.csv"'}
+        return Response(text, media_type="text/csv; charset=utf-8", headers=place)
+
+
+def _serve_pictures(app: FastHTML, desk: Desk) -> None:
+    """What items look like, small and large."""
+
+    @lru_cache(maxsize=CACHED)
+    def thumbnail(row: int) -> bytes | None:
+        return desk.looks.picture(int(desk.run.train_rows[row]), THUMBNAIL)
 
     @app.get("/thumbnail/{row:int}")
     def small(row: int) -> Response:
-        return _picture(thumbnail(row) if row < len(desk.item) else None, static)
+        return _picture(thumbnail(row) if row < len(desk.item) else None)
 
     @app.get("/picture/{row:int}")
     def large(row: int) -> Response:
         if row >= len(desk.item):
-            return _picture(None, static)
-        return _picture(desk.looks.picture(int(desk.run.train_rows[row]), PICTURE), static)
+            return _picture(None)
+        return _picture(desk.looks.picture(int(desk.run.train_rows[row]), PICTURE))
+
+
+def _serve_run(app: FastHTML, desk: Desk, reviewer: str) -> None:
+    """What the run is, and how far its review has come."""
+    made = f"{desk.run.path.resolve()} {(desk.run.path / 'items.parquet').stat().st_mtime_ns}"
+    version = hashlib.sha256(made.encode()).hexdigest()[:12]
 
     @app.get("/api/run")
     def about(req: Request) -> Response:
@@ -120,6 +149,10 @@ def _routes(desk: Desk, reviewer: str) -> FastHTML:
             }
         )
 
+
+def _serve_items(app: FastHTML, desk: Desk) -> None:
+    """The items of a list, and what the page shows of each."""
+
     @app.get("/api/list")
     def listing(req: Request) -> Response:
         wanted, me = _filter(req, len(desk.run.vocab)), _me(req)
@@ -136,6 +169,16 @@ def _routes(desk: Desk, reviewer: str) -> FastHTML:
             return JSONResponse([desk.describe_blind(r, me) for r in rows])
         return JSONResponse([{**desk.describe(r), "opinion": desk.opinion(r, me)} for r in rows])
 
+    @app.get("/api/group/{row:int}")
+    def group(row: int) -> Response:
+        if row >= len(desk.item):
+            return Response("not found", status_code=404)
+        return JSONResponse(desk.group(row))
+
+
+def _serve_audit(app: FastHTML, desk: Desk) -> None:
+    """The items of the audit, and more of them."""
+
     @app.get("/api/audit")
     def audit() -> Response:
         desk.refresh()
@@ -150,11 +193,9 @@ def _routes(desk: Desk, reviewer: str) -> FastHTML:
         await run_in_threadpool(desk.draw, n)
         return JSONResponse(_audit(desk))
 
-    @app.get("/api/group/{row:int}")
-    def group(row: int) -> Response:
-        if row >= len(desk.item):
-            return Response("not found", status_code=404)
-        return JSONResponse(desk.group(row))
+
+def _serve_decisions(app: FastHTML, desk: Desk) -> None:
+    """Decisions as they are made, here and by others."""
 
     @app.get("/api/changes")
     def changes(req: Request) -> Response:
@@ -184,18 +225,10 @@ def _routes(desk: Desk, reviewer: str) -> FastHTML:
         opinions = {row: desk.opinion(row, me) for row in rows}
         return JSONResponse({"opinions": opinions, "progress": desk.progress(me)})
 
-    @app.get("/export.csv")
-    def export() -> Response:
-        from softfold.data.delimited import csv_text
-        from softfold.review.export import corrected
 
-        text = csv_text(corrected(desk.run))
-        place = {"Content-Disposition": 'attachment; filename="corrected-labels.csv"'}
-        return Response(text, media_type="text/csv; charset=utf-8", headers=place)
-
-    app.add_exception_handler(InputError, _explain)
-    app.add_exception_handler(RecursionError, _explain)  # a body of brackets only
-    return app
+@cache
+def _static(name: str) -> bytes:
+    return files(__package__).joinpath(f"static/{name}").read_bytes()
 
 
 def _audit(desk: Desk) -> dict[str, Any]:
@@ -217,9 +250,9 @@ def _explain(req: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, status_code=status)
 
 
-def _picture(webp: bytes | None, static: dict[str, bytes]) -> Response:
+def _picture(webp: bytes | None) -> Response:
     if webp is None:
-        return Response(static["nothing.svg"], media_type="image/svg+xml")
+        return Response(_static("nothing.svg"), media_type="image/svg+xml")
     keep = {"Cache-Control": "private, max-age=86400, immutable"}
     return Response(webp, media_type="image/webp", headers=keep)
 

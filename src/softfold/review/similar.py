@@ -6,15 +6,15 @@ import json
 
 import numpy as np
 
+from softfold.cache.folder import cache_dir
+from softfold.cache.rows import RowStore
 from softfold.data.item_features import read_item_features
-from softfold.data.table import Images
 from softfold.errors import InputError
 from softfold.files import memory_map
-from softfold.machine.cache import cache_dir
-from softfold.machine.row_store import RowStore
+from softfold.pixels.decoding import image_keys
+from softfold.pixels.images import Images
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
-from softfold.vision.decoding import image_keys
 
 MOST_GROUPED = 20_000
 """Only the most suspicious items are grouped; the rest are groups of one."""

@@ -20,7 +20,7 @@ from softfold.crossfit.oof import OutOfFold
 from softfold.data.delimited import read_delimited
 from softfold.data.leaving_out import SKIPPED
 from softfold.data.naming import check_names, titles_of
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.files import (
     Damaged,
@@ -31,6 +31,7 @@ from softfold.files import (
     told_if_damaged,
 )
 from softfold.noise.model import NoiseModel
+from softfold.pixels.images import Images
 from softfold.runs.manifest import check
 from softfold.runs.settings import Settings
 from softfold.runs.shapes import check_shape

@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from softfold.data.table import Images, LabelTable, text_column
+from softfold.data.table import LabelTable, text_column
+from softfold.pixels.decoding import open_image
+from softfold.pixels.images import Images
 from softfold.runs.folder import Run
-from softfold.vision.decoding import open_image
 
 MAX_TEXT = 600
 MAX_COLUMNS = 12
@@ -20,7 +21,7 @@ MAX_COLUMNS = 12
 def thumbnail(encoded: bytes, size: int) -> bytes | None:
     """The image as WebP whose longer side is `size` pixels; None where it does not decode.
 
-    What is shown is what a network is trained on: see `softfold.vision.decoding.open_image`.
+    What is shown is what a network is trained on: see `softfold.pixels.decoding.open_image`.
     Tiny images (digits are 8 x 8) are enlarged without smoothing, so that pixels stay pixels.
     """
     from PIL import Image

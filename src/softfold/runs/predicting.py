@@ -20,9 +20,10 @@ from softfold.data.item_features import as_item_features, read_item_features
 from softfold.data.leaving_out import ON_ERROR, LeftOut, note_of, refusal, rows_with
 from softfold.data.places import renumbered
 from softfold.data.reading import image_column
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.files import told_if_damaged
+from softfold.pixels.images import Images
 from softfold.runs.folder import Run
 from softfold.runs.given_features import known_features
 
@@ -126,7 +127,7 @@ def _broken(table: LabelTable) -> dict[int, LeftOut]:
     """The rows of images that cannot be read."""
     if not isinstance(table.data, Images):
         return {}
-    from softfold.vision.copies import broken_images
+    from softfold.pixels.copies import broken_images
 
     found = broken_images(table.data)
     return {i: LeftOut(table.item[i], reason) for i, reason in sorted(found.items())}

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from softfold.data.places import place_of
-from softfold.data.table import ForeignItems, Images, LabelTable, text_column
+from softfold.data.table import ForeignItems, LabelTable, text_column
 from softfold.errors import InputError
+from softfold.pixels.images import Images
 
 
 def estimator_data(table: LabelTable) -> pd.DataFrame | np.ndarray:

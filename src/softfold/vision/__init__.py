@@ -1,1 +1,1 @@
-"""Images: decoding, copies, pretrained backbones and what they make of an image."""
+"""Images as features: pretrained backbones, what they make of an image, near copies."""

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from softfold.data.table import Images, LabelTable
+from softfold.cache.rows import Rows, RowStore
+from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
-from softfold.machine.row_store import Rows, RowStore
 from softfold.machine.runtime import autocast, precision, setup
+from softfold.pixels.decoding import decode_batches, image_keys
+from softfold.pixels.images import Images
 from softfold.vision.backbones import (
     DEFAULT,
     Backbone,
@@ -27,7 +29,6 @@ from softfold.vision.backbones import (
     weights_identity,
     with_stages,
 )
-from softfold.vision.decoding import decode_batches, image_keys
 from softfold.vision.inference import arithmetic, prepare
 
 Advance = Callable[[int, int], None]

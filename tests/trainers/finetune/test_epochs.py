@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from softfold.arrays import one_hot
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
+from softfold.pixels.images import Images
 from softfold.trainers.checkpoints import checkpoints_in
 from softfold.trainers.finetune import FineTune, epochs
 

@@ -11,9 +11,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from softfold.arrays import one_hot
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.machine import runtime
+from softfold.pixels.images import Images
 from softfold.trainers import create_trainer
 from softfold.trainers.finetune import FineTune, load
 from softfold.trainers.probe import Probe

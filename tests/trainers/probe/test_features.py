@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip("torch")
 
 from softfold.arrays import one_hot
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.pixels.images import Images
 from softfold.trainers.probe import Probe
 from softfold.trainers.probe.features import inner_folds, numbers, stages_help
 

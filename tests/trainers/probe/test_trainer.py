@@ -15,8 +15,9 @@ from sklearn.datasets import load_digits
 
 from softfold import cross_fit, plan_folds
 from softfold.arrays import one_hot
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.pixels.images import Images
 from softfold.trainers.probe import Probe, load
 
 

@@ -13,14 +13,14 @@ from fastai.torch_core import TensorCategory, TensorImage
 from fasttransform import Transform
 from torch import Tensor
 
-from softfold.machine.row_store import Rows
+from softfold.cache.rows import Rows
 
 
 class ImageRows:
     """Decoded images with class indices, item by item or a batch at a time.
 
     Args:
-        pixels: uint8 (N, S, S, 3), see `softfold.vision.decoding.decoded`.
+        pixels: uint8 (N, S, S, 3), see `softfold.pixels.decoding.decoded`.
         labels: int64 (N,) indices into `vocab`.
         items: the N keys.
         vocab: the K class names.

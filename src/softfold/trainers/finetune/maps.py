@@ -18,12 +18,12 @@ import torch
 from fastai.torch_core import TensorBase, TensorCategory
 from torch import Tensor, nn
 
-from softfold.data.table import Images
+from softfold.cache.rows import Rows, RowStore
 from softfold.errors import InputError
-from softfold.machine.row_store import Rows, RowStore
 from softfold.machine.runtime import autocast, precision
+from softfold.pixels.decoding import decoded, image_keys
+from softfold.pixels.images import Images
 from softfold.trainers.finetune.images import RandomCrop
-from softfold.vision.decoding import decoded, image_keys
 from softfold.vision.features import full
 from softfold.vision.inference import arithmetic, prepare
 

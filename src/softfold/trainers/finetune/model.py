@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import match_columns, take_part
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
 from softfold.files import check_tensors, told_if_damaged, write_torch_tensors
+from softfold.pixels.images import Images
 from softfold.trainers.protocol import BaseModel
 
 SMALL_CNN = "small_cnn"
@@ -55,7 +56,7 @@ class ImageModel(BaseModel):
         import torch
 
         from softfold.machine.runtime import precision, setup
-        from softfold.vision.decoding import decoded
+        from softfold.pixels.decoding import decoded
 
         if not isinstance(table.data, Images):
             raise InputError(f"{table.name}: this model predicts images, not {table.kind} items")

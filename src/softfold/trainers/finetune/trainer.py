@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
+from softfold.pixels.images import Images
 from softfold.softening import SoftLabels
 from softfold.trainers.finetune.model import (
     SMALL_CNN,
@@ -257,10 +258,10 @@ class FineTune(BaseTrainer):
         import torch
 
         from softfold.machine.runtime import precision
+        from softfold.pixels.decoding import decoded
         from softfold.trainers.finetune.images import BatchDL, ImageRows, RandomCrop, ToFloat
         from softfold.trainers.finetune.maps import MapMaker, MapRows, split_body
         from softfold.trainers.finetune.nets import BodyAndHead
-        from softfold.vision.decoding import decoded
 
         s = self.settings
         large = max(s.size, round(s.size * s.margin))

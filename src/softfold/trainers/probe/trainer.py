@@ -20,9 +20,10 @@ import pandas as pd
 import torch
 
 from softfold.data.item_features import as_item_features
-from softfold.data.table import Images, LabelTable
+from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of
 from softfold.files import read_tensors, write_tensors
+from softfold.pixels.images import Images
 from softfold.trainers.probe.features import INNER_FOLDS, inner_folds, numbers, stages_help
 from softfold.trainers.probe.fold_solver import FoldSolver, Solved
 from softfold.trainers.probe.softmax_regression import Design, Targets, solve

@@ -3,7 +3,7 @@
 What an image item looks like, to a network and to a person alike: oriented by its EXIF tag, RGB,
 transparent pixels on white, more than 8 bits shrunk to 8. For a network the shorter side is
 resized so that a centre crop gives a square. Decoded squares are kept in the cache
-(see `softfold.machine.row_store`).
+(see `softfold.cache.rows`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from softfold.cache.rows import KEY, Rows, RowStore, content_key
 from softfold.errors import InputError, require
-from softfold.machine.row_store import KEY, Rows, RowStore, content_key
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from softfold.data.table import Images
+    from softfold.pixels.images import Images
 
 
 Fit = Literal["crop", "squish"]

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from softfold.data.table import Images
+from softfold.cache import folder as cache
+from softfold.cache import rows as rows_module
 from softfold.errors import InputError
-from softfold.machine import cache, row_store
-from softfold.vision import decoding
+from softfold.pixels import decoding
+from softfold.pixels.images import Images
 
 PIL = pytest.importorskip("PIL")
 from pictures import encode, photo  # noqa: E402
@@ -193,15 +194,15 @@ def test_see_and_clear(folder):
 
 
 def test_memory_does_not_grow_with_reading(tmp_path):
-    store = row_store.RowStore("test", {})
-    keys = np.array([row_store.content_key(bytes([i, 0])) for i in range(64)], row_store.KEY)
+    store = rows_module.RowStore("test", {})
+    keys = np.array([rows_module.content_key(bytes([i, 0])) for i in range(64)], rows_module.KEY)
     with store.writer(64, (1 << 20,), np.uint8) as writer:
         for i in range(64):
             writer.write(keys[i : i + 1], np.full((1, 1 << 20), i, np.uint8))
     rows, missing = store.find(keys)
     assert not missing.any()
     assert [int(rows[i][5]) for i in (0, 63, 7)] == [0, 63, 7]
-    rows._touched = row_store._REOPEN_BYTES + 1
+    rows._touched = rows_module._REOPEN_BYTES + 1
     rows[1]
     assert rows._touched == 1 << 20
 
@@ -262,7 +263,7 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_fills_the_memory():
 PEAK = """
 import resource, sys
 from pathlib import Path
-from softfold.vision.decoding import decode
+from softfold.pixels.decoding import decode
 encoded = Path(sys.argv[1]).read_bytes()
 decode(Path(sys.argv[2]).read_bytes(), 64)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

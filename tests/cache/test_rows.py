@@ -3,22 +3,23 @@
 import numpy as np
 import pytest
 
+from softfold.cache import folder
+from softfold.cache import rows as rows_module
 from softfold.errors import InputError
-from softfold.machine import cache, row_store
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(row_store, "_checked", {})
+    monkeypatch.setattr(rows_module, "_checked", {})
 
 
-KEYS = np.array([row_store.content_key(bytes([i])) for i in range(20)], row_store.KEY)
+KEYS = np.array([rows_module.content_key(bytes([i])) for i in range(20)], rows_module.KEY)
 ROWS = np.random.default_rng(0).normal(size=(20, 7)).astype(np.float16)
 
 
 def filled():
-    store = row_store.RowStore("features", {"size": 7})
+    store = rows_module.RowStore("features", {"size": 7})
     with store.writer(20, (7,), np.float16) as writer:
         writer.write(KEYS[:12], ROWS[:12])
         writer.write(KEYS[12:], ROWS[12:])
@@ -26,14 +27,14 @@ def filled():
 
 
 def as_a_new_process(monkeypatch):
-    monkeypatch.setattr(row_store, "_checked", {})
+    monkeypatch.setattr(rows_module, "_checked", {})
 
 
 def test_rows_come_back_in_any_order():
     store, _, _ = filled()
     rows, missing = store.find(KEYS[[5, 0, 5]])
     assert not missing.any() and np.array_equal(rows[np.arange(3)], ROWS[[5, 0, 5]])
-    assert cache.cache_info()["entries"][0]["rows"] == 20
+    assert folder.cache_info()["entries"][0]["rows"] == 20
 
 
 @pytest.mark.parametrize("damage", ["zeroed", "flipped", "moved"])
@@ -72,8 +73,8 @@ def test_a_file_cut_short_gives_the_rows_that_it_still_has(which, left, monkeypa
 
 
 def test_what_was_finished_before_a_kill_is_there(monkeypatch):
-    store = row_store.RowStore("features", {"size": 7})
-    monkeypatch.setattr(row_store, "_COMMIT_ROWS", 5)
+    store = rows_module.RowStore("features", {"size": 7})
+    monkeypatch.setattr(rows_module, "_COMMIT_ROWS", 5)
     with pytest.raises(KeyboardInterrupt), store.writer(20, (7,), np.float16) as writer:
         for start in (0, 4, 8, 12):  # a multiple of 5 is passed at 8 and at 16
             writer.write(KEYS[start : start + 4], ROWS[start : start + 4])
@@ -85,7 +86,7 @@ def test_what_was_finished_before_a_kill_is_there(monkeypatch):
 
 
 def test_a_writer_may_be_asked_for_at_most_so_many_rows():
-    store = row_store.RowStore("scans", {"version": 1})
+    store = rows_module.RowStore("scans", {"version": 1})
     with store.writer(20, (7,), np.float16, exactly=False) as writer:
         writer.write(KEYS[:0], ROWS[:0])
         writer.write(KEYS[:3], ROWS[:3])
@@ -96,7 +97,7 @@ def test_a_writer_may_be_asked_for_at_most_so_many_rows():
 
 
 def test_a_writer_that_wrote_nothing_leaves_nothing():
-    store = row_store.RowStore("features", {"size": 7})
+    store = rows_module.RowStore("features", {"size": 7})
     with pytest.raises(RuntimeError, match="0 of 3 rows"), store.writer(3, (7,), np.float16):
         pass
     assert [file.name for file in store.folder.iterdir()] == ["settings.json"]
@@ -105,7 +106,7 @@ def test_a_writer_that_wrote_nothing_leaves_nothing():
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path / "file"))
-    store = row_store.RowStore("features", {"size": 7})
+    store = rows_module.RowStore("features", {"size": 7})
     wanted = "the cache folder .*file cannot be written: .*SOFTFOLD_CACHE"
     with pytest.raises(InputError, match=wanted), store.writer(1, (7,), np.float16):
         pass

@@ -1,7 +1,7 @@
 """What `softfold doctor` prints: what was chosen for this machine, and what each choice buys.
 
 Choices that hold for a whole process (allocator, waiting threads) are measured in processes of
-their own, with and without them: `python -m softfold.machine.doctor` prints one such measurement.
+their own, with and without them: `python -m softfold.doctor` prints one such measurement.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from softfold.cache.folder import cache_info
 from softfold.errors import require
 from softfold.machine import runtime
-from softfold.machine.cache import cache_info
 
 if TYPE_CHECKING:
     import torch
@@ -110,7 +110,7 @@ def _rates(found: dict[str, float], measure: str) -> str:
 def _measure_apart(device: str | None, backbone: str, **environment: str) -> dict[str, float]:
     kept = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     done = subprocess.run(
-        [sys.executable, "-m", "softfold.machine.doctor", backbone, *([device] if device else [])],
+        [sys.executable, "-m", "softfold.doctor", backbone, *([device] if device else [])],
         env=kept | environment,
         capture_output=True,
         text=True,
@@ -176,7 +176,7 @@ def _decode_rate() -> float:
 
     from PIL import Image
 
-    from softfold.vision.decoding import decode
+    from softfold.pixels.decoding import decode
 
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8))

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from softfold.machine import cache
-from softfold.machine.row_store import KEY, RowStore, content_key
+from softfold.cache import folder
+from softfold.cache.rows import KEY, RowStore, content_key
 
 
 @pytest.fixture(autouse=True)
@@ -24,25 +24,25 @@ def put(size, n=10):
 def test_what_is_there_is_told_and_cleared():
     put(1)
     put(2, n=3)
-    told = {e["settings"]["size"]: e["rows"] for e in cache.cache_info()["entries"]}
+    told = {e["settings"]["size"]: e["rows"] for e in folder.cache_info()["entries"]}
     assert told == {1: 10, 2: 3}
-    assert cache.clear_cache() >= 13_000
-    assert cache.cache_info()["bytes"] == 0 and not cache.cache_info()["entries"]
+    assert folder.clear_cache() >= 13_000
+    assert folder.cache_info()["bytes"] == 0 and not folder.cache_info()["entries"]
 
 
 def test_the_least_recently_used_go_first(monkeypatch):
     monkeypatch.setenv("SOFTFOLD_CACHE_GB", str(25_000 / 1e9))
     for size in (1, 2):
         put(size)
-        for file in cache.cache_dir().rglob("*.npy"):
+        for file in folder.cache_dir().rglob("*.npy"):
             if file.stat().st_mtime > 1e9:
                 os.utime(file, (size, size))
     put(3)
-    held = {e["settings"]["size"] for e in cache.cache_info()["entries"] if e["rows"]}
+    held = {e["settings"]["size"] for e in folder.cache_info()["entries"] if e["rows"]}
     assert held == {2, 3}
 
 
 def test_a_limit_that_is_no_number_is_the_usual_one(monkeypatch):
-    usual = cache.cache_limit()
+    usual = folder.cache_limit()
     monkeypatch.setenv("SOFTFOLD_CACHE_GB", "plenty")
-    assert cache.cache_limit() == usual
+    assert folder.cache_limit() == usual

@@ -1,6 +1,6 @@
 """The cache's folder: where it is, what it holds, and how it stays below its limit.
 
-What is in it is written and read by `softfold.machine.row_store`: pairs of `ID.rows.npy` and
+What is in it is written and read by `softfold.cache.rows`: pairs of `ID.rows.npy` and
 `ID.keys` below KIND/SETTINGS. The least recently used pairs go when the cache is full. The folder
 is `SOFTFOLD_CACHE`, else the user's cache folder; `SOFTFOLD_CACHE_GB` bounds it (20).
 """

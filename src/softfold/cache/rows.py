@@ -1,6 +1,6 @@
 """Rows of arrays on disk, one an item, found by a key of the item's content.
 
-A folder of the cache (`softfold.machine.cache`) holds one kind of rows with one set of settings, as
+A folder of the cache (`softfold.cache.folder`) holds one kind of rows with one set of settings, as
 pairs of `ID.rows.npy` (n, ...) and `ID.keys` (20 bytes a row: a key, and the CRC-32 of row and
 key). Both grow while rows are made: every few hundred rows go to the disk, their keys after them.
 What was killed leaves what it had finished, and a rows file that is shorter than its header says. A
@@ -25,9 +25,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from softfold.cache.folder import RECORD, cache_dir, make_room, size_of, touch
 from softfold.errors import InputError
 from softfold.files import write_bytes
-from softfold.machine.cache import RECORD, cache_dir, make_room, size_of, touch
 from softfold.stopping import stop_here
 
 KEY = np.dtype("S16")

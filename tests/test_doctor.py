@@ -2,7 +2,7 @@
 
 import pytest
 
-from softfold.machine import doctor
+from softfold import doctor
 from softfold.machine.runtime import setup
 
 pytest.importorskip("torch")
