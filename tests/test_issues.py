@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from softfold.errors import InputError
-from softfold.issues import rank_issues
+from softfold.issues import label_quality, rank_issues
 
 
 def problem(n: int = 2000):
@@ -62,3 +62,15 @@ def test_a_negative_top_is_refused():
     _, given, p = problem(50)
     with pytest.raises(InputError, match="top is -1"):
         rank_issues(given, p, top=-1)
+
+
+def test_quality_is_in_the_order_of_the_items_and_below_a_half_means_wrong():
+    truth, given, p = problem()
+    quality = label_quality(given, p)
+    issues = rank_issues(given, p)
+    np.testing.assert_array_equal(quality[issues["index"]], 1 - issues["suspicion"])
+    mask = quality < 0.5
+    wrong = truth != given
+    assert (mask & wrong).sum() / mask.sum() > 0.8 and (mask & wrong).sum() / wrong.sum() > 0.8
+    names = np.array(["ash", "bay", "elm", "fir"])
+    np.testing.assert_array_equal(label_quality(names[given], p, vocab=names), quality)

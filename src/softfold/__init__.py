@@ -26,6 +26,7 @@ _HOME = {
     "SoftLabels": "softening",
     "soften": "softening",
     "rank_issues": "issues",
+    "label_quality": "issues",
     "show_issues": "notebook",
     "combine_votes": "votes.combining",
     "compare": "job.comparing",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from softfold.data.reading import read_table as read_table
     from softfold.data.table import LabelTable as LabelTable
     from softfold.errors import InputError as InputError
+    from softfold.issues import label_quality as label_quality
     from softfold.issues import rank_issues as rank_issues
     from softfold.job.comparing import compare as compare
     from softfold.job.running import run as run

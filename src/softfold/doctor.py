@@ -122,7 +122,7 @@ def _measure_apart(device: str | None, backbone: str, **environment: str) -> dic
 def measure(backbone: str, device: str | None = None) -> dict[str, float]:
     """Rates of this process: images a second, GFLOP/s, GB/s, decoded images a second."""
     chosen = runtime.setup(device)
-    torch = require("torch", extra="fastai")
+    torch = require("torch", extra="torch")
     found: dict[str, float] = {}
     for dtype in _dtypes(chosen.bfloat16):
         name = str(dtype).removeprefix("torch.")

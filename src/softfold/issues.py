@@ -12,7 +12,7 @@ from softfold.align import align_predictions, align_second
 from softfold.errors import InputError
 from softfold.noise.estimation import check_second, estimate_checked
 from softfold.noise.model import NoiseModel, as_noise_model
-from softfold.noise.scoring import score
+from softfold.noise.scoring import Scores, score
 
 
 def rank_issues(
@@ -53,19 +53,9 @@ def rank_issues(
     """
     if top is not None and top < 0:
         raise InputError(f"top is {top}; it must be at least 0")
-    check_second(second, noise)
-    both = align_predictions(labels, probabilities, vocab)
-    if second is not None:
-        second = align_second(labels, probabilities, second, vocab)
-    labels, probabilities = both.labels, both.probabilities
-    n, k = probabilities.shape
-    if noise is None:
-        noise = estimate_checked(labels, probabilities, second=second)
-    elif not isinstance(noise, NoiseModel):
-        noise = as_noise_model(noise, k)
-    found = score(labels, probabilities, noise)
-    order = found.ranking[: n if top is None else top]
-    given, suggested = labels[order], found.suggested[order]
+    both, found = _scored(labels, probabilities, noise, second, vocab)
+    order = found.ranking[: len(both.labels) if top is None else top]
+    given, suggested = both.labels[order], found.suggested[order]
     if both.vocab is not None:
         names = np.asarray(both.vocab, dtype=object)
         given, suggested = names[given], names[suggested]
@@ -80,3 +70,54 @@ def rank_issues(
     if both.item is not None:
         ranked.insert(1, "item", both.item[order])
     return ranked
+
+
+def label_quality(
+    labels: Any,
+    probabilities: Any = None,
+    *,
+    noise: NoiseModel | np.ndarray | None = None,
+    second: Any = None,
+    vocab: Iterable[Any] | None = None,
+) -> np.ndarray:
+    """How probably each given label is right, in the order of the items.
+
+    It is 1 - suspicion of `rank_issues`. Where it is below 0.5, the label is more likely wrong than
+    right: `label_quality(labels, probabilities) < 0.5` is a mask of the labels to check.
+
+    Args:
+        labels: as `rank_issues` takes them.
+        probabilities: out-of-fold predictions, as `rank_issues` takes them.
+        noise: a NoiseModel or transition matrix; estimated by itself.
+        second: another model's out-of-fold predictions, see `rank_issues`.
+        vocab: K class names, in the order of the columns of an array.
+
+    Returns:
+        float64 (N,), 0..1; row i is that of `labels[i]`, of a table the i-th training item.
+
+    >>> p = np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8]])
+    >>> T = np.array([[0.8, 0.2], [0.2, 0.8]])
+    >>> label_quality(np.array([0, 1, 1]), p, noise=T).round(2)
+    array([0.97, 0.31, 0.94])
+    """
+    _, found = _scored(labels, probabilities, noise, second, vocab)
+    return 1 - found.suspicion
+
+
+def _scored(
+    labels: Any,
+    probabilities: Any,
+    noise: NoiseModel | np.ndarray | None,
+    second: Any,
+    vocab: Iterable[Any] | None,
+) -> tuple[Any, Scores]:
+    """What was given, matched, and what the noise model says of it."""
+    check_second(second, noise)
+    both = align_predictions(labels, probabilities, vocab)
+    if second is not None:
+        second = align_second(labels, probabilities, second, vocab)
+    if noise is None:
+        noise = estimate_checked(both.labels, both.probabilities, second=second)
+    elif not isinstance(noise, NoiseModel):
+        noise = as_noise_model(noise, both.probabilities.shape[1])
+    return both, score(both.labels, both.probabilities, noise)

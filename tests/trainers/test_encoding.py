@@ -12,9 +12,10 @@ sklearn = pytest.importorskip("sklearn")
 from softfold.trainers.encoding import (  # noqa: E402
     column_numbers,
     columns_by_kind,
-    default_classifier,
     encoder,
     estimator_data,
+    gradient_boosting,
+    logistic_regression,
 )
 
 FRAME = pd.DataFrame(
@@ -106,19 +107,19 @@ def test_texts_become_words_and_a_missing_one_has_none():
 
 
 @pytest.mark.parametrize(
-    ("data", "name"),
+    ("make", "data"),
     [
-        (FRAME, "HistGradientBoostingClassifier"),
-        (np.eye(4), "LogisticRegression"),
-        (pd.DataFrame({"text": ["two words"] * 4}), "LogisticRegression"),
+        (gradient_boosting, FRAME),
+        (gradient_boosting, np.eye(4)),
+        (lambda data: logistic_regression(data, 1.0), FRAME),
+        (lambda data: logistic_regression(data, 1.0), np.eye(4)),
+        (lambda data: logistic_regression(data, 1.0), pd.DataFrame({"text": ["two words"] * 4})),
     ],
-    ids=["table", "matrix", "text"],
+    ids=["boosting, table", "boosting, matrix", "table", "matrix", "text"],
 )
-def test_each_kind_of_data_has_its_classifier(data, name):
+def test_a_classifier_takes_its_kind_of_data(make, data):
     data = estimator_data(table_of(data))
-    classifier = default_classifier(data)
-    assert type(classifier[-1]).__name__ == name
-    classifier.fit(data, [0, 1, 0, 1])
+    classifier = make(data).fit(data, [0, 1, 0, 1])
     assert classifier.predict_proba(data).shape == (4, 2)
 
 

@@ -8,8 +8,10 @@ where the trainer cannot train through T, also its predictions of other items, a
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,8 @@ def noise_aware_cross_fit(
     likelier. Where predictions tell nothing of the labels, they stay as they are.
 
     A trainer that cannot train through T (`supports_noise`) is run once; what follows then trains
-    softmax regressions on the logarithms of its out-of-fold predictions, in the same folds.
+    softmax regressions on the logarithms of its out-of-fold predictions, in the same folds. They
+    need torch; without it a warning says that the plain predictions are kept.
 
     Args are those of `cross_fit`. `out`: each cross-fit keeps its finished folds in a folder of
     its own there.
@@ -121,6 +124,14 @@ def noise_aware_cross_fit(
         return NoiseAware(plain, noise, plain, [entry | {"kept": True}])
     features = _features(trainer, table)
     if not trainer.supports_noise:
+        if find_spec("torch") is None:
+            warnings.warn(
+                "torch is not installed, so that nothing is trained through the noise model: soft "
+                "labels are made of the plain out-of-fold predictions (pip install "
+                "'softfold[torch]' for more)",
+                stacklevel=2,
+            )
+            return NoiseAware(plain, noise, plain, [entry | {"kept": True}])
         table = replace(table, data=_centred_logs(plain.probabilities))
         trainer = create_trainer("probe")
     if noise.weight("by_class", "even") > noise.weight("surest"):

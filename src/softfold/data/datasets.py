@@ -112,7 +112,7 @@ def load_dataset(
 def _digits(name: str, noise: str | None, data: Path | None, seed: int) -> LabelTable:
     if data is not None:
         raise InputError("digits come with scikit-learn: --data has no meaning here")
-    digits = require("sklearn.datasets", extra="fastai").load_digits()
+    digits = require("sklearn.datasets", extra="sklearn").load_digits()
     pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)
     table = _images_table(name, pixels, digits.target, [str(k) for k in range(10)], len(pixels))
     return _with_noise(draw_holdout(table, fraction=0.2, seed=seed), noise, seed)
@@ -278,7 +278,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
     >>> encode_png(np.zeros((8, 8), np.uint8))[:4]
     b'\\x89PNG'
     """
-    image = require("PIL.Image", extra="fastai").fromarray(pixels)
+    image = require("PIL.Image", extra="torch").fromarray(pixels)
     file = BytesIO()
     image.save(file, format="PNG")
     return file.getvalue()

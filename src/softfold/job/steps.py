@@ -339,6 +339,9 @@ def prepare(job: Job, trainer: Trainer) -> None:
         return
     with job.progress.step("crossfit", f"{trainer.prepares} ({trainer.name})") as advance:
         trainer.prepare(job.table, progress=advance)
+    line = getattr(trainer, "found", None)
+    if line is not None:
+        job.progress.say(line)
 
 
 def write_rate(job: Job, noise: NoiseModel) -> None:

@@ -93,7 +93,7 @@ def setup(device: str | None = None, threads: int | None = None) -> Runtime:
     if _chosen is not None and device in (None, _chosen.device) and threads is None:
         return _chosen
     allocator = _tune_allocator()  # before torch allocates anything large
-    torch = require("torch", extra="fastai")
+    torch = require("torch", extra="torch")
     name = _pick_device(torch, device)
     cores = available_cores()
     wanted = threads or wanted_threads()

@@ -30,7 +30,7 @@ def scan(images: Images, *, progress: Advance | None = None) -> np.ndarray:
 
 
 def _scan(images: Images, progress: Advance | None) -> np.ndarray:
-    require("PIL", extra="fastai")
+    require("PIL", extra="torch")
     keys = image_keys(images, absent=True)
     store = RowStore("scans", _SCAN)
     rows, missing = store.find(keys)

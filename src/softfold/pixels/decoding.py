@@ -224,7 +224,7 @@ def decode_batches(
     Raises:
         InputError: an image that does not decode (see `check_images` for all of them).
     """
-    require("PIL", extra="fastai")
+    require("PIL", extra="torch")
     starts = range(0, len(images), batch_size)
 
     def batch(start: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -66,42 +67,48 @@ def columns_by_kind(data: pd.DataFrame) -> tuple[list[str], list[str]]:
     return numbers, [c for c in filled if c not in numbers]
 
 
-def default_classifier(data: pd.DataFrame | np.ndarray) -> Any:
-    """An unfitted Pipeline for such data.
+def logistic_regression(data: pd.DataFrame | np.ndarray, strength: float) -> Any:
+    """An unfitted Pipeline: scaled columns or TF-IDF, then a logistic regression (C `strength`)."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
 
-    Tables get histogram gradient boosting. Matrices and texts get a logistic regression.
+    return make_pipeline(encoder(data), LogisticRegression(C=strength, max_iter=1000))
+
+
+def gradient_boosting(data: pd.DataFrame | np.ndarray, **settings: Any) -> Any:
+    """An unfitted Pipeline of histogram gradient boosting, which takes gaps and categories.
+
+    settings: keyword arguments of `HistGradientBoostingClassifier`.
     """
     from sklearn.compose import make_column_transformer
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
-    if isinstance(data, np.ndarray) or text_column(data):
-        # wrong labels want more shrinkage than scikit-learn's default of 1; rows of TF-IDF have
-        # unit length, and with more than that only the large classes would be predicted
-        strength = 1.0 if text_column(data) else 0.1
-        return make_pipeline(encoder(data), LogisticRegression(C=strength, max_iter=1000))
+    # no early stopping: its own split would put copies of one item on both sides
+    settings = {"early_stopping": False, **settings}
+    if isinstance(data, np.ndarray):
+        return make_pipeline(HistGradientBoostingClassifier(**settings))
     numbers, categories = columns_by_kind(data)
+    # 255 bins are the most that histogram gradient boosting has for a category
+    codes = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=250
+    )
     encode = make_column_transformer(
-        (_as_float(), numbers),
-        (
-            make_pipeline(
-                _as_text(),
-                # 255 bins are the most that histogram gradient boosting has for a category
-                OrdinalEncoder(
-                    handle_unknown="use_encoded_value",
-                    unknown_value=np.nan,
-                    max_categories=250,
-                ),
-            ),
-            categories,
-        ),
+        (_as_float(), numbers), (make_pipeline(_as_text(), codes), categories)
     )
     which = [False] * len(numbers) + [True] * len(categories)
-    # no early stopping: its own split would put copies of one item on both sides
-    boosting = HistGradientBoostingClassifier(categorical_features=which, early_stopping=False)
+    boosting = HistGradientBoostingClassifier(categorical_features=which, **settings)
     return make_pipeline(encode, boosting)
+
+
+def threads_for(data: pd.DataFrame | np.ndarray) -> AbstractContextManager:
+    """One thread for small data: there threads cost more than they give, most on a busy machine."""
+    if data.size > 2_000_000:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
 
 
 def encoder(data: pd.DataFrame | np.ndarray) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,15 @@ from softfold.data.numbers import read_numbers
 from softfold.data.table import LabelTable, text_column
 from softfold.errors import InputError, count_of, require
 from softfold.files import write_json
+from softfold.trainers.choosing import Choice, choose_classifier
 from softfold.trainers.encoding import (
     column_numbers,
     columns_by_kind,
-    default_classifier,
     encoder,
     estimator_data,
+    threads_for,
 )
-from softfold.trainers.protocol import BaseModel, BaseTrainer
+from softfold.trainers.protocol import BaseModel, BaseTrainer, Fold, Progress
 
 _LEAST_WEIGHT = 0.01
 """A class with less of an item's soft label than this gets no copy of the item."""
@@ -48,8 +50,9 @@ class Estimator(BaseTrainer):
         params: keyword arguments for `arch`.
         features: made elsewhere, and used in place of the items' data, as `Probe` takes them.
 
-    By default: for tables histogram gradient boosting, which takes missing values and categories;
-    for feature matrices a scaled logistic regression; for a column of texts the same on TF-IDF.
+    By default the table's own given labels choose, among logistic regressions of three strengths on
+    scaled columns (a column of texts: on TF-IDF) and gradient boosting: what makes held-out ones
+    likeliest (`softfold.trainers.choosing`). All folds and both final models have that classifier.
     A `random_state` that is None is set to the seed of the fit.
 
     >>> table = LabelTable(
@@ -81,8 +84,15 @@ class Estimator(BaseTrainer):
         self.arch = arch
         self.params = dict(params or {})
         self._given = as_item_features(features)
+        self._choice: tuple[str, Choice] | None = None
+        self.prepares = "classifier" if estimator is None and arch is None else None
         if arch is not None:
             _by_name(arch, self.params)
+
+    @property
+    def found(self) -> str | None:
+        """What `prepare` found out, in one line for people."""
+        return None if self._choice is None else self._choice[1].line
 
     def describe(self) -> dict[str, Any]:
         """Settings that make the same trainer again where the estimator was given by name."""
@@ -96,6 +106,38 @@ class Estimator(BaseTrainer):
             **given,
         }
 
+    def prepare(self, table: LabelTable, progress: Progress | None = None) -> None:
+        """Choose the classifier by the given labels of the training items, where none was given."""
+        if self.prepares is not None:
+            self._chosen(table.train if table.valid.any() else table)
+
+    def _chosen(self, table: LabelTable) -> Choice:
+        """The default classifier of these items; chosen once."""
+        table = self._on(table)
+        mark = table.fingerprint + hashlib.sha256(np.ascontiguousarray(table.given)).hexdigest()
+        if self._choice is None or self._choice[0] != mark:
+            self._choice = (mark, choose_classifier(table))
+        return self._choice[1]
+
+    def _on(self, table: LabelTable) -> LabelTable:
+        """The items with the data to learn from."""
+        return table if self._given is None else self._given.on(table)
+
+    def fit_folds(
+        self,
+        table: LabelTable,
+        folds: Sequence[Fold],
+        targets: np.ndarray,
+        *,
+        seed: int,
+        noise: np.ndarray | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Predictions of each fold's second rows; all folds have the classifier of the table."""
+        choice = self._chosen(table) if self.prepares is not None else None
+        for i, (train, predict) in enumerate(folds):
+            made = self._fit(table.take(train), targets[train], seed + i, choice)
+            yield made.predict(table.take(predict))
+
     def fit(
         self,
         table: LabelTable,
@@ -106,13 +148,20 @@ class Estimator(BaseTrainer):
         noise: np.ndarray | None = None,
     ) -> EstimatorModel:
         """Fit to `targets` float (n, K), one-hot or soft; row i belongs to `table.item[i]`."""
-        data = estimator_data(table if self._given is None else self._given.on(table))
+        return self._fit(table, targets, seed, None)
+
+    def _fit(
+        self, table: LabelTable, targets: np.ndarray, seed: int, choice: Choice | None
+    ) -> EstimatorModel:
+        data = estimator_data(self._on(table))
         targets = np.asarray(targets, dtype=np.float64)
         if targets.shape != (len(table), table.n_classes):
             raise InputError(
                 f"targets have shape {targets.shape}; want ({len(table)}, {table.n_classes})"
             )
-        classifier = self._build(data)
+        if choice is None and self.prepares is not None:
+            choice = self._chosen(table)
+        classifier = self._build(data, choice)
         set_random_state(classifier, seed)
         rows, labels, weights = weighted_copies(targets)
         fit_params = {}
@@ -135,7 +184,7 @@ class Estimator(BaseTrainer):
             )
         copies = data.iloc[rows] if isinstance(data, pd.DataFrame) else data[rows]
         try:
-            with _threads_for(copies):
+            with threads_for(copies):
                 classifier.fit(copies, codes, **fit_params)
         except (ValueError, TypeError) as error:
             line = str(error).strip().splitlines()[0]
@@ -143,7 +192,7 @@ class Estimator(BaseTrainer):
         about = self.describe()
         return EstimatorModel(classifier, classes, table.vocab, about, data, self._given)
 
-    def _build(self, data: pd.DataFrame | np.ndarray) -> Any:
+    def _build(self, data: pd.DataFrame | np.ndarray, choice: Choice | None) -> Any:
         from sklearn.pipeline import Pipeline, make_pipeline
 
         if self.estimator is not None:
@@ -154,9 +203,9 @@ class Estimator(BaseTrainer):
             if plain or isinstance(classifier, Pipeline):
                 return classifier
             return make_pipeline(encoder(data), classifier)
-        if self.arch is not None:
-            return make_pipeline(encoder(data), _by_name(self.arch, self.params))
-        return default_classifier(data)
+        if choice is not None:
+            return choice.make(data)
+        return make_pipeline(encoder(data), _by_name(self.arch, self.params))
 
 
 class EstimatorModel(BaseModel):
@@ -190,7 +239,7 @@ class EstimatorModel(BaseModel):
         data = self._like_training(data, table.name)
         out = np.zeros((len(table), len(self.vocab)), dtype=np.float32)
         if len(table):
-            with _threads_for(data):
+            with threads_for(data):
                 out[:, self.classes] = self.classifier.predict_proba(data)
         return out
 
@@ -276,15 +325,6 @@ def weighted_copies(
 def load(path: str | Path) -> Any:
     """scikit-learn models are not read from disk: a run fits them again."""
     raise InputError(f"{path}: scikit-learn models are not kept; softfold.load(RUN) fits again")
-
-
-def _threads_for(data: pd.DataFrame | np.ndarray) -> AbstractContextManager:
-    """One thread for small data: there threads cost more than they give, most on a busy machine."""
-    if data.size > 2_000_000:
-        return nullcontext()
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(1)
 
 
 def _draw(targets: np.ndarray, seed: int) -> np.ndarray:

