@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,9 @@ from softfold.noise.audit import audited_rate, reweighed
 from softfold.noise.classwise import by_class, even
 from softfold.noise.clean import clean
 from softfold.noise.matrices import normalised_counts
-from softfold.noise.model import Explanation, NoiseModel, log_floored, posterior
+from softfold.noise.model import Explanation, NoiseModel
 from softfold.noise.no_class import no_class
+from softfold.noise.readings import level, truth, wrong
 from softfold.noise.sample import Sample
 from softfold.noise.surest import surest
 from softfold.noise.weighing import CLASSWISE, told_apart, weighed
@@ -121,12 +123,14 @@ def estimate_from_sample(sample: Sample) -> NoiseModel:
     share, news = sample.information()
     explanations = [clean(sample)]
     if news >= LEAST_NEWS:
-        explanations += [no_class(sample), *surest(sample), even(sample)]
-        if sample.n_classes <= BY_CLASS_CLASSES:
-            explanations.append(by_class(sample))
-    part = sample.about(RATE_ITEMS)
-    logs = log_floored(part.p)
-    rates = [_rate(e, part.labels, logs) for e in explanations]
+        with ThreadPoolExecutor(1) as beside:
+            few = sample.n_classes <= BY_CLASS_CLASSES
+            last = [beside.submit(by_class, sample)] if few else []
+            explanations += [no_class(sample), *surest(sample), even(sample)]
+            _ = sample.foreseen, sample.strength  # what weighing will ask for
+            explanations += [found.result() for found in last]
+    step = -(-len(sample) // RATE_ITEMS)
+    rates = [float(wrong(sample, e)[::step].mean()) for e in explanations]
     found = weighed(sample, explanations, rates)
     noise = described(found, sample)
     if news < LEAST_NEWS:
@@ -139,12 +143,13 @@ def described(explanations: tuple[Explanation, ...], sample: Sample) -> NoiseMod
     k = sample.n_classes
     any_matrix = explanations[0].transition  # stands where the counts of q will be
     draft = NoiseModel(explanations, 0.0, (0.0, 1.0), any_matrix, np.ones(k) / k, joint=any_matrix)
-    q = posterior(sample.labels, sample.p, draft)
+    q, total = np.zeros_like(sample.p), sum(e.weight for e in draft.counted)
+    for explanation in draft.counted:
+        part = truth(sample, explanation)
+        part *= np.float32(explanation.weight / total)
+        q += part
     joint = sample.tally(q)
     rate = max(0.0, float(1 - q[sample.rows, sample.labels].mean(dtype=float)))
-    best = draft.best
-    v = best.likeness(log_floored(sample.p))
-    v /= np.einsum("ij->i", v)[:, None]
     return replace(
         draft,
         rate=rate,
@@ -152,7 +157,7 @@ def described(explanations: tuple[Explanation, ...], sample: Sample) -> NoiseMod
         transition=normalised_counts(joint, JOINT_SHRINK),
         prior=joint.sum(axis=1) / max(joint.sum(), 1e-30),
         joint=joint,
-        log_likelihood=sample.log_likelihood(v, best.transition),
+        log_likelihood=level(sample, draft.best),
     )
 
 
@@ -254,8 +259,3 @@ def check_checked(
             "item counts once"
         )
     return rows.astype(np.int64), truth.astype(np.int64)
-
-
-def _rate(explanation: Explanation, labels: np.ndarray, logs: np.ndarray) -> float:
-    _, odds = explanation.read(labels, logs)
-    return float((1 / (1 + np.exp(-odds.astype(float)))).mean())

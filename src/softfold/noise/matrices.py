@@ -7,8 +7,9 @@ import numpy as np
 UNMIX_STEPS = 30
 """Steps of Richardson and Lucy's EM; more of them learn the sampling error of predictions."""
 
-UNMIX_ROWS = 3_000
-"""Rows unmixed together: their products stay in the cache."""
+UNMIX_ROWS = 2_000
+"""Rows unmixed together: their products stay in the cache, and at ten classes are too small for
+OpenBLAS to give them to threads of its own beside ours."""
 
 MANY_CLASSES = 64
 """From here on a row of predictions is long enough to be worked on by itself."""
@@ -44,6 +45,18 @@ def normalised_counts(counts: np.ndarray, shrink: float) -> np.ndarray:
 def by_columns(p: np.ndarray) -> np.ndarray:
     """p (n, K), one class after another in memory where there are few: rows of ten are slow."""
     return np.asfortranarray(p) if p.shape[1] < MANY_CLASSES else np.ascontiguousarray(p)
+
+
+def likeliest(p: np.ndarray) -> np.ndarray:
+    """`p.argmax(axis=1)` of p (n, K) laid out as `by_columns`: int64 (n,)."""
+    if p.shape[1] >= MANY_CLASSES:
+        return p.argmax(axis=1)
+    top, at = p[:, 0].copy(), np.zeros(len(p), np.int64)
+    for k in range(1, p.shape[1]):
+        column = p[:, k]
+        at[column > top] = k
+        np.maximum(top, column, out=top)
+    return at
 
 
 def unmix(p: np.ndarray, transition: np.ndarray) -> np.ndarray:

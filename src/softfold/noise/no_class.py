@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from softfold.noise.matrices import symmetric
-from softfold.noise.model import HEAT, Explanation, heat
+from softfold.noise.model import HEAT, Explanation
+from softfold.noise.readings import heats
 from softfold.noise.sample import Sample
 
 SHARE = 0.5
@@ -16,12 +17,13 @@ FARTHEST = 60.0
 
 def no_class(sample: Sample) -> Explanation:
     """P(no class) is a logistic function of `heat`; half as many such items as contradictions."""
-    hot = HEAT * heat(sample.labels, sample.at(sample.temperature)).astype(float)
+    hot = np.float32(-HEAT) * heats(sample)
     wanted = SHARE * sample.disagreement
     low, high = -FARTHEST, FARTHEST
     while high - low > 1e-3:
         middle = (low + high) / 2
-        if (1 / (1 + np.exp(-(middle + hot)))).mean() < wanted:
+        cold = np.exp(np.minimum(hot - np.float32(middle), np.float32(80)))  # beyond, it overflows
+        if (1 / (1 + cold)).mean(dtype=float) < wanted:
             low = middle
         else:
             high = middle

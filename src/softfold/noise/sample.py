@@ -6,12 +6,14 @@ Rows are sorted by given label: T[:, y] is then one vector a block, and counts a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from softfold.noise.matrices import by_columns
+from softfold.noise.matrices import by_columns, likeliest
 from softfold.noise.temperature import fitted_temperature
 
 FLOOR = np.float32(1e-7)
@@ -27,6 +29,7 @@ class Sample:
 
     labels: np.ndarray
     p: np.ndarray
+    _made: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, labels: np.ndarray, probabilities: np.ndarray, rows: np.ndarray) -> Sample:
@@ -61,7 +64,7 @@ class Sample:
     @cached_property
     def predicted(self) -> np.ndarray:
         """The likeliest class of each item (n,)."""
-        return self.p.argmax(axis=1)
+        return likeliest(self.p)
 
     @cached_property
     def disagreement(self) -> float:
@@ -102,6 +105,16 @@ class Sample:
         z /= np.einsum("ij->i", z)[:, None]
         return z
 
+    def remembered(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made once for this key."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def sharpened(self, temperature: float) -> np.ndarray:
+        """`at`, remembered: not to be written to."""
+        return self.remembered(("at", temperature), lambda: self.at(temperature))
+
     def weighed(self, v: np.ndarray, transition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """v[i, k] T[k, y_i] (n, K), and its sum over k (n,): p(given | x) under T."""
         joint = np.empty_like(v)
@@ -109,21 +122,27 @@ class Sample:
             np.multiply(v[block], column, out=joint[block])
         return joint, np.maximum(np.einsum("ij->i", joint), np.float32(1e-30))
 
-    def log_likelihood(self, v: np.ndarray, transition: np.ndarray) -> float:
-        """Mean of log p(given | x), in nats."""
+    def likelihoods(self, v: np.ndarray, transition: np.ndarray) -> np.ndarray:
+        """p(given | x) under T, from p(k | x) v (n, K): float32 (n,), above 0."""
         seen = np.empty(len(self), np.float32)
         for (_, block), column in zip(self._blocks, self._columns(transition), strict=True):
-            seen[block] = v[block] @ column
-        return float(np.log(np.maximum(seen, 1e-30)).mean(dtype=float))
+            np.matmul(v[block], column, out=seen[block])
+        return np.maximum(seen, np.float32(1e-30), out=seen)
+
+    def log_likelihood(self, v: np.ndarray, transition: np.ndarray) -> float:
+        """Mean of log p(given | x), in nats."""
+        return float(np.log(self.likelihoods(v, transition)).mean(dtype=float))
 
     def own(self, temperature: float) -> np.ndarray:
-        """p^(1 / temperature) of the given label, normalised: float64 (n,)."""
-        return self.at(temperature)[self.rows, self.labels].astype(float)
+        """p^(1 / temperature) of the given label, normalised: float32 (n,)."""
+        return self.at(temperature)[self.rows, self.labels]
 
     def even_level(self, own: np.ndarray, rate: float) -> float:
         """`log_likelihood` where noise is even: it follows from `own` (n,) alone, without a T."""
         other = rate / (self.n_classes - 1)
-        return float(np.log(own * (1 - rate) + (1 - own) * other).mean())
+        seen = own * np.float32(1 - rate - other)
+        seen += np.float32(other)
+        return float(np.log(seen, out=seen).mean(dtype=float))
 
     def _columns(self, transition: np.ndarray) -> np.ndarray:
         """T[:, y] of each label y that is there, as rows: float32 (labels, K)."""
@@ -155,7 +174,7 @@ class Sample:
         many standard errors it is from nothing.
         """
         frequency = np.maximum(self._counts / len(self), 1e-12)
-        told = np.log(np.maximum(self.at(self.temperature)[self.rows, self.labels], 1e-30))
+        told = np.log(np.maximum(self.sharpened(self.temperature)[self.rows, self.labels], 1e-30))
         gain = told - np.log(frequency)[self.labels]
         entropy = max(-float((frequency * np.log(frequency)).sum()), 1e-12)
         error = max(float(gain.std()) / np.sqrt(len(self)), 1e-12)
@@ -175,22 +194,31 @@ class Sample:
         like l, as where the labels are right and the model is unsure. `v` (n, K): predictions of
         the truth, which choose k and the surer half.
         """
-        best = v.argmax(axis=1)
+        best = likeliest(v)
         top = v[self.rows, best]
         order = np.lexsort((self._lots, -top, best))
         ends = np.cumsum(np.bincount(best, minlength=self.n_classes))
         won = pairs = 0.0
         for k, end in enumerate(ends):
             start = ends[k - 1] if k else 0
-            half = order[start : start + (end - start) // 2]
-            given = self.labels[half]
-            base = half[given == k]
-            others = np.unique(given[given != k]) if len(base) else ()
-            for label in others:
-                ours = np.sort(self.p[base, label])
-                theirs = self.p[half[given == label], label]
-                below = np.searchsorted(ours, theirs, "left")
-                won += (below + np.searchsorted(ours, theirs, "right")).sum() / 2 / len(ours)
-                pairs += len(theirs)
+            half = np.sort(order[start : start + (end - start) // 2])  # rows are sorted by label
+            if not len(half):
+                continue
+            labels, firsts = np.unique(self.labels[half], return_index=True)
+            mine = int(np.searchsorted(labels, k))
+            if mine == len(labels) or labels[mine] != k:
+                continue
+            groups = np.split(half, firsts[1:])
+            base = groups[mine]
+            ours = np.sort(self.p[base].T.copy(), axis=1)
+            beaten = 0
+            for label, group in zip(labels.tolist(), groups, strict=True):
+                if label == k:
+                    continue
+                theirs = self.p[group, label]
+                beaten += int(ours[label].searchsorted(theirs, "left").sum())
+                beaten += int(ours[label].searchsorted(theirs, "right").sum())
+            won += beaten / 2 / len(base)
+            pairs += len(half) - len(base)
         drawn = (won + MIDDLE * MIDDLE_ITEMS) / (pairs + MIDDLE_ITEMS)
         return float(drawn), 0.29 / np.sqrt(pairs + MIDDLE_ITEMS)

@@ -17,8 +17,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from softfold.noise.classwise import unmixed_logs
 from softfold.noise.model import Explanation
+from softfold.noise.readings import level, view
 from softfold.noise.sample import Sample
 
 ITEMS = 100.0
@@ -51,15 +51,14 @@ def weighed(
     rates: share of wrong labels by each. Explanations of one name share its prior.
     """
     unit = _unit(sample.n_classes)
-    views = [_view(sample, e) for e in explanations]
-    levels = np.array([_level(sample, e, v) for e, v in zip(explanations, views, strict=True)])
+    levels = np.array([_level(sample, e) for e in explanations])
     names = np.array([e.name for e in explanations])
     best = levels[~np.isin(names, CLASSWISE)].max(initial=-np.inf)
     logs = np.empty(len(explanations))
     for i, (explanation, rate) in enumerate(zip(explanations, rates, strict=True)):
         name = explanation.name
         logs[i] = np.log(PRIOR[name]) + RATE_POWER * np.log(max(1 - rate, 1e-9))
-        logs[i] += _expectation(sample, explanation, views[i])
+        logs[i] += _expectation(sample, explanation)
         if name in CLASSWISE:
             logs[i] += unit * (levels[i] - best)
         elif name == "surest":
@@ -114,30 +113,24 @@ def _unit(n_classes: int) -> float:
     return ITEMS / float(np.log10(max(n_classes, 3)))
 
 
-def _view(sample: Sample, explanation: Explanation) -> np.ndarray:
-    """p(k | x) as the explanation takes it: float32 (n, K)."""
-    logs = unmixed_logs(sample, explanation.transition) if explanation.unmix else None
-    return sample.at(explanation.temperature, logs)
-
-
-def _level(sample: Sample, explanation: Explanation, v: np.ndarray) -> float:
+def _level(sample: Sample, explanation: Explanation) -> float:
     """Mean log likelihood of given labels, less what free entries of T gain by chance (AIC)."""
     if explanation.offset is not None:
         return -np.inf  # it says nothing of which label is given
-    level = sample.log_likelihood(v, explanation.transition)
+    found = level(sample, explanation)
     if explanation.name in ("surest", "by_class"):
         k, n = sample.n_classes, len(sample)
-        level -= min(k * (k - 1), n * sample.disagreement) / n
-    return level
+        found -= min(k * (k - 1), n * sample.disagreement) / n
+    return found
 
 
-def _expectation(sample: Sample, explanation: Explanation, v: np.ndarray) -> float:
+def _expectation(sample: Sample, explanation: Explanation) -> float:
     """Log density of how far contradictions are foreseen, by what the explanation expects."""
     seen, error = sample.foreseen
     if explanation.name in CLASSWISE:
         mean, spread = CLASSWISE_EXPECTED
         if explanation.unmix:
-            seen, error = sample.foreseen_by(v)
+            seen, error = sample.foreseen_by(view(sample, explanation))
         beyond = max(seen, mean)
     elif explanation.name == "surest":
         mean, spread = EXPECTED["surest"]

@@ -1,0 +1,68 @@
+"""What explanations make of the items that a noise model is fitted to, each thing computed once.
+
+Weights, rates, counts and the likelihood all need p(k | x) and p(given | x) under an explanation.
+The sample remembers them (`Sample.remembered`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from softfold.noise.classwise import unmixed_logs
+from softfold.noise.model import HEAT, Explanation, heat
+from softfold.noise.sample import Sample
+
+
+def view(sample: Sample, explanation: Explanation) -> np.ndarray:
+    """p(k | x) as the explanation takes it: float32 (n, K)."""
+    transition, temperature = explanation.transition, explanation.temperature
+    if not explanation.unmix:
+        return sample.sharpened(temperature)
+    key = ("view", id(transition), temperature)
+    made = lambda: (sample.at(temperature, unmixed_logs(sample, transition)), transition)  # noqa: E731
+    return sample.remembered(key, made)[0]
+
+
+def seen(sample: Sample, explanation: Explanation) -> np.ndarray:
+    """p(given | x) under the explanation's T: float32 (n,)."""
+    transition = explanation.transition
+    key = ("seen", id(transition), explanation.temperature, explanation.unmix)
+    made = lambda: (sample.likelihoods(view(sample, explanation), transition), transition)  # noqa: E731
+    return sample.remembered(key, made)[0]
+
+
+def level(sample: Sample, explanation: Explanation) -> float:
+    """Mean of log p(given | x), in nats."""
+    return float(np.log(seen(sample, explanation)).mean(dtype=float))
+
+
+def wrong(sample: Sample, explanation: Explanation) -> np.ndarray:
+    """P(given label is wrong): float64 (n,)."""
+    if explanation.offset is not None:
+        odds = np.float32(explanation.offset) + np.float32(HEAT) * heats(sample)
+        return 1 / (1 + np.exp(-odds.astype(float)))
+    own = view(sample, explanation)[sample.rows, sample.labels]
+    right = own * np.diag(explanation.transition).astype(np.float32)[sample.labels]
+    return 1 - np.minimum(right, seen(sample, explanation)) / seen(sample, explanation).astype(
+        float
+    )
+
+
+def truth(sample: Sample, explanation: Explanation) -> np.ndarray:
+    """q(k | x, given): float32 (n, K), a new array."""
+    if explanation.offset is not None:
+        p = wrong(sample, explanation).astype(np.float32)
+        q = np.empty_like(sample.p)
+        q[:] = (p / sample.n_classes)[:, None]
+        q[sample.rows, sample.labels] += 1 - p
+        return q
+    q, total = sample.weighed(view(sample, explanation), explanation.transition)
+    q /= total[:, None]
+    return q
+
+
+def heats(sample: Sample) -> np.ndarray:
+    """`heat` of each item (n,), by predictions at the temperature of the given labels."""
+    return sample.remembered(
+        "heat", lambda: heat(sample.labels, sample.sharpened(sample.temperature))
+    )
