@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from softfold import files
+from softfold.errors import InputError
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_rest(tmp_path):
@@ -157,3 +158,31 @@ def test_a_header_that_promises_what_is_not_there_is_damaged(tmp_path, tensor):
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
     with pytest.raises(files.Damaged, match="cannot be read"):
         files.memory_map(path, "targets")
+
+
+def test_large_arrays_are_on_the_disk_and_give_the_same_files(tmp_path, monkeypatch):
+    pytest.importorskip("safetensors")
+    rng = np.random.default_rng(0)
+    tensors = {
+        "probabilities": rng.random((300, 7), dtype=np.float32),
+        "fold": np.arange(300, dtype=np.int16)[:, None],
+        "item": files.pack_keys(np.array([f"i{i}" for i in range(300)], object)),
+    }
+    files.write_tensors(tmp_path / "small", tensors, metadata={"vocab": "é"})
+    monkeypatch.setattr(files, "LARGE", 1000)
+    monkeypatch.setenv("SOFTFOLD_SCRATCH", str(tmp_path))
+    files.write_tensors(tmp_path / "large", tensors, metadata={"vocab": "é"})
+    assert (tmp_path / "large").read_bytes() == (tmp_path / "small").read_bytes()
+    read, about = files.read_tensors(tmp_path / "large")
+    assert isinstance(read["probabilities"], np.memmap) and about == {"vocab": "é"}
+    assert all(np.array_equal(read[name], tensors[name]) for name in tensors)
+    made = files.taken(tensors["probabilities"], np.arange(300)[::-1])
+    assert isinstance(made, np.memmap) and np.array_equal(made, tensors["probabilities"][::-1])
+    assert not files.scratch((400, 5)).any() and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_scratch_folder_that_is_not_there_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LARGE", 1000)
+    monkeypatch.setenv("SOFTFOLD_SCRATCH", str(tmp_path / "absent"))
+    with pytest.raises(InputError, match=r"absent: no room for .* give another folder in SOFTFOLD"):
+        files.scratch((4000, 5))

@@ -148,3 +148,16 @@ def one_hot(labels: np.ndarray, n_classes: int) -> np.ndarray:
     targets = np.zeros((len(labels), n_classes), np.float32)
     targets[np.arange(len(labels)), labels] = 1
     return targets
+
+
+def target_blocks(targets: np.ndarray, n_classes: int) -> Iterator[np.ndarray]:
+    """Targets as float32 (n, K), a block of rows after the other.
+
+    targets: labels int (N,), which stand for one-hot rows; or (N, K).
+
+    >>> [block.tolist() for block in target_blocks(np.array([1, 0]), 2)]
+    [[[0.0, 1.0], [1.0, 0.0]]]
+    """
+    for rows in row_blocks(len(targets), n_classes):
+        part = targets[rows]
+        yield one_hot(part, n_classes) if part.ndim == 1 else np.ascontiguousarray(part, np.float32)

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import stat
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,48 @@ _LONGEST_HEADER = 100 << 20
 
 _CHECKSUM_BLOCK = 1 << 20
 """Bytes read at a time, so that memory stays flat on large files."""
+
+LARGE = 1 << 30
+"""Bytes; a larger array is on the disk, and read and written in parts."""
+
+_TYPES = {np.dtype(kind): name for name, kind in _MAPPED.items()}
+_TYPES |= {np.dtype("u1"): "U8", np.dtype("i2"): "I16"}
+"""What safetensors calls a type."""
+
+
+def scratch(shape: tuple[int, ...], dtype: np.typing.DTypeLike = np.float32) -> np.ndarray:
+    """An array of zeros: in memory, or where it is `LARGE` a map of a file that goes with it.
+
+    The file has no name. It is in SOFTFOLD_SCRATCH, else in /var/tmp (/tmp may be memory), else
+    where temporary files go.
+    """
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if size <= LARGE:
+        return np.zeros(shape, dtype)
+    usual = "/var/tmp" if Path("/var/tmp").is_dir() else tempfile.gettempdir()
+    folder = os.environ.get("SOFTFOLD_SCRATCH") or usual
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):  # a map of a full disk ends the process
+                os.posix_fallocate(file.fileno(), 0, size)
+            file.truncate(size)
+            return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: no room for {size / 1e9:.1f} GB of scratch "
+            f"({error.strerror or error}); give another folder in SOFTFOLD_SCRATCH"
+        ) from None
+
+
+def taken(array: Any, rows: np.ndarray | slice) -> np.ndarray:
+    """`array[rows]`, read in parts, and on the disk where it is `LARGE`."""
+    if isinstance(rows, slice):
+        return array[rows]
+    out = scratch((len(rows), *array.shape[1:]), array.dtype)
+    step = max(1, _CHECKSUM_BLOCK // max(1, out[:1].nbytes))
+    for start in range(0, len(rows), step):
+        out[start : start + step] = array[rows[start : start + step]]
+    return out
 
 
 @contextmanager
@@ -149,11 +192,32 @@ def write_tensors(
         fingerprint: a hash of what the tensors were made from; `read_tensors_of` asks for it.
     """
     save_file = require("safetensors.numpy", extra="cli").save_file
+    if sum(array.nbytes for array in tensors.values()) > LARGE:
+        save_file = _save_in_parts
     about = dict(metadata or {})
     if fingerprint is not None:
         about[_FINGERPRINT] = fingerprint
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     _save_sealed(save_file, path, arrays, about)
+
+
+def _save_in_parts(tensors: dict[str, np.ndarray], path: str, metadata: dict[str, str]) -> None:
+    """What safetensors' `save_file` writes, without a copy of the arrays in memory."""
+    header: dict[str, Any] = {"__metadata__": metadata}
+    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+    end = 0
+    for name in order:
+        begin, end = end, end + tensors[name].nbytes
+        kind, shape = _TYPES[tensors[name].dtype], list(tensors[name].shape)
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
+    content = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    content = content.ljust(-(-len(content) // 8) * 8)
+    with open(path, "wb") as file:  # noqa: PTH123
+        file.write(len(content).to_bytes(8, "little") + content)
+        for name in order:
+            flat = tensors[name].reshape(-1)
+            step = _CHECKSUM_BLOCK // flat.itemsize
+            file.writelines(flat[start : start + step].data for start in range(0, len(flat), step))
 
 
 def write_torch_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: dict) -> None:
@@ -273,7 +337,15 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     check_tensors(path)
     with told_if_damaged(path), safe_open(str(path), framework="numpy") as file:
         about = {k: v for k, v in (file.metadata() or {}).items() if k not in (_CHECKSUM, _SEALED)}
-        return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
+        return {name: _tensor(file, path, name) for name in file.keys()}, about  # noqa: SIM118
+
+
+def _tensor(file: Any, path: str | Path, name: str) -> np.ndarray:
+    """A tensor of an open file: in memory, or where it is `LARGE` as a memory map."""
+    part = file.get_slice(name)
+    cells = int(np.prod(part.get_shape(), dtype=np.int64))
+    large = part.get_dtype() in _MAPPED and cells * int(part.get_dtype()[1:]) // 8 > LARGE
+    return memory_map(Path(path), name) if large else file.get_tensor(name)
 
 
 def read_tensors_of(path: str | Path, fingerprint: str) -> dict[str, np.ndarray] | None:

@@ -27,7 +27,7 @@ from softfold.align import (
 from softfold.align.keys import as_keys, refuse_repeats, unique_names
 from softfold.arrays import check_probabilities, one_hot, row_blocks
 from softfold.errors import InputError, count_of
-from softfold.files import pack_keys, read_tensors, unpack_keys, write_tensors
+from softfold.files import pack_keys, read_tensors, scratch, unpack_keys, write_tensors
 from softfold.noise.estimation import check_second, estimate_checked
 from softfold.noise.model import NoiseModel, as_noise_model, posterior
 from softfold.noise.sample import Sample
@@ -336,7 +336,7 @@ def _check_second(second: Any, noise: Any, strategy: str) -> None:
 
 def _output(out: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
     if out is None:
-        return np.empty(shape, np.float32)
+        return scratch(shape)
     if out.shape != shape or out.dtype != np.float32:
         raise InputError(f"out: expected float32 {shape}, got {out.dtype} {out.shape}")
     return out

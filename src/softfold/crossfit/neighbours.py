@@ -14,6 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from softfold import nearby
+from softfold.arrays import row_blocks
+from softfold.files import scratch
 from softfold.noise.model import Explanation
 from softfold.noise.sample import FLOOR
 
@@ -105,9 +107,18 @@ def joined(
     given: int (N,); probabilities: (N, K) of the truth; noise: the explanation by class that they
     belong to; near: (N, m) from `nearest`.
     """
-    logs = np.log(np.maximum(np.asarray(probabilities, np.float32), FLOOR))
-    heard = witness(given, near, noise.transition)
-    return combined(logs, heard, *weights(given, logs, heard, noise))
+
+    def both(rows: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        logs = np.log(np.maximum(np.asarray(probabilities[rows], np.float32), FLOOR))
+        return logs, witness(given, near[rows], noise.transition)
+
+    n, k = probabilities.shape
+    some = np.linspace(0, n - 1, min(n, FIT_CELLS // k)).astype(int)
+    a, b = weights(given[some], *both(some), noise)
+    out = scratch((n, k))
+    for rows in row_blocks(n, k):
+        out[rows] = combined(*both(rows), a, b)
+    return out
 
 
 def combined(logs: np.ndarray, heard: np.ndarray, a: float, b: float) -> np.ndarray:

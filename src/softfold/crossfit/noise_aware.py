@@ -9,7 +9,7 @@ where the trainer cannot train through T, also its predictions of other items, a
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from softfold.arrays import row_blocks
 from softfold.crossfit import neighbours
 from softfold.crossfit.engines import Engine
 from softfold.crossfit.oof import OutOfFold
@@ -38,8 +39,8 @@ MAX_ROUNDS = 4
 LEAST_GAIN = 3e-4
 """A round that adds less log likelihood an item (in nats) changes nothing that matters."""
 
-EM_ITEMS = 50_000
-"""Items that T is fitted to in a round."""
+EM_ITEMS, EM_CELLS = 50_000, 20_000_000
+"""Items that T is fitted to in a round, and of many classes no more than have so many cells."""
 
 
 @dataclass(frozen=True)
@@ -164,9 +165,10 @@ class _Round:
 
 def _round(table: LabelTable, name: str, oof: OutOfFold, explanation: Explanation) -> _Round:
     level = _levels(table.given, oof, explanation)
-    p, rows = oof.probabilities, np.arange(len(oof))
-    q, _ = explanation.read(table.given, log_floored(p))
-    rate = float(1 - q[rows, table.given].mean(dtype=float))
+    own = np.empty(len(oof), np.float32)
+    for rows, q in _read(table.given, oof, explanation):
+        own[rows] = q[np.arange(len(q)), table.given[rows]]
+    rate = float(1 - own.mean(dtype=float))
     entry = {"start": name, "log_likelihood": float(level.mean()), "rate": rate}
     return _Round(oof, replace(explanation, rate=rate), level, entry)
 
@@ -178,8 +180,8 @@ def _rounds_surest(
     known = Explanation("surest", transition, 1.0)
     made = _round(table, "surest-1", fit("surest-1", transition), known)
     counts = np.zeros_like(transition)
-    logs = log_floored(made.oof.probabilities)
-    np.add.at(counts, (known.read(table.given, logs)[0].argmax(axis=1), table.given), 1.0)
+    for rows, q in _read(table.given, made.oof, known):
+        np.add.at(counts, (q.argmax(axis=1), table.given[rows]), 1.0)
     transition = normalised_counts(counts, SHRINK)
     known = Explanation("surest", transition, 1.0)
     return [made, _round(table, "surest-2", fit("surest-2", transition), known)]
@@ -201,8 +203,14 @@ def _rounds_by_class(
 
 
 def _refined(given: np.ndarray, oof: OutOfFold, transition: np.ndarray) -> Explanation:
-    rows = np.linspace(0, len(oof) - 1, min(len(oof), EM_ITEMS)).astype(int)
+    most = _fitted(*oof.probabilities.shape)
+    rows = np.linspace(0, len(oof) - 1, most).astype(int)
     return refined(Sample.of(given, oof.probabilities, rows), transition, 1.0)
+
+
+def _fitted(n: int, k: int) -> int:
+    """How many of n items with k classes T is fitted to."""
+    return min(n, EM_ITEMS, max(2000, EM_CELLS // k))
 
 
 def _with_neighbours(best: _Round, table: LabelTable, features: np.ndarray) -> _Round:
@@ -233,9 +241,9 @@ def _combined(
     the lower end of the interval. The upper end stays: a wrong label that was learned by heart is
     the likelier for it.
     """
-    rows = np.arange(len(table))
-    if len(rows) > EM_ITEMS:
-        rows = np.sort(np.random.default_rng(seed).choice(len(rows), EM_ITEMS, replace=False))
+    rows, most = np.arange(len(table)), _fitted(len(table), table.n_classes)
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
     sample = Sample.of(table.given, best.oof.probabilities, rows)
     stay = [clean(sample), no_class(sample)]
     before = _levels(table.given, plain, _heaviest(noise, "clean"))
@@ -263,10 +271,20 @@ def _heaviest(noise: NoiseModel, *names: str) -> Explanation:
 
 def _levels(given: np.ndarray, oof: OutOfFold, explanation: Explanation) -> np.ndarray:
     """log p(given | x) of each item (N,) under an explanation."""
-    v = explanation.likeness(log_floored(oof.probabilities))
-    v /= np.einsum("ij->i", v)[:, None]
-    seen = np.einsum("ij,ij->i", v, explanation.transition.T.astype(np.float32)[given])
+    seen, through = np.empty(len(oof), np.float32), explanation.transition.T.astype(np.float32)
+    for rows in row_blocks(*oof.probabilities.shape):
+        v = explanation.likeness(log_floored(oof.probabilities[rows]))
+        v /= np.einsum("ij->i", v)[:, None]
+        seen[rows] = np.einsum("ij,ij->i", v, through[given[rows]])
     return np.log(np.maximum(seen, 1e-30), dtype=float)
+
+
+def _read(
+    given: np.ndarray, oof: OutOfFold, explanation: Explanation
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """What an explanation says the items are: blocks of rows, and their q(k) (n, K)."""
+    for rows in row_blocks(*oof.probabilities.shape):
+        yield rows, explanation.read(given[rows], log_floored(oof.probabilities[rows]))[0]
 
 
 def _beats(ours: np.ndarray, theirs: np.ndarray) -> bool:

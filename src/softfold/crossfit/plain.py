@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 
 from softfold.align import align_targets
-from softfold.arrays import one_hot
+from softfold.arrays import row_blocks
 from softfold.crossfit.engines import Engine, Needs, Task, get_engine
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.store import FoldStore, FoldTask, fold_fingerprint
 from softfold.data.folds import FoldPlan, plan_folds
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.files import scratch
 from softfold.trainers import Trainer, TrainerLike, create_trainer
 from softfold.trainers.checkpoints import checkpoints_in
-from softfold.trainers.protocol import Fold
+from softfold.trainers.protocol import Fold, given_targets
 
 
 def cross_fit(
@@ -66,7 +67,7 @@ def cross_fit(
         plan = draw_plan(table, n_folds, repeats=repeats, seed=seed)
     plan.check(table)
     if targets is None:
-        targets = one_hot(table.given, table.n_classes)
+        targets = given_targets(trainer, table)
     if noise is not None and not trainer.supports_noise:
         raise InputError(f"the trainer {trainer.name!r} cannot train through a noise model")
     store = None
@@ -83,7 +84,7 @@ def draw_plan(table: LabelTable, n_folds: int, *, repeats: int = 1, seed: int = 
 
 def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) -> OutOfFold:
     """The folds that are not on disk yet, then the mean over repeats."""
-    sums = np.zeros((plan.repeats, len(table), table.n_classes), dtype=np.float32)
+    sums = scratch((plan.repeats, len(table), table.n_classes))
     made = np.zeros((len(table), plan.repeats), dtype=bool)
     n_tasks, finished = plan.n_folds * plan.repeats, 0
 
@@ -95,12 +96,14 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
                 f"the trainer {trainer.name!r} gave predictions of shape {probabilities.shape}; "
                 f"want ({len(task.predict)}, {table.n_classes})"
             )
-        if not np.isfinite(probabilities).all():
+        parts = list(row_blocks(*probabilities.shape))
+        if not all(np.isfinite(probabilities[rows]).all() for rows in parts):
             raise InputError(
                 f"the trainer {trainer.name!r} gave predictions that are not numbers in fold "
                 f"{task.fold}: training diverged; lower its learning rate"
             )
-        sums[task.repeat, task.predict] = probabilities / plan.repeats
+        for rows in parts:
+            sums[task.repeat, task.predict[rows]] = probabilities[rows] / plan.repeats
         made[task.predict, task.repeat] = True
         finished += 1
         if progress is not None:
@@ -146,7 +149,10 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
             get_engine(engine).run(todo, shared, done, Needs.of(trainer))
     assert made.all(), "every row must be predicted once a repeat"
     # in the order of repeats, whichever of them were on disk: the same bytes after a stop
-    total = sums[0] if plan.repeats == 1 else sums.sum(axis=0)
+    total = sums[0]
+    if plan.repeats > 1:
+        for rows in row_blocks(*total.shape):
+            total[rows] = sums[:, rows].sum(axis=0)
     return OutOfFold(item=table.item, probabilities=total, fold=plan.fold, vocab=table.vocab)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from softfold.arrays import target_blocks
 from softfold.errors import require
 from softfold.files import read_tensors_of, write_tensors
 from softfold.stopping import stop_here
@@ -57,7 +58,8 @@ def fold_fingerprint(table, trainer, plan, targets, noise, seed) -> str:
     digest = hashlib.sha256(f"{plan.fingerprint} {table.fingerprint} {seed}".encode())
     digest.update(trainer.name.encode())
     digest.update(json.dumps(trainer.describe(), sort_keys=True, default=str).encode())
-    digest.update(np.ascontiguousarray(targets, dtype=np.float32))
+    for block in target_blocks(targets, table.n_classes):
+        digest.update(block)
     if noise is not None:
         digest.update(np.ascontiguousarray(noise, dtype=np.float64))
     return digest.hexdigest()

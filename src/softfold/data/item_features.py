@@ -17,7 +17,14 @@ from softfold.align import match_rows
 from softfold.align.keys import as_keys, refuse_repeats
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of, require
-from softfold.files import memory_map, pack_keys, replacing, write_bytes, write_tensors
+from softfold.files import (
+    memory_map,
+    pack_keys,
+    replacing,
+    scratch,
+    write_bytes,
+    write_tensors,
+)
 
 SUFFIXES = (".npy", ".parquet", ".pq", ".safetensors")
 _BLOCK = 16384
@@ -96,7 +103,7 @@ class ItemFeatures:
             InputError: an item has none.
         """
         rows = self._rows(item)
-        out = np.empty((len(rows), self.width), np.float32)
+        out = scratch((len(rows), self.width))
         for start in range(0, len(rows), _BLOCK):
             here = slice(start, start + _BLOCK)
             out[here] = self.values[rows[here]]

@@ -15,6 +15,7 @@ from softfold.align import find
 from softfold.arrays import one_hot, row_blocks
 from softfold.data.table import LabelTable
 from softfold.decisions.applying import read_decisions
+from softfold.files import taken
 from softfold.noise.audit import audited_rate, reweighed
 from softfold.noise.model import (
     LEAST_WEIGHT,
@@ -41,7 +42,7 @@ def confirm_soft_labels(soft: SoftLabels, decisions: Decisions) -> SoftLabels:
     Decisions about other items, and those that are unsure or in conflict, change nothing.
     """
     rows, codes, _ = _confirmed(soft.item, soft.vocab, decisions)
-    targets = np.array(soft.targets, dtype=np.float32)
+    targets = taken(soft.targets, np.arange(len(soft)))
     targets[rows] = one_hot(codes, len(soft.vocab))
     return replace(soft, targets=targets)
 

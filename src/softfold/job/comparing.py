@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import align_targets
-from softfold.arrays import one_hot
+from softfold.arrays import target_blocks
 from softfold.crossfit.engines import Engine, Needs, Task, get_engine
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
@@ -35,6 +35,7 @@ from softfold.softening import SoftLabels
 from softfold.stopping import stop_here
 from softfold.trainers import Trainer, TrainerLike, check_model, create_trainer
 from softfold.trainers.checkpoints import checkpoints_in
+from softfold.trainers.protocol import given_targets
 
 _KEPT_MODEL = "kept-model.txt"
 """Beside the fits: the fingerprint of the one whose model the run keeps; the model's checksum."""
@@ -312,8 +313,10 @@ def _wanted(
     out: str | Path | None,
     model_file: str | Path | None,
 ) -> _Wanted:
-    given = one_hot(train.given, train.n_classes)
-    targets = given if soft is None else soft.aligned(train.item, train.vocab)
+    if soft is None:
+        targets = given_targets(trainer, train)
+    else:
+        targets = soft.aligned(train.item, train.vocab)
     name = "baseline" if soft is None else "soft"
     return _Wanted(
         name=f"{name}, seed {seed}",
@@ -354,5 +357,6 @@ def _fingerprint(
     """A hash of everything that one model's predictions follow from."""
     about = [train.fingerprint, holdout.fingerprint, trainer.name, trainer.describe(), seed]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
-    digest.update(np.ascontiguousarray(targets, dtype=np.float32))
+    for block in target_blocks(targets, train.n_classes):
+        digest.update(block)
     return digest.hexdigest()

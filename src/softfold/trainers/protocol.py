@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from softfold.arrays import one_hot
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 
@@ -162,6 +163,8 @@ class BaseTrainer:
     saves_models: bool = False
     uses_torch: bool = False
     prepares: str | None = None
+    takes_labels: bool = False
+    """Whether targets may be labels int64 (n,), which stand for one-hot rows."""
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -211,6 +214,13 @@ class BaseTrainer:
     def fitted_features(self, table: LabelTable) -> np.ndarray | None:
         """None: there are no features."""
         return None
+
+
+def given_targets(trainer: Trainer, table: LabelTable) -> np.ndarray:
+    """The given labels as targets: int64 (N,) for a trainer that takes them, else (N, K)."""
+    if getattr(trainer, "takes_labels", False):
+        return table.given
+    return one_hot(table.given, table.n_classes)
 
 
 def check_trainer(candidate: Any) -> Trainer:

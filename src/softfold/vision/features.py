@@ -18,6 +18,7 @@ import numpy as np
 from softfold.cache.rows import Rows, RowStore
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
+from softfold.files import LARGE, scratch
 from softfold.machine.runtime import autocast, precision, setup
 from softfold.pixels.decoding import decode_batches, image_keys
 from softfold.pixels.images import Images
@@ -144,8 +145,12 @@ def _of_kind(
 
 
 def read_features(rows: Rows) -> np.ndarray:
-    """Cached features as one float32 array (N, D), converted in blocks."""
-    out = np.empty((len(rows), *rows.shape), np.float32)
+    """Cached features as one array (N, D), read in blocks.
+
+    float32; where that is `softfold.files.LARGE`, float16 as in the cache, in a map of a file.
+    """
+    large = 4 * len(rows) * int(np.prod(rows.shape)) > LARGE
+    out = scratch((len(rows), *rows.shape), rows.dtype if large else np.float32)
     for start in range(0, len(rows), 4096):
         block = np.arange(start, min(start + 4096, len(rows)))
         out[block] = rows[block]

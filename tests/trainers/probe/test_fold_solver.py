@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from softfold.trainers.probe import fold_solver
 from softfold.trainers.probe.fold_solver import FoldSolver, _lowest, held_out_loss, minimise
 from softfold.trainers.probe.softmax_regression import Design, Targets, solve
 
@@ -91,7 +92,9 @@ def test_logits_that_are_too_sure_are_cooled():
     z = torch.tensor(rng.normal(size=(2000, K)), dtype=torch.float32)
     p = torch.softmax(z, dim=1).numpy()
     labels = (p.cumsum(1) > rng.random((2000, 1))).argmax(1)
-    temperature, loss = held_out_loss(Targets(np.eye(K)[labels]), [torch.arange(2000)], [4 * z])
+    temperature, loss = held_out_loss(
+        Targets(np.eye(K)[labels]), 2000, lambda: [(torch.arange(2000), 4 * z)]
+    )
     assert temperature == pytest.approx(4, rel=0.15)
     assert loss == pytest.approx(-np.log(p[np.arange(2000), labels]).mean(), abs=0.02)
 
@@ -119,3 +122,33 @@ def test_between_neighbours_the_strength_leans_to_the_better_one():
 @pytest.mark.parametrize("best", [0.06, 1.0, 4.0])
 def test_a_minimum_is_found_to_two_percent(best):
     assert minimise(lambda t: abs(np.log(t / best)), 0.05, 5.0) == pytest.approx(best, rel=0.02)
+
+
+def test_labels_are_one_hot_targets_and_parts_are_the_whole(monkeypatch):
+    design, _, given = blobs(wrong=0.3)
+    whole = solver(given, design).plain()
+    by_label = FoldSolver(design, given, FOLDS, K).plain()
+    assert whole.strength == by_label.strength and torch.equal(whole.weights, by_label.weights)
+    monkeypatch.setattr(fold_solver, "_HELD_CELLS", 50 * K)
+    parts = FoldSolver(design, given, FOLDS, K).plain()
+    assert parts.strength == pytest.approx(whole.strength, rel=1e-3)
+    for ours, theirs in zip(parts.predictions(), whole.predictions(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_of_many_items_some_choose_the_strength_and_all_are_solved(monkeypatch):
+    design, truth, given = blobs(wrong=0.3)
+    solved = solver(given, design)
+    noise = 0.8 * np.eye(K) + 0.2 / K
+    whole, theirs = solved.plain(), solved.through(noise)
+    monkeypatch.setattr(fold_solver, "_SEARCH_ROWS", N // 2)
+    folds = solver(given, design)
+    some = folds.plain()
+    assert 0.1 < some.strength / whole.strength < 10
+    assert some.loss < whole.loss + 0.01
+    rows = np.concatenate([predict for _, predict in FOLDS])
+    right = [
+        (np.concatenate([p.argmax(1) for p in made.predictions()]) == truth[rows]).mean()
+        for made in (folds.through(noise), theirs)
+    ]
+    assert right[0] > right[1] - 0.03

@@ -47,8 +47,10 @@ def test_no_row_is_predicted_by_a_model_that_saw_its_label(noise):
     changed = targets.copy()
     fold = folds[1][1]
     changed[fold] = np.roll(changed[fold], 1, axis=1)
-    before = Probe(strength=0.1).fit_folds(table, folds, targets, seed=0, noise=noise)
-    after = Probe(strength=0.1).fit_folds(table, folds, changed, seed=0, noise=noise)
+    before, after = (
+        list(Probe(strength=0.1).fit_folds(table, folds, each, seed=0, noise=noise))
+        for each in (targets, changed)
+    )
     ratio = np.log(before[1] / before[1].max(1, keepdims=True))
     again = np.log(after[1] / after[1].max(1, keepdims=True))
     # One temperature is shared, so that logits may be scaled, all alike.

@@ -7,12 +7,13 @@ penalty flattens predictions, and would lose for that alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from softfold.files import scratch
 from softfold.trainers.probe.softmax_regression import Design, Targets, solve
 from softfold.trainers.protocol import Fold
 
@@ -35,17 +36,46 @@ _TEMPERATURE_ROWS = 50_000
 """Rows that a temperature is fitted to, and scored at a time: one number needs no more."""
 
 
+_HELD_CELLS = 1 << 25
+"""Held-out logits (rows x classes) that are in memory at a time: 128 MiB, and some copies."""
+
+_SEARCH_ROWS = 100_000
+"""Of more items, so many choose the strength."""
+
+Logits = Callable[[], Iterable[tuple[torch.Tensor, torch.Tensor]]]
+"""Gives held-out rows (n,) and their logits (n, K), a part after the other, as often as asked."""
+
+
 @dataclass(frozen=True)
 class Solved:
     """All folds at one strength. loss: mean over held-out rows, at the temperature that makes it
-    least; logits (n, K) at that temperature and weights (d + 1, K) before it, by fold.
+    least; weights (folds, d + 1, K) before the temperature.
     """
 
     strength: float
     temperature: float
     loss: float
-    logits: list[torch.Tensor]
     weights: torch.Tensor
+    solver: FoldSolver
+
+    @property
+    def logits(self) -> list[torch.Tensor]:
+        """Logits (n, K) of each fold's held-out rows at the temperature."""
+        folds = range(len(self.weights))
+        return [
+            torch.cat([z / self.temperature for _, z in self.solver.logits_of(f, self.weights)])
+            for f in folds
+        ]
+
+    def predictions(self) -> Iterator[np.ndarray]:
+        """Probabilities float32 (n, K) of each fold's held-out rows, one fold after the other."""
+        for f, rows in enumerate(self.solver.held):
+            out, done = scratch((len(rows), self.weights.shape[2])), 0
+            for part, z in self.solver.logits_of(f, self.weights):
+                p = torch.softmax(z / self.temperature, dim=1).numpy()
+                out[done : done + len(part)] = p
+                done += len(part)
+            yield out
 
 
 class FoldSolver:
@@ -53,31 +83,67 @@ class FoldSolver:
 
     Through a transition matrix the problem has several minima: it begins at the plain solution,
     whose classes are the right ones as long as most labels are.
+
+    Of more than `_SEARCH_ROWS` items, so many evenly spread ones choose the strength, and all are
+    solved from where these end. The penalty as a whole, items times strength, is the same for both.
+
+    targets: (n, K), or labels int (n,) of K = `n_classes`.
     """
 
-    def __init__(self, design: Design, targets: np.ndarray, folds: Sequence[Fold]) -> None:
-        self.design, self.targets = design, targets
+    def __init__(
+        self,
+        design: Design,
+        targets: np.ndarray,
+        folds: Sequence[Fold],
+        n_classes: int | None = None,
+    ) -> None:
+        self.design, self.targets, self.folds, self.n_classes = design, targets, folds, n_classes
         self.held = [torch.from_numpy(predict) for _, predict in folds]
         self.row_weights = torch.zeros(len(design.z), len(folds))
         for f, (train, _) in enumerate(folds):
             self.row_weights[torch.from_numpy(train), f] = 1
         self._plain: Solved | None = None
+        self._few: FoldSolver | None = None
 
     def plain(self, strength: float | None = None) -> Solved:
         """Trained on the targets as they are, at the strength of the least held-out loss."""
-        goal = Targets(self.targets)
+        goal = self._goal()
         if strength is not None:
             return self.at(goal, strength, None)
         if self._plain is None:
-            self._plain = self._walk(goal, _FIRST_STRENGTH, None)
+            self._plain = self._searched(None, _FIRST_STRENGTH, None)
         return self._plain
 
     def through(self, noise: np.ndarray, strength: float | None = None) -> Solved:
         """Trained through the transition matrix `noise` (K, K)."""
-        goal, start = Targets(self.targets, noise), self.plain(strength)
+        start = self.plain(strength)
         if strength is not None:
-            return self.at(goal, strength, start.weights)
-        return self._walk(goal, start.strength, start.weights)
+            return self.at(self._goal(noise), strength, start.weights)
+        return self._searched(noise, start.strength, start.weights)
+
+    def _goal(self, noise: np.ndarray | None = None) -> Targets:
+        return Targets(self.targets, noise, self.n_classes)
+
+    def _searched(
+        self, noise: np.ndarray | None, strength: float, start: torch.Tensor | None
+    ) -> Solved:
+        """At the strength of the least held-out loss."""
+        goal, n = self._goal(noise), len(self.design.z)
+        if n <= _SEARCH_ROWS:
+            return self._walk(goal, strength, start)
+        if self._few is None:
+            self._few = self._of(np.linspace(0, n - 1, _SEARCH_ROWS).astype(np.int64))
+        more = n / _SEARCH_ROWS
+        found = self._few._walk(self._few._goal(noise), strength * more, start)
+        return self.at(goal, found.strength / more, found.weights)
+
+    def _of(self, rows: np.ndarray) -> FoldSolver:
+        """The same folds of these rows alone."""
+        place = np.full(len(self.design.z), -1)
+        place[rows] = np.arange(len(rows))
+        folds = [(place[train], place[predict]) for train, predict in self.folds]
+        folds = [(train[train >= 0], predict[predict >= 0]) for train, predict in folds]
+        return FoldSolver(self.design.take(rows), self.targets[rows], folds, self.n_classes)
 
     def at(
         self,
@@ -90,9 +156,26 @@ class FoldSolver:
         weights = solve(
             self.design, goal, self.row_weights, strength, start=start, tolerance=tolerance
         )
-        logits = [self.design.z[rows] @ weights[f] for f, rows in enumerate(self.held)]
-        temperature, loss = held_out_loss(goal, self.held, logits)
-        return Solved(strength, temperature, loss, [z / temperature for z in logits], weights)
+        n = sum(map(len, self.held))
+
+        def logits() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+            for f in range(len(self.held)):
+                yield from self.logits_of(f, weights)
+
+        if n * weights.shape[2] <= _HELD_CELLS:
+            rows, z = zip(*logits())
+            whole = [(torch.cat(rows), torch.cat(z))]
+            temperature, loss = held_out_loss(goal, n, lambda: whole)
+        else:
+            temperature, loss = held_out_loss(goal, n, logits)
+        return Solved(strength, temperature, loss, weights, self)
+
+    def logits_of(
+        self, fold: int, weights: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Held-out rows (n,) of a fold and their logits (n, K), in parts."""
+        for rows in self.held[fold].split(max(1, _HELD_CELLS // weights.shape[2])):
+            yield rows, self.design.z[rows] @ weights[fold]
 
     def _walk(self, goal: Targets, strength: float, start: torch.Tensor | None) -> Solved:
         """Half a decade weaker as long as that helps, else stronger; then between the last."""
@@ -122,26 +205,34 @@ def _lowest(losses: dict[float, float]) -> float:
     return known[at] * float(10 ** (0.5 * np.clip(offset, -0.5, 0.5)))
 
 
-def held_out_loss(
-    targets: Targets, held: Sequence[torch.Tensor], logits: Sequence[torch.Tensor]
-) -> tuple[float, float]:
-    """The temperature of least loss on held-out rows, and that loss: minus the mean log
+def held_out_loss(targets: Targets, n: int, logits: Logits) -> tuple[float, float]:
+    """The temperature of least loss on n held-out rows, and that loss: minus the mean log
     likelihood of their (soft) targets.
     """
-    rows, z = torch.cat(list(held)), torch.cat(list(logits))
-    some = torch.linspace(0, len(rows) - 1, min(len(rows), _TEMPERATURE_ROWS)).long()
-    sample, few = targets.take(rows[some]), z[some]
+    some = torch.linspace(0, n - 1, min(n, _TEMPERATURE_ROWS)).long()
+    begun, chosen, few = 0, [], []
+    for rows, z in logits():
+        here = some[(some >= begun) & (some < begun + len(rows))] - begun
+        chosen.append(rows[here])
+        few.append(z[here])
+        begun += len(rows)
+    sample, scores = targets.take(torch.cat(chosen)), torch.cat(few)
+    count = max(1, len(scores))
+    temperature = minimise(lambda t: _loss(sample, scores, t) / count, *_TEMPERATURES)
+    total = 0.0
+    for rows, z in logits():
+        total += _loss(targets.take(rows), z, temperature)
+    return temperature, total / max(1, n)
 
-    def loss(part: Targets, scores: torch.Tensor, temperature: float) -> float:
-        total = 0.0
-        for start in range(0, len(scores), _TEMPERATURE_ROWS):
-            here = slice(start, start + _TEMPERATURE_ROWS)
-            logp = torch.log_softmax(scores[here] / temperature, dim=1)[:, None, :]
-            total += float(part.loss(logp, here).sum(dtype=torch.float64))
-        return total / max(1, len(scores))
 
-    temperature = minimise(lambda t: loss(sample, few, t), *_TEMPERATURES)
-    return temperature, loss(targets.take(rows), z, temperature)
+def _loss(targets: Targets, logits: torch.Tensor, temperature: float) -> float:
+    """The sum of the loss over rows."""
+    total = 0.0
+    for start in range(0, len(logits), _TEMPERATURE_ROWS):
+        here = slice(start, start + _TEMPERATURE_ROWS)
+        logp = torch.log_softmax(logits[here] / temperature, dim=1)[:, None, :]
+        total += float(targets.loss(logp, here).sum(dtype=torch.float64))
+    return total
 
 
 def minimise(function: Callable[[float], float], low: float, high: float) -> float:

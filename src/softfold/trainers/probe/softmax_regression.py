@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+
+from softfold.files import scratch, taken
 
 _BLOCK_ROWS = 4096
 _BLOCK_CELLS = 1 << 22
@@ -60,7 +62,7 @@ class Design:
         spread = np.sqrt(np.maximum(square / n - mean**2, 0))
         scale = np.where(spread > 1e-6 * max(1e-30, spread.max()), spread, np.inf)
         gram = torch.zeros(d, d)
-        z = torch.empty(n, d + 1)
+        z = torch.from_numpy(scratch((n, d + 1)))
         for start in range(0, n, _BLOCK_ROWS):
             rows = slice(start, min(n, start + _BLOCK_ROWS))
             block = ((block_of(rows, np.float64) - mean) / scale).astype(np.float32)
@@ -81,6 +83,10 @@ class Design:
             rotation=rotation,
         )
 
+    def take(self, rows: np.ndarray) -> Design:
+        """The same axes, with these rows of `z` alone."""
+        return replace(self, z=torch.from_numpy(taken(self.z.numpy(), rows)))
+
     def original(self, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights (d + 1, K) of the rotated features as W (d, K), b (K,) of the features."""
         w = (self.rotation @ weights[:-1]) / self.scale[:, None]
@@ -88,17 +94,24 @@ class Design:
 
 
 class Targets:
-    """What each row should be, from targets (n, K); one-hot ones are kept as labels (n,).
+    """What each row should be, from targets (n, K) or labels int (n,) of K = `n_classes`.
+
+    One-hot targets are kept as labels.
 
     `transition` (K, K), rows truth, columns given: the loss is then that of the given label
     through it, -log sum_k T[k, y] p_k (forward correction, Patrini et al. 2017).
     """
 
-    def __init__(self, targets: np.ndarray, transition: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        targets: np.ndarray,
+        transition: np.ndarray | None = None,
+        n_classes: int | None = None,
+    ) -> None:
         targets = np.asarray(targets)
-        self.n_classes = targets.shape[1]
-        hard = targets.argmax(axis=1)
-        one_hot = bool((targets[np.arange(len(targets)), hard] == 1).all())
+        self.n_classes = n_classes or targets.shape[1]
+        hard = hard_labels(targets)
+        one_hot = targets.ndim == 1 or bool((targets[np.arange(len(targets)), hard] == 1).all())
         self.labels = torch.from_numpy(hard.astype(np.int64)) if one_hot else None
         self.soft = None if one_hot else torch.from_numpy(targets.astype(np.float32, copy=False))
         self.transition = (
@@ -150,6 +163,11 @@ class Targets:
 
     def _index(self, logp: torch.Tensor, rows: slice) -> torch.Tensor:
         return self.labels[rows][:, None, None].expand(-1, logp.shape[1], 1)
+
+
+def hard_labels(targets: np.ndarray) -> np.ndarray:
+    """The likeliest class int (n,) of targets (n, K); labels (n,) as they are."""
+    return targets if targets.ndim == 1 else targets.argmax(axis=1)
 
 
 def solve(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,15 @@ import numpy as np
 import pandas as pd
 import torch
 
+from softfold.arrays import row_blocks
 from softfold.data.item_features import as_item_features
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of
-from softfold.files import read_tensors, write_tensors
+from softfold.files import read_tensors, scratch, taken, write_tensors
 from softfold.pixels.images import Images
 from softfold.trainers.probe.features import INNER_FOLDS, inner_folds, numbers, stages_help
 from softfold.trainers.probe.fold_solver import FoldSolver, Solved
-from softfold.trainers.probe.softmax_regression import Design, Targets, solve
+from softfold.trainers.probe.softmax_regression import Design, Targets, hard_labels, solve
 from softfold.trainers.protocol import BaseModel, BaseTrainer, Fold, Progress
 
 
@@ -48,6 +49,7 @@ class Probe(BaseTrainer):
     solves_folds_together = True
     saves_models = True
     uses_torch = True
+    takes_labels = True
     prepares = "features"
 
     def __init__(
@@ -121,16 +123,18 @@ class Probe(BaseTrainer):
     ) -> ProbeModel:
         """A model of all items. The strength is chosen by inner folds drawn with `seed`.
 
-        targets: float32 (n, K), one-hot or soft; noise: T (K, K) to train through.
+        targets: float32 (n, K), one-hot or soft, or labels int (n,); noise: T (K, K) to train
+            through.
         """
         targets = np.asarray(targets)
         design = self._designed(table)
-        part = inner_folds(targets.argmax(axis=1), table.group, seed)
+        part = inner_folds(hard_labels(targets), table.group, seed)
         folds = [(np.flatnonzero(part != f), np.flatnonzero(part == f)) for f in range(INNER_FOLDS)]
-        inner = self._solved(FoldSolver(design, targets, folds), noise)
+        k = table.n_classes
+        inner = self._solved(FoldSolver(design, targets, folds, k), noise)
         solved = solve(
             design,
-            Targets(targets, noise),
+            Targets(targets, noise, k),
             torch.ones(len(table), 1),
             inner.strength,
             start=inner.weights.mean(dim=0, keepdim=True),
@@ -153,7 +157,7 @@ class Probe(BaseTrainer):
         *,
         seed: int,
         noise: np.ndarray | None = None,
-    ) -> list[np.ndarray]:
+    ) -> Iterator[np.ndarray]:
         """Predictions float32 (n, K) of each fold's held-out rows, all folds solved together.
 
         One strength serves all folds, the one that makes the targets of held-out rows likeliest.
@@ -162,9 +166,10 @@ class Probe(BaseTrainer):
         targets = np.asarray(targets)
         mark = (self._mark(table), _digest(targets, *(rows for fold in folds for rows in fold)))
         if self._solver is None or self._solver[0] != mark:
-            self._solver = (mark, FoldSolver(self._designed(table), targets, folds))
+            design = self._designed(table)
+            self._solver = (mark, FoldSolver(design, targets, folds, table.n_classes))
         solved = self._solved(self._solver[1], noise)
-        return [torch.softmax(z, dim=1).numpy() for z in solved.logits]
+        return solved.predictions()
 
     def _solved(self, solver: FoldSolver, noise: np.ndarray | None) -> Solved:
         if noise is None:
@@ -182,14 +187,19 @@ class Probe(BaseTrainer):
             rows = self._rows(table)
             if rows is None or self._features is None:
                 return self._image_features(table)
-            return self._features[rows]
+            return taken(self._features, rows)
         return numbers(table)
 
     def fitted_features(self, table: LabelTable) -> np.ndarray:
         """Features (N, D) as fits on these items use them: with the stages where they help."""
         self._designed(table)
         parts = self._parts(table, self.uses_stages)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        if len(parts) == 1:
+            return parts[0]
+        out = scratch((len(table), sum(part.shape[1] for part in parts)), parts[0].dtype)
+        for rows in row_blocks(*out.shape):
+            out[rows] = np.concatenate([part[rows] for part in parts], axis=1)
+        return out
 
     def _parts(self, table: LabelTable, stages: bool) -> list[np.ndarray]:
         """Features (N, D) and, where they are used, those of the stages, as two arrays."""
@@ -199,14 +209,15 @@ class Probe(BaseTrainer):
         rows = self._rows(table)
         if rows is None or self._stages is None:
             return [pooled, self._image_stages(table)]
-        return [pooled, self._stages[rows]]
+        return [pooled, taken(self._stages, rows)]
 
-    def _rows(self, table: LabelTable) -> slice | list[int] | None:
+    def _rows(self, table: LabelTable) -> slice | np.ndarray | None:
         """Where the items are among those that were prepared; None where some are not."""
         rows = [self._known.get(key, -1) for key in _keys(table.data)]
         if self._features is None or min(rows, default=0) < 0:
             return None
-        return slice(None) if rows == list(range(len(self._features))) else rows
+        every = rows == list(range(len(self._features)))
+        return slice(None) if every else np.array(rows, dtype=np.int64)
 
     def _image_features(self, table: LabelTable, progress: Progress | None = None) -> np.ndarray:
         from softfold.vision.features import image_features

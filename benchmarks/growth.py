@@ -1,0 +1,423 @@
+"""How seconds and memory grow with items and classes, from 10,000 items to ImageNet's number.
+
+    python benchmarks/growth.py                              # every row that is not there yet
+    python benchmarks/growth.py --items 10000 --classes 10   # one row
+    python benchmarks/growth.py --big                        # 1,281,167 items, 1,000 classes
+    python benchmarks/growth.py --images train.parquet       # what an index misses, on real images
+
+Features are made (256 columns, whose variance falls as that of a network's does), predictions too,
+with 20% wrong labels. Each step runs in a process of its own with one thread, and gets the step
+before by files. `memory` is the most that the process held and could not give back (RssAnon,
+looked at 20 times a second); `with maps` is its peak with the pages of files that it had mapped
+(VmHWM), which the system takes back where others need them. Finished rows are kept, and the table
+is made of what there is. A step that would take over --limit seconds by its growth so far is left
+out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+
+HERE = Path(__file__).parent
+ITEMS, CLASSES = (10_000, 20_000, 50_000, 100_000, 200_000), (10, 100, 1000)
+BIG = (1_281_167, 1000)
+COLUMNS, SOLVED, FOLDS, WRONG = 256, 32, 5, 0.2
+STRENGTH, PASSES = 1e-2, 2
+"""Of the cross-fit, whose search for a strength is left out: it repeats what is measured."""
+
+STEPS = ("copies", "cross-fit", "neighbours", "noise model", "soft labels", "ranking", "report")
+
+
+# -- what is worked on ----------------------------------------------------------------------------
+
+
+def labels(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and given labels, int64 (n,)."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, k, n)
+    return truth, np.where(rng.random(n) < WRONG, rng.integers(0, k, n), truth)
+
+
+def make(folder: Path, n: int, k: int) -> None:
+    """features.npy float16 (n, COLUMNS) and oof.npy float32 (n, k), a block after the other."""
+    rng, (truth, _) = np.random.default_rng(1), labels(n, k)
+    falling = ((1 + np.arange(COLUMNS)) ** -0.5).astype(np.float32)
+    centres = rng.normal(size=(k, 4, COLUMNS)).astype(np.float32) * falling
+    shape = {"features": (np.float16, COLUMNS), "oof": (np.float32, k)}
+    out = {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (n, width))
+        for name, (dtype, width) in shape.items()
+    }
+    step = max(256, 4_000_000 // k)
+    for start in range(0, n, step):
+        y = truth[start : start + step]
+        x = rng.standard_normal((len(y), COLUMNS), dtype=np.float32) * falling
+        out["features"][start : start + step] = x + centres[y, rng.integers(0, 4, len(y))]
+        z = rng.standard_normal((len(y), k), dtype=np.float32)
+        z[np.arange(len(y)), y] += 2 + np.log(k)
+        np.exp(z, out=z)
+        out["oof"][start : start + step] = z / z.sum(axis=1, keepdims=True)
+    copied = rng.permutation(n)[: 2 * (n // 200)].reshape(2, -1)  # every two hundredth has a copy
+    out["features"][copied[1]] = out["features"][copied[0]]
+
+
+def table_of(n: int, k: int, data: np.ndarray | None = None):
+    from softfold import LabelTable
+
+    keys = np.array([f"images/{i:07d}.jpg" for i in range(n)], dtype=object)
+    names = tuple(f"class {i:04d}" for i in range(k))
+    return LabelTable(keys, labels(n, k)[1], names, np.zeros(n, bool), data=data, name="made")
+
+
+# -- the steps ------------------------------------------------------------------------------------
+
+
+def features(folder: Path) -> np.ndarray:
+    return np.load(folder / "features.npy", mmap_mode="r")
+
+
+def oof(folder: Path) -> np.ndarray:
+    return np.load(folder / "oof.npy", mmap_mode="r")
+
+
+def copies(folder: Path, n: int, k: int) -> dict:
+    from softfold.data.grouping import groups_of_pairs
+    from softfold.vision.near_copies import near_copies
+
+    pairs, _ = near_copies(features(folder))
+    groups = groups_of_pairs(pairs, n)
+    return {"found": int(n - len(np.unique(groups))), "there": n // 200}
+
+
+def crossfit(folder: Path, n: int, k: int) -> dict:
+    """Folds solved at one strength, predictions written; `PASSES` steps where items are many."""
+    from softfold import plan_folds
+    from softfold.crossfit.plain import cross_fit
+    from softfold.trainers.probe import Probe, fold_solver, softmax_regression
+
+    passes = 0
+    loss_and_residual = softmax_regression.Targets.loss_and_residual
+
+    def counted(self, logits, rows):
+        nonlocal passes
+        passes += rows.start == 0
+        return loss_and_residual(self, logits, rows)
+
+    softmax_regression.Targets.loss_and_residual = counted
+    if n == BIG[0]:
+        solve = fold_solver.solve
+        fold_solver.solve = lambda *a, **o: solve(*a, **o, max_iterations=PASSES)
+    x = np.ascontiguousarray(features(folder)[:, :SOLVED])
+    table = table_of(n, k, x)
+    made = cross_fit(
+        table, Probe(strength=STRENGTH), plan_folds(table, FOLDS), out=folder / "folds"
+    )
+    right = labels(n, k)[0]
+    hits = sum(
+        int((made.probabilities[s : s + 65536].argmax(1) == right[s : s + 65536]).sum())
+        for s in range(0, n, 65536)
+    )
+    return {"passes": passes, "right": hits / n}
+
+
+def neighbours(folder: Path, n: int, k: int) -> dict:
+    from softfold.crossfit.neighbours import joined, nearest
+    from softfold.noise.model import Explanation
+
+    near = nearest(features(folder), np.arange(n) % FOLDS)
+    truth, given = labels(n, k)
+    transition = (1 - WRONG) * np.eye(k) + WRONG / k
+    p = joined(given, oof(folder), Explanation("even", transition, 1.0), near)
+    return {"alike": float((truth[near] == truth[:, None]).mean()), "shape": p.shape}
+
+
+def noise_model(folder: Path, n: int, k: int) -> dict:
+    from softfold import estimate_noise
+    from softfold.files import write_json
+
+    noise = estimate_noise(labels(n, k)[1], oof(folder))
+    write_json(folder / "noise.json", noise.to_json())
+    return {"rate": noise.rate}
+
+
+def _noise(folder: Path):
+    from softfold.noise.model import NoiseModel
+
+    return NoiseModel.from_json(json.loads((folder / "noise.json").read_text()))
+
+
+def soft_labels(folder: Path, n: int, k: int) -> dict:
+    from softfold import soften
+
+    made = soften(table_of(n, k), oof(folder), noise=_noise(folder))
+    made.save(folder / "soft_labels.safetensors")
+    return {"bytes": (folder / "soft_labels.safetensors").stat().st_size}
+
+
+def ranking(folder: Path, n: int, k: int) -> dict:
+    """items.parquet as a run has it."""
+    from softfold.crossfit.oof import OutOfFold
+    from softfold.files import write_json, write_parquet
+    from softfold.job.items import items_frame
+
+    table = table_of(n, k)
+    made = OutOfFold(table.item, oof(folder), (np.arange(n) % FOLDS)[:, None], table.vocab)
+    frame = items_frame(table, made, _noise(folder), None)
+    made.save(folder / "oof.safetensors")
+    write_parquet(folder / "items.parquet", frame)
+    write_json(folder / "vocab.json", list(table.vocab))
+    about = {"name": "made", "kind": "items", "settings": {}, "trainer": "", "trainer_settings": {}}
+    write_json(folder / "config.json", about)
+    top = np.argsort(-frame["suspicion"].to_numpy(), kind="stable")[: n // 10]
+    truth, given = labels(n, k)
+    return {"wrong of the first tenth": float((truth != given)[top].mean())}
+
+
+def report(folder: Path, n: int, k: int) -> dict:
+    from softfold.report.page import write_report
+
+    return {"bytes": write_report(folder).stat().st_size}
+
+
+WORK = dict(zip(STEPS, (copies, crossfit, neighbours, noise_model, soft_labels, ranking, report)))
+
+
+# -- measuring ------------------------------------------------------------------------------------
+
+
+def field(pid: int, name: str) -> float:
+    """MiB of a field of /proc/PID/status, 0 where the process is gone."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    found = [line for line in text.splitlines() if line.startswith(f"{name}:")]
+    return int(found[0].split()[1]) / 1024 if found else 0.0
+
+
+def measured(step: str, folder: Path, n: int, k: int) -> dict:
+    """The step in a process of its own: seconds (of the step alone), MiB, and what it says."""
+    here = [sys.executable, __file__, "--step", step, "--work", str(folder)]
+    here += ["--items", str(n), "--classes", str(k)]
+    with subprocess.Popen(here, stdout=subprocess.PIPE, text=True) as process:
+        anonymous = peak = 0.0
+        while process.poll() is None:
+            anonymous = max(anonymous, field(process.pid, "RssAnon"))
+            peak = max(peak, field(process.pid, "VmHWM"))
+            time.sleep(0.05)
+        said = process.stdout.read()
+    if process.returncode:
+        raise SystemExit(f"{step} with {n:,} items and {k:,} classes: status {process.returncode}")
+    return json.loads(said.splitlines()[-1]) | {"memory": anonymous, "with maps": peak}
+
+
+def run_step(step: str, folder: Path, n: int, k: int) -> None:
+    import torch
+
+    import softfold  # noqa: F401
+
+    torch.set_num_threads(1)
+    begun, used = time.perf_counter(), time.process_time()
+    said = WORK[step](folder, n, k)
+    spent = {"seconds": time.perf_counter() - begun, "processor": time.process_time() - used}
+    print(json.dumps(spent | {"said": said}, default=str))
+
+
+def left_out(rows: dict, step: str, n: int, k: int, limit: float) -> bool:
+    """Whether the step grew so that it would now take longer than the limit."""
+    known = [
+        (m, rows[f"{m}/{k}"][step]["processor"])
+        for m in ITEMS
+        if m < n and step in rows.get(f"{m}/{k}", {})
+    ]
+    return bool(known) and known[-1][1] * (n / known[-1][0]) ** 1.2 > limit
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+
+def exponent(pairs: list[tuple[int, float]]) -> str:
+    """The slope of log seconds over log items, by least squares."""
+    if len(pairs) < 3:
+        return "-"
+    n, seconds = np.log(np.array(pairs, float)).T
+    return f"{np.polyfit(n, seconds, 1)[0]:.2f}"
+
+
+def written(rows: dict, recall: dict) -> str:
+    from accuracy import machine
+
+    about = machine()
+    lines = [
+        "# Growth\n",
+        "Made by `python benchmarks/growth.py`: every step in a process of its own with one thread "
+        f"on {about['platform']}, {about['cores']} cores that others used too, Python "
+        f"{about['python']}, {about['versions']}. Seconds are the processor's; MiB are what the "
+        "process held and could not give back (RssAnon), behind the stroke its peak with the pages "
+        f"of mapped files (VmHWM). Features are made: {COLUMNS} columns as float16 in a file, "
+        f"{SOLVED} of them for the cross-fit; 20% of the labels are wrong, one item in 200 has a "
+        f"copy. The cross-fit is that of a probe, {FOLDS} folds at one strength, predictions kept "
+        "by fold; a search for the strength repeats it about five times, above 100,000 items on "
+        "100,000 of them.\n",
+    ]
+    for k in CLASSES:
+        here = [n for n in (*ITEMS, BIG[0]) if f"{n}/{k}" in rows]
+        if not here:
+            continue
+        lines += [f"## {k:,} classes\n"]
+        lines += ["| step | " + " | ".join(f"{n:,}" for n in here) + " | exponent |"]
+        lines += ["| --- |" + " --- |" * (len(here) + 1)]
+        for step in STEPS:
+            cells, pairs = [], []
+            for n in here:
+                one = rows[f"{n}/{k}"].get(step)
+                if one is None:
+                    cells.append("-")
+                    continue
+                if n in ITEMS:
+                    pairs.append((n, one["processor"]))
+                memory = f"{one['memory']:,.0f} / {one['with maps']:,.0f} MiB"
+                cells.append(f"{one['processor']:,.1f} s, {memory}")
+            lines += [f"| {step} | " + " | ".join(cells) + f" | {exponent(pairs)} |"]
+        lines += [""]
+    lines += [
+        "The exponent is the slope of the logarithm of seconds over that of items, by least "
+        "squares, from 10,000 to 200,000 items. Up to 20,000 items near copies, and up to 50,000 "
+        "neighbours, are found by comparing every pair: there the exponent is 2, and falls where "
+        "the index begins.\n",
+        "## What the steps said\n",
+    ]
+    lines += ["| items | classes | step | said |", "| --- | --- | --- | --- |"]
+    for n, k in ((200_000, 10), (200_000, 100), (100_000, 1000), BIG):
+        for step, one in rows.get(f"{n}/{k}", {}).items():
+            said = ", ".join(
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in one["said"].items()
+            )
+            lines += [f"| {n:,} | {k:,} | {step} | {said} |"]
+    big = rows.get(f"{BIG[0]}/{BIG[1]}", {})
+    if "cross-fit" in big:
+        one = big["cross-fit"]
+        lines += [
+            f"\nWith {BIG[0]:,} items the cross-fit stopped after {one['said']['passes']} passes "
+            f"over the features ({one['processor'] / one['said']['passes']:,.0f} seconds a pass, "
+            "with the predictions): its memory is what a whole one needs, its seconds and what it "
+            "has right are not."
+        ]
+    if recall:
+        lines += [
+            "\n## What an index misses\n",
+            f"On the features (efficientnet_lite0, 64 pixels) of {recall['items']:,} images of "
+            "CIFAR-10, the ten nearest neighbours by comparing every pair on 128 principal axes "
+            "and by the index:\n",
+            "| | every pair | index |",
+            "| --- | --- | --- |",
+            "| seconds of the processor | {:.1f} | {:.1f} |".format(*recall["seconds"]),
+            f"| neighbours of the item's true class | {recall['alike'][0]:.2%} | "
+            f"{recall['alike'][1]:.2%} |",
+            f"| of those that every pair finds | 100% | {recall['shared']:.1%} |",
+            f"| near copies (cosine over {recall['threshold']}) | {recall['copies'][0]:,} | "
+            f"{recall['copies'][1]:,} |",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def missed(images: Path) -> dict:
+    """What the index finds of neighbours and copies among real images, beside every pair."""
+    import pandas as pd
+
+    from softfold.crossfit import neighbours as near
+    from softfold.pixels.images import Images
+    from softfold.vision import near_copies as copied
+    from softfold.vision.features import image_features
+
+    frame = pd.read_parquet(images, columns=["image", "label"])[:20_000]
+    encoded = [i["bytes"] if isinstance(i, dict) else i for i in frame["image"]]
+    x, y = image_features(Images(encoded=encoded), size=64), frame["label"].to_numpy()
+    fold, threshold = np.arange(len(x)) % FOLDS, 0.9
+    found, seconds, pairs = [], [], []
+    near.WIDE_ITEMS = len(x) - 1  # both ways on the same axes
+    for limit in (len(x), 100):
+        near.EXACT_ITEMS = copied.EXACT_ITEMS = limit
+        begun = time.process_time()
+        found.append(near.nearest(x, fold))
+        seconds.append(time.process_time() - begun)
+        pairs.append(len(copied.near_copies(x, threshold)[0]))
+    shared = [len(np.intersect1d(a, b)) for a, b in zip(*found)]
+    return {
+        "items": len(x),
+        "seconds": seconds,
+        "alike": [float((y[f] == y[:, None]).mean()) for f in found],
+        "shared": float(np.mean(shared)) / near.NEIGHBOURS,
+        "copies": pairs,
+        "threshold": threshold,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--items", type=int, nargs="*", default=list(ITEMS))
+    parser.add_argument("--classes", type=int, nargs="*", default=list(CLASSES))
+    parser.add_argument("--steps", nargs="*", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--big", action="store_true", help="the row of ImageNet's size")
+    parser.add_argument("--limit", type=float, default=300, help="seconds of a step")
+    parser.add_argument("--images", type=Path, help="Parquet file with columns image, label")
+    parser.add_argument("--again", action="store_true", help="rows that are there, once more")
+    parser.add_argument("--work", type=Path, default=Path("/var/tmp/softfold-growth"))
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.step:
+        run_step(args.step, args.work, args.items[0], args.classes[0])
+        return
+    kept = args.out / "growth.json"
+    state = json.loads(kept.read_text()) if kept.exists() else {"rows": {}, "recall": {}}
+
+    def keep() -> None:
+        kept.write_text(json.dumps(state, indent=1))
+        (args.out / "growth.md").write_text(written(state["rows"], state["recall"]))
+
+    if args.images:
+        state["recall"] = missed(args.images)
+        keep()
+        return
+    asked = [BIG] if args.big else [(n, k) for n in sorted(args.items) for k in args.classes]
+    for n, k in asked:
+        row = state["rows"].setdefault(f"{n}/{k}", {})
+        todo = [s for s in STEPS if s in args.steps]
+        if not args.big:
+            todo = [s for s in todo if not left_out(state["rows"], s, n, k, args.limit)]
+        if not args.again and set(todo) <= set(row):
+            continue
+        folder = args.work / f"{n}-{k}"
+        folder.mkdir(parents=True, exist_ok=True)
+        make(folder, n, k)
+        for step in todo:
+            row[step] = measured(step, folder, n, k)
+            print(
+                n,
+                k,
+                step,
+                {m: row[step][m] for m in ("seconds", "processor", "memory")},
+                flush=True,
+            )
+            keep()
+        for file in sorted(folder.rglob("*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        folder.rmdir()
+    keep()
+    print((args.out / "growth.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
