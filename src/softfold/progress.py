@@ -5,7 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from softfold.profiling import Profile
 
 Advance = Callable[[int, int], None]
 
@@ -16,10 +20,12 @@ class Progress:
     Args:
         quiet: say nothing (the seconds are kept all the same).
         stream: where lines go; standard error by default, so that output can be piped.
+        profile: keeps the seconds of each step by function.
     """
 
-    def __init__(self, quiet: bool = False, stream=None) -> None:
+    def __init__(self, quiet: bool = False, stream=None, profile: Profile | None = None) -> None:
         self.quiet = quiet
+        self.profile = profile
         self.stream = stream or sys.stderr
         self.seconds: dict[str, float] = {}
 
@@ -50,7 +56,8 @@ class Progress:
                 self.say(f"  {done:,} of {total:,}, about {left:.0f} s left")
 
         try:
-            yield advance
+            with nullcontext() if self.profile is None else self.profile.step(key):
+                yield advance
         finally:
             if bar is not None:
                 bar.stop()

@@ -54,6 +54,18 @@ def test_the_run_folder_holds_what_it_promises(run):
     assert Settings.from_json(config["settings"]).strategy == "blend"
 
 
+def test_a_profile_is_in_the_run_and_its_report_and_changes_nothing(run, tmp_path):
+    settings = {"truth": "right", "strategy": "blend", "arch": LOGISTIC, "seeds": 2, "seed": 7}
+    told = softfold.run(flowers(), tmp_path / "told", quiet=True, profile=True, **settings)
+    steps = {step["step"]: step["functions"] for step in told.profile["steps"]}
+    assert {"load", "crossfit", "train_soft"} <= set(steps) and steps["crossfit"]
+    assert told.profile["steps"][0]["seconds"] >= 0
+    page = (told.path / "report.html").read_text()
+    assert "of the processor" in page and steps["crossfit"][0]["function"].split()[-1] in page
+    assert not run.has("profile.json")
+    np.testing.assert_array_equal(told.probabilities, run.probabilities)
+
+
 def test_rows_of_every_file_are_those_of_the_items(run):
     items, vocab = run.items, run.vocab
     train, holdout = items[items["split"] == "train"], items[items["split"] == "valid"]

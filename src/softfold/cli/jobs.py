@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from softfold.cli.options import Asked, Json, Out, Quiet, Resume, RunFolder
+from softfold.cli.options import Asked, Json, Out, Profile, Quiet, Resume, RunFolder
 from softfold.cli.output import (
     bars,
     default_out,
@@ -37,7 +37,12 @@ def demo(
 
 
 def run(
-    asked: Asked, out: Out = None, resume: Resume = False, quiet: Quiet = False, json: Json = False
+    asked: Asked,
+    out: Out = None,
+    resume: Resume = False,
+    quiet: Quiet = False,
+    json: Json = False,
+    profile: Profile = False,
 ) -> None:
     """The whole job: cross-fit, soften, train, compare, report."""
     from softfold.job.recipes import get_recipe, settings_of
@@ -45,7 +50,7 @@ def run(
 
     settings = settings_of(**asked)
     out = out or default_out(settings.labels, settings.recipe or settings.noise)
-    metrics = run_settings(settings, out, resume=resume, quiet=quiet).metrics
+    metrics = run_settings(settings, out, resume=resume, quiet=quiet, profile=profile).metrics
     if json:
         print_json(metrics)
     elif settings.recipe is not None:

@@ -23,6 +23,10 @@ RunFolder = Annotated[str, Argument(metavar="RUN", help="a run folder", show_def
 Out = Annotated[str | None, Option("--out", help="run folder to write")]
 Resume = Annotated[bool, Option("--resume", help="go on with the run that is in --out")]
 Quiet = Annotated[bool, Option("--quiet", help="no progress")]
+Profile = Annotated[
+    bool,
+    Option("--profile", help="write where the seconds went, by function: profile.json, report"),
+]
 Json = Annotated[bool, Option("--json", help="print metrics.json")]
 
 

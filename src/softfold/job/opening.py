@@ -19,6 +19,7 @@ from softfold.files import Damaged, told_if_damaged
 from softfold.job.job import Job
 from softfold.job.preparing import prepare_items
 from softfold.job.recipes import get_recipe
+from softfold.profiling import Profile
 from softfold.progress import Progress
 from softfold.runs.folder import FILES, Run
 from softfold.runs.given_features import FEATURES, features_for, known_features
@@ -52,6 +53,7 @@ def open_job(
     table: LabelTable | None = None,
     resume: bool = False,
     quiet: bool = False,
+    profile: Profile | None = None,
 ) -> Job:
     """A new job, or with `resume` the one in the folder: its items and trainers, and config.json.
 
@@ -61,13 +63,15 @@ def open_job(
         table: the label table, where the settings do not say how to read it.
         resume: go on with the run that is there.
         quiet: print nothing.
+        profile: keeps the seconds of each step by function.
 
     Raises:
         InputError: bad labels or settings; a run folder that holds another job.
     """
     require("pyarrow", extra="cli")
     require("safetensors", extra="cli")
-    settings, run, progress = settings.absolute(), Run(out), Progress(quiet=quiet)
+    settings, run = settings.absolute(), Run(out)
+    progress = Progress(quiet=quiet, profile=profile)
     _claim(run, settings, resume)
     if resume:
         _set_damaged_aside(run)

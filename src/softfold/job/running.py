@@ -16,6 +16,7 @@ from softfold.job import steps
 from softfold.job.job import Job
 from softfold.job.opening import open_job, reopen_job
 from softfold.job.recipes import get_recipe, settings_of
+from softfold.profiling import Profile
 from softfold.report import write_report
 from softfold.runs.folder import Run
 from softfold.runs.lock import locked
@@ -30,6 +31,7 @@ def run(
     *,
     resume: bool = False,
     quiet: bool = False,
+    profile: bool = False,
     **settings: Any,
 ) -> Run:
     """The whole job: cross-fit, soft labels, training with both, comparison, report.
@@ -40,6 +42,8 @@ def run(
         out: the run folder to write.
         resume: go on with the run that is there.
         quiet: print nothing.
+        profile: write where the seconds went, by step and by function, into profile.json and the
+            report.
         settings: the command line's options (docs/settings.md).
 
     Returns:
@@ -53,13 +57,18 @@ def run(
         table = read_table(labels, **{c: settings.get(c) for c in columns}, **kept)
     named = table.name if table is not None else str(labels)
     asked = settings_of(labels=named, **settings)
-    return run_settings(asked, out, table=table, resume=resume, quiet=quiet)
+    return run_settings(asked, out, table=table, resume=resume, quiet=quiet, profile=profile)
 
 
-def run_settings(settings: Settings, out: str | Path, **how: Any) -> Run:
-    """The whole job of settings that are made; `how` is that of `open_job`."""
-    with writes(out):
-        return finish(open_job(settings, out, **how))
+def run_settings(settings: Settings, out: str | Path, *, profile: bool = False, **how: Any) -> Run:
+    """The whole job of settings that are made; `profile` as in `run`, `how` that of `open_job`."""
+    kept = Profile() if profile else None
+    try:
+        with writes(out):
+            return finish(open_job(settings, out, profile=kept, **how))
+    finally:
+        if kept is not None:
+            kept.close()
 
 
 @contextmanager
@@ -77,6 +86,8 @@ def finish(job: Job) -> Run:
         get_recipe(job.settings.recipe).finish(job)
     else:
         _finish(job)
+    if job.progress.profile is not None:
+        job.writer.profile(job.progress.profile.close())
     write_report(job.writer.path)
     return Run(job.writer.path)
 

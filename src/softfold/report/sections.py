@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -338,8 +339,24 @@ def time(run: Run, looks: Looks) -> Section | None:
     return (
         "time",
         "Where the time went",
-        [chart(charts.seconds(spent), text + ".", caption, wide=True)],
+        [chart(charts.seconds(spent), text + ".", caption, wide=True), *_profiled(run)],
     )
+
+
+def _profiled(run: Run) -> Iterator[Any]:
+    """By function, where the run was made with --profile."""
+    for step in run.get("profile", {}).get("steps", []):
+        rows = [
+            [f["function"], f"{f['own_seconds']:.2f}", f"{f['seconds']:.2f}", f"{f['calls']:,}"]
+            for f in step["functions"]
+            if f["own_seconds"] >= 0.005
+        ]
+        if not rows:
+            continue
+        name = charts.STEP_NAMES.get(step["step"], step["step"])
+        line = f"{name}: {step['seconds']:.2f} s, {step['processor_seconds']:.2f} of the processor"
+        head = ["function", "its own seconds", "with what it calls", "calls"]
+        yield el("details", el("summary", line), table(line, head, rows, numbers=(1, 2, 3)))
 
 
 def settings(run: Run, looks: Looks) -> Section | None:

@@ -50,6 +50,7 @@ FILES = {
     "metrics": "metrics.json",
     "decisions": "decisions.parquet",
     "skipped": SKIPPED,
+    "profile": "profile.json",
 }
 """Which file each part of a run is in. Two names of one file are two ways to read it."""
 
@@ -65,6 +66,7 @@ _MAKERS = {
     "report.html": "softfold report",
     "decisions.parquet": "softfold run --decisions",
     SKIPPED: "softfold run --on-error skip",
+    "profile.json": "softfold run --profile",
 }
 
 
@@ -142,6 +144,11 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """What was measured."""
         return self._json("metrics.json")
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        """Where the seconds went, by step and by function (`--profile`)."""
+        return self._json("profile.json")
 
     @cached_property
     def vocab(self) -> tuple[str, ...]:

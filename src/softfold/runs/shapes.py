@@ -24,6 +24,16 @@ SHAPES: dict[str, Any] = {
     "vocab.json": [""],
     "names.json": {},
     "noise.json": {},
+    "profile.json": {
+        "steps": [
+            {
+                "step": "",
+                "seconds": 0.0,
+                "processor_seconds": 0.0,
+                "functions": [{"function": "", "calls": 0, "own_seconds": 0.0, "seconds": 0.0}],
+            }
+        ]
+    },
     "metrics.json": {
         "data": {"n_train": 0, "n_valid": 0, "n_classes": 0},
         "oof": {"accuracy_given": 0.0, "accuracy_truth": 0.0},

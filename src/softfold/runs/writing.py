@@ -129,6 +129,11 @@ class RunWriter:
         with self.writing("history.parquet") as file:
             write_parquet(file, history)
 
+    def profile(self, profile: dict[str, Any]) -> None:
+        """profile.json."""
+        with self.writing("profile.json") as file:
+            write_json(file, profile)
+
     def metrics(self, metrics: dict[str, Any]) -> None:
         """metrics.json."""
         with self.writing("metrics.json") as file:
