@@ -91,3 +91,17 @@ def test_every_framework_gains_in_the_lines_that_the_page_says(tmp_path, monkeyp
         if "with_soft_targets(" in block
     ]
     assert [len(block) for block in lines] == [4, 4, 5]
+
+
+def test_the_steps_of_the_first_place_run_as_the_page_says(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("fastai")
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    page = run_page("kaggle.md")
+    assert len(page["given_models"]) == len(page["soft_models"]) == 5
+    mean = (page["given"].astype(float) + page["soft"]) / 2
+    assert abs(page["both"] - mean).max() < 1e-6
+    said = capsys.readouterr().out
+    assert [line.split()[0] for line in said.splitlines()[-3:]] == ["given", "soft", "both"]
+    truth = page["holdout"].truth
+    assert all((page[p].argmax(1) == truth).mean() > 0.5 for p in ("given", "soft", "both"))

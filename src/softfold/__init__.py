@@ -29,6 +29,7 @@ _HOME = {
     "label_quality": "issues",
     "show_issues": "notebook",
     "combine_votes": "votes.combining",
+    "average_predictions": "averaging",
     "compare": "job.comparing",
     "load": "runs.predicting",
     "run": "job.running",
@@ -36,6 +37,7 @@ _HOME = {
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604 - all of them are strings
 
 if TYPE_CHECKING:
+    from softfold.averaging import average_predictions as average_predictions
     from softfold.crossfit.noise_aware import noise_aware_cross_fit as noise_aware_cross_fit
     from softfold.crossfit.oof import OutOfFold as OutOfFold
     from softfold.crossfit.plain import cross_fit as cross_fit

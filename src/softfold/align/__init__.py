@@ -9,6 +9,7 @@ from softfold.align.inputs import HasGiven as HasGiven
 from softfold.align.inputs import KeyedMatrix as KeyedMatrix
 from softfold.align.inputs import align_predictions as align_predictions
 from softfold.align.inputs import align_second as align_second
+from softfold.align.inputs import align_several as align_several
 from softfold.align.inputs import align_targets as align_targets
 from softfold.align.keys import find as find
 from softfold.align.keys import match_columns as match_columns

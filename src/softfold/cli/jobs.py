@@ -53,7 +53,7 @@ def run(
     metrics = run_settings(settings, out, resume=resume, quiet=quiet, profile=profile).metrics
     if json:
         print_json(metrics)
-    elif settings.recipe is not None:
+    elif settings.recipe is not None and get_recipe(settings.recipe).summary is not None:
         print(get_recipe(settings.recipe).summary(metrics))
     else:
         print_comparison(metrics, out)
@@ -119,8 +119,20 @@ def predict(
         str,
         Option("--on-error", help="images that cannot be read: stop or skip"),
     ] = "stop",
+    tta: Annotated[
+        int | None,
+        Option("--tta", help="views of an image to average over (those of the run; 1 without)"),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        Option("--flip/--no-flip", help="mirror some of the views: not letters and digits"),
+    ] = None,
+    models: Annotated[
+        str | None,
+        Option("--models", help="of a run with fold models: all, given, soft or single (all)"),
+    ] = None,
 ) -> None:
-    """Predict new items with a run's better model."""
+    """Predict new items with a run's better model, or with the mean of its fold models."""
     from softfold.data.delimited import csv_text
     from softfold.errors import InputError
     from softfold.files import write_parquet, write_text
@@ -128,8 +140,8 @@ def predict(
 
     if out is not None and Path(out).suffix not in {".csv", ".parquet"}:
         raise InputError(f"--out {out}: predictions go to a .csv or .parquet file")
-    model = load(run)
-    frame = model.predict(items, features, on_error=on_error)  # type: ignore[arg-type]
+    model = load(run, models)
+    frame = model.predict(items, features, on_error=on_error, tta=tta, flip=flip)
     for item, reason in frame.attrs.get("skipped", []):
         print(f"left out: {item}: {reason}", file=sys.stderr)
     if out is None and json:

@@ -81,11 +81,15 @@ def _writes(text: str) -> bool:
 def print_comparison(metrics: dict[str, Any], out: str, *more: str) -> None:
     """Print what a finished run found, further lines, and where to look."""
     from softfold.job.comparing import comparison_table
+    from softfold.job.ensembling import ensemble_table
 
     print_rate(metrics["noise"], out)
     n, against = metrics["data"]["n_valid"], metrics["accuracy_against"]
     print(f"on {n:,} hold-out items, against their {against} labels:")
     print(comparison_table(metrics))
+    if "ensemble" in metrics:
+        print("\naveraged over folds' models, views of an image, given and soft labels:")
+        print(ensemble_table(metrics["ensemble"]))
     if more:
         print("\n".join(["", *more, ""]))
     print(f"took {metrics['seconds']['total']:.0f} s")

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from softfold.align import align_targets
-from softfold.arrays import target_blocks
-from softfold.crossfit.engines import Engine, Needs, Task, get_engine
+from softfold.crossfit.engines import Engine, get_engine
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.evaluation import accuracy, paired_difference, roc_auc
-from softfold.files import (
-    Damaged,
-    checksum,
-    read_parquet,
-    read_tensors_of,
-    write_bytes,
-    write_parquet,
-    write_tensors,
-    write_text,
-)
+from softfold.job.fitting import Fit, fit_seeds
 from softfold.softening import SoftLabels
-from softfold.stopping import stop_here
-from softfold.trainers import Trainer, TrainerLike, check_model, create_trainer
-from softfold.trainers.checkpoints import checkpoints_in
-from softfold.trainers.protocol import given_targets
-
-_KEPT_MODEL = "kept-model.txt"
-"""Beside the fits: the fingerprint of the one whose model the run keeps; the model's checksum."""
+from softfold.trainers import TrainerLike, create_trainer
 
 
 @dataclass(frozen=True)
@@ -189,174 +169,3 @@ def holdout_labels(table: LabelTable) -> tuple[np.ndarray, str]:
     if holdout.truth is not None and (holdout.truth >= 0).any():
         return holdout.truth, "truth"
     return holdout.given, "given"
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One trained model's predictions on the hold-out; whether it was trained now or was there."""
-
-    holdout: np.ndarray
-    history: pd.DataFrame | None
-    is_new: bool = True
-
-
-def fit_seeds(
-    table: LabelTable,
-    softs: Sequence[SoftLabels | None],
-    trainer: Trainer,
-    *,
-    seed: int = 0,
-    out: str | Path | None = None,
-    model_file: str | Path | None = None,
-    engine: str | Engine = "local",
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Fit]:
-    """One fit a seed, on its soft labels or (None) on the given ones; `seed` is the first.
-
-    Args:
-        out: folder of finished fits, each put there the moment it is finished. What it holds is
-            used where it was made from the same items, targets, trainer and seed.
-        model_file: where to keep the model of the first seed; a finished fit of it is used only
-            where this is its model.
-        engine: where the models are trained.
-    """
-    train, holdout = table.train, table.holdout
-    wanted: dict[str, _Wanted] = {}
-    fits: dict[int, Fit] = {}
-    for s, soft in enumerate(softs):
-        one = _wanted(train, holdout, soft, trainer, seed + s, out, model_file if s == 0 else None)
-        known = one.finished()
-        if known is None:
-            wanted[one.name] = one
-        else:
-            fits[one.seed] = known
-
-    def tell() -> None:
-        if progress is not None and fits:
-            progress(len(fits), len(softs))
-
-    def done(task: Task, made: tuple[Fit, bytes | None]) -> None:
-        one = wanted[task.name]
-        fits[one.seed] = made[0]
-        one.keep(*made)
-        tell()
-
-    tell()
-    if wanted:
-        todo = [Task(name, _fit, one.given()) for name, one in wanted.items()]
-        with checkpoints_in(out):
-            get_engine(engine).run(todo, ((trainer, train, holdout),), done, Needs.of(trainer))
-    return [fits[seed + s] for s in range(len(softs))]
-
-
-def _fit(
-    shared: Any, targets: np.ndarray, seed: int, model_name: str | None
-) -> tuple[Fit, bytes | None]:
-    """One fit and its model's file where that is wanted, in whatever process an engine calls it."""
-    ((trainer, train, holdout),) = shared
-    model = check_model(trainer.fit(train, targets, seed=seed, holdout=holdout), trainer)
-    made = Fit(np.asarray(model.predict(holdout), dtype=np.float32), model.history)
-    if model_name is None:
-        return made, None
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / model_name
-        model.save(file)
-        return made, file.read_bytes()
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """One model that is wanted: of which targets and seed, and where what it gives is kept."""
-
-    name: str
-    targets: np.ndarray
-    seed: int
-    mark: str
-    file: Path | None
-    model_file: Path | None
-
-    def given(self) -> dict[str, Any]:
-        name = None if self.model_file is None else self.model_file.name
-        return {"targets": self.targets, "seed": self.seed, "model_name": name}
-
-    def finished(self) -> Fit | None:
-        if self.file is None:
-            return None
-        if self.model_file is not None and _model_of(self.file, self.model_file) != self.mark:
-            return None
-        return _finished(self.file, self.mark)
-
-    def keep(self, made: Fit, model: bytes | None) -> None:
-        """Write the model, and the fit last: what is there is whole."""
-        if self.file is not None:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-        if self.model_file is not None and model is not None:
-            write_bytes(self.model_file, model)
-            if self.file is not None:
-                kept = f"{self.mark} {checksum(self.model_file)}"
-                write_text(self.file.with_name(_KEPT_MODEL), kept)
-        if self.file is not None:
-            curve = self.file.with_suffix(".parquet")
-            curve.unlink(missing_ok=True)
-            if made.history is not None:
-                write_parquet(curve, made.history)
-            write_tensors(self.file, {"probabilities": made.holdout}, fingerprint=self.mark)
-            stop_here()
-
-
-def _wanted(
-    train: LabelTable,
-    holdout: LabelTable,
-    soft: SoftLabels | None,
-    trainer: Trainer,
-    seed: int,
-    out: str | Path | None,
-    model_file: str | Path | None,
-) -> _Wanted:
-    if soft is None:
-        targets = given_targets(trainer, train)
-    else:
-        targets = soft.aligned(train.item, train.vocab)
-    name = "baseline" if soft is None else "soft"
-    return _Wanted(
-        name=f"{name}, seed {seed}",
-        targets=targets,
-        seed=seed,
-        mark=_fingerprint(train, holdout, targets, trainer, seed),
-        file=None if out is None else Path(out) / f"{name}-seed-{seed}.safetensors",
-        model_file=None if model_file is None else Path(model_file),
-    )
-
-
-def _model_of(file: Path, model_file: str | Path) -> str | None:
-    """The fingerprint of the fit whose model was kept last, None where there is no model."""
-    mark = file.with_name(_KEPT_MODEL)
-    if not Path(model_file).exists() or not mark.exists():
-        return None
-    made_from, _, content = mark.read_text(encoding="utf-8", errors="replace").partition(" ")
-    return made_from if content == checksum(model_file) else None
-
-
-def _finished(file: Path, mark: str) -> Fit | None:
-    """What an earlier call left, None where there is nothing or it was made from something else."""
-    kept = read_tensors_of(file, mark)
-    if kept is None:
-        return None
-    curve = file.with_suffix(".parquet")
-    try:
-        history = read_parquet(curve) if curve.exists() else None
-    except Damaged as error:
-        warnings.warn(f"{error}; it is made again", stacklevel=2)
-        return None
-    return Fit(holdout=kept["probabilities"], history=history, is_new=False)
-
-
-def _fingerprint(
-    train: LabelTable, holdout: LabelTable, targets: np.ndarray, trainer: Trainer, seed: int
-) -> str:
-    """A hash of everything that one model's predictions follow from."""
-    about = [train.fingerprint, holdout.fingerprint, trainer.name, trainer.describe(), seed]
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
-    for block in target_blocks(targets, train.n_classes):
-        digest.update(block)
-    return digest.hexdigest()

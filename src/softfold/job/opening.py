@@ -177,6 +177,7 @@ def _choose_trainers(
         raise InputError("--features does not go with --recipe, which trains a network on images")
     if settings.recipe is not None:
         final, oof, why = get_recipe(settings.recipe).choose_trainers(table, settings)
+        _check_averages(table, settings, final, features)
         _set_up(settings, final, oof)
         return Trainers(final, oof, why)
     name, oof_name, why = default_trainers(
@@ -187,6 +188,7 @@ def _choose_trainers(
     asked = {s: getattr(settings, s) for s in _TRAINER_SETTINGS} | {"features": features}
     final = create_trainer(name, **asked)
     oof = final if oof_name == name else create_trainer(oof_name, **asked)
+    _check_averages(table, settings, final, features)
     _set_up(settings, final, oof)
     return Trainers(final, oof, why)
 
@@ -225,6 +227,25 @@ def _check_options(settings: Settings, trainer: str, oof_trainer: str) -> None:
             raise InputError(
                 f"--{name} does not go with the trainer {trainer!r}: use --trainer {other}"
             )
+
+
+def _check_averages(
+    table: LabelTable, settings: Settings, trainer: Trainer, features: ItemFeatures | None
+) -> None:
+    """Refuse fold models that are not kept, and views of what is no image."""
+    if settings.recipe == "post" and (settings.ensemble or settings.tta > 1):
+        option = "--ensemble" if settings.ensemble else "--tta"
+        raise InputError(f"{option} does not go with --recipe post; --recipe kaggle has both")
+    if settings.ensemble and not trainer.saves_models:
+        raise InputError(
+            f"--ensemble keeps the folds' models, and those of the trainer {trainer.name!r} cannot "
+            "be kept: use --trainer probe or finetune"
+        )
+    if settings.tta > 1 and (table.kind != "image" or features is not None):
+        what = "features that were given" if features is not None else f"{table.kind} items"
+        raise InputError(
+            f"--tta {settings.tta} averages over views of images, not of {what}: leave it out"
+        )
 
 
 def _set_damaged_aside(run: Run) -> None:

@@ -85,20 +85,11 @@ def finish(job: Job) -> Run:
     if job.settings.recipe is not None:
         get_recipe(job.settings.recipe).finish(job)
     else:
-        _finish(job)
+        steps.every_step(job)
     if job.progress.profile is not None:
         job.writer.profile(job.progress.profile.close())
     write_report(job.writer.path)
     return Run(job.writer.path)
-
-
-def _finish(job: Job) -> None:
-    cross_fits = steps.cross_fit_seeds(job, job.settings.seeds)
-    softs = steps.soften_seeds(job, cross_fits)
-    baseline = steps.train_baseline(job, job.settings.seeds)
-    soft = steps.train_soft(job, softs)
-    comparison = steps.measure(job, baseline, soft, softs[0].strategy)
-    steps.write_metrics(job, cross_fits[0], comparison)
 
 
 def crossfit_settings(settings: Settings, out: str | Path, **how: Any) -> dict[str, Any]:
@@ -130,6 +121,7 @@ def train_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
     with writes(path):
         job = reopen_job(path, quiet=quiet, **changes)
         steps.train_soft(job, [soft])
+        steps.train_members(job, soft)
         return job
 
 

@@ -28,7 +28,17 @@ from softfold.decisions.log import LOG
 from softfold.errors import InputError, count_of
 from softfold.evaluation import accuracy, average_precision, log_loss
 from softfold.files import Damaged, read_json, told_if_damaged, write_json, write_parquet
-from softfold.job.comparing import Comparison, Fit, compare_fits, fit_seeds
+from softfold.job.comparing import Comparison, compare_fits
+from softfold.job.ensembling import (
+    average,
+    ensemble_metrics,
+    folds_are_kept_from_cross_fit,
+    out_of_fold,
+    prepare_views,
+    seen_by,
+    train_folds,
+)
+from softfold.job.fitting import Fit, fit_seeds
 from softfold.job.items import items_frame
 from softfold.job.job import Job
 from softfold.noise.estimation import audited, estimate_noise
@@ -60,6 +70,22 @@ class SeedCrossFit:
 
     oof: OutOfFold
     noise: NoiseModel
+
+
+def every_step(job: Job) -> dict[str, Any]:
+    """All steps of a job that are not done yet, up to metrics.json, which it gives."""
+    prepare_views(job)
+    cross_fits = cross_fit_seeds(job, job.settings.seeds)
+    softs = soften_seeds(job, cross_fits)
+    baseline = train_baseline(job, job.settings.seeds)
+    soft = train_soft(job, softs)
+    comparison = measure(job, baseline, soft, softs[0].strategy)
+    more = {}
+    if job.settings.ensemble or job.settings.tta > 1:
+        predictions = average(job, softs, baseline, soft)
+        job.writer.ensemble(predictions)
+        more["ensemble"] = ensemble_metrics(job, predictions, comparison)
+    return write_metrics(job, cross_fits[0], comparison, **more)
 
 
 # -- cross-fit ------------------------------------------------------------------------------------
@@ -149,6 +175,9 @@ def _cross_fit_seed(job: Job, s: int) -> SeedCrossFit:
     if job.settings.strategy in NOISE_AWARE:
         both = noise_aware_cross_fit(job.train, job.oof_trainer, job.plan(s), **folds)
         oof, noise = both.oof, both.noise
+    elif folds_are_kept_from_cross_fit(job):
+        oof = out_of_fold(job, s, train_folds(job, s, None))
+        noise = estimate_noise(job.train.given, oof.probabilities)
     else:
         oof = cross_fit(job.train, job.oof_trainer, job.plan(s), **folds)
         noise = estimate_noise(job.train.given, oof.probabilities)
@@ -315,8 +344,16 @@ def _train(job: Job, step: str, labels: str, softs: list[Any]) -> list[Fit]:
             out=job.fits,
             model_file=model_file,
             engine=job.engine,
+            seen=seen_by(job),
             progress=advance,
         )
+
+
+def train_members(job: Job, soft: SoftLabels) -> None:
+    """The fold models that the run keeps, of the first seed; nothing where it keeps none."""
+    if job.settings.ensemble:
+        for labels in (None, soft):
+            train_folds(job, 0, labels)
 
 
 def measure(job: Job, baseline: list[Fit], soft: list[Fit], strategy: str) -> Comparison:

@@ -21,6 +21,7 @@ import numpy as np
 
 from softfold.cache.rows import KEY, Rows, RowStore, content_key
 from softfold.errors import InputError, require
+from softfold.pixels.views import WHOLE, View
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,7 +52,9 @@ _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """What undoes each EXIF orientation, as numbers of `PIL.Image.Transpose`."""
 
 
-def decode(encoded: bytes, size: int | None = None, fit: Fit = "crop") -> np.ndarray:
+def decode(
+    encoded: bytes, size: int | None = None, fit: Fit = "crop", view: View = WHOLE
+) -> np.ndarray:
     """One encoded image as RGB: uint8 (size, size, 3), or (height, width, 3) without a size.
 
     Args:
@@ -59,6 +62,7 @@ def decode(encoded: bytes, size: int | None = None, fit: Fit = "crop") -> np.nda
         size: side of the square, in pixels. Smaller images are enlarged.
         fit: `crop` resizes the shorter side to `size` and takes the centre; `squish` resizes both
             sides to `size`, so that nothing is lost and random crops can be taken from it.
+        view: which part of the image becomes the square, and whether it is mirrored.
 
     Raises:
         OSError: bytes that are not an image, or end too early.
@@ -68,15 +72,11 @@ def decode(encoded: bytes, size: int | None = None, fit: Fit = "crop") -> np.nda
         return np.asarray(image)
     from PIL.Image import Resampling
 
-    width, height = image.size
-    side = min(width, height)
-    box = (0.0, 0.0, float(width), float(height))
-    if fit == "crop":
-        left, top = (width - side) / 2, (height - side) / 2
-        box = (left, top, left + side, top + side)
-    if (width, height) != (size, size):
+    if image.size != (size, size) or view.side < 1:
+        box = view.box(*image.size, square=fit == "crop")
         image = image.resize((size, size), Resampling.BICUBIC, box=box, reducing_gap=3.0)
-    return np.asarray(image)
+    pixels = np.asarray(image)
+    return pixels[:, ::-1] if view.flip else pixels
 
 
 def open_image(encoded: bytes, size: int | None = None) -> Image:
@@ -232,7 +232,7 @@ def decode_batches(
         out = np.empty((stop - start, size, size, 3), np.uint8)
         for i in range(start, stop):
             try:
-                out[i - start] = decode(images[i], size, fit)
+                out[i - start] = decode(images[i], size, fit, images.view)
             except OSError as error:
                 name = images.path(i) or f"image {i}"
                 raise InputError(f"{name} does not decode: {why(error)}") from None
@@ -266,16 +266,18 @@ def image_keys(images: Images, *, absent: bool = False) -> np.ndarray:
 
     Files are known by path, size and time of change, as `make` does it: reading a million photos
     to hash them would cost as much as decoding many of them. Bytes out of a column are hashed.
+    Each view of an image has a key of its own.
     With `absent` a file that is not there has an empty key.
 
     Raises:
         InputError: a file that is not there, without `absent`.
     """
     keys = np.zeros(len(images), KEY)
+    seen = [images.view.mark] if images.view.mark else []
     for i in range(len(images)):
         path = images.path(i)
         if path is None:
-            keys[i] = content_key(images[i])
+            keys[i] = content_key(images[i], *seen)
         else:
             try:
                 found = os.stat(path)
@@ -284,7 +286,7 @@ def image_keys(images: Images, *, absent: bool = False) -> np.ndarray:
                     continue
                 raise InputError(f"{path}: no such image") from None
             name = os.path.abspath(path)
-            keys[i] = content_key(f"{name}:{found.st_size}:{found.st_mtime_ns}".encode())
+            keys[i] = content_key(f"{name}:{found.st_size}:{found.st_mtime_ns}".encode(), *seen)
     return keys
 
 

@@ -10,13 +10,15 @@ import numpy as np
 
 from softfold.errors import InputError
 from softfold.files import NO_FILE, wrong_with
+from softfold.pixels.views import WHOLE, View
 
 
 class Images(Sequence):
     """The encoded images of N items: files, or bytes that came in a column.
 
     Indexing gives the encoded bytes of one image; nothing is decoded here. `digests` (N,) tell
-    images by their pixels, once `softfold.pixels.copies` has looked; parts keep theirs.
+    images by their pixels, once `softfold.pixels.copies` has looked; parts keep theirs. `view` is
+    how they are looked at when they are decoded.
 
     >>> images = Images(encoded=[b"first", b"second"])
     >>> len(images), images[1], images.path(1)
@@ -38,6 +40,7 @@ class Images(Sequence):
             self._encoded = np.empty(len(values), dtype=object)
             self._encoded[:] = values
         self.digests: np.ndarray | None = None
+        self.view = WHOLE
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -64,12 +67,18 @@ class Images(Sequence):
     def mark(self, i: int) -> bytes:
         """What tells image i from others without reading its file."""
         if self._encoded is not None:
-            return hashlib.sha256(self._encoded[i]).digest()
+            return hashlib.sha256(self._encoded[i]).digest() + self.view.mark
         path = self.path(i)
         assert path is not None
         found = path.stat() if path.exists() else None
         stamp = None if found is None else (found.st_size, found.st_mtime_ns)
-        return f"{path.absolute()}:{stamp}".encode()
+        return f"{path.absolute()}:{stamp}".encode() + self.view.mark
+
+    def viewed(self, view: View) -> Images:
+        """The same images, looked at in this way."""
+        part = self.take(np.arange(len(self)))
+        part.view = view
+        return part
 
     def take(self, rows: np.ndarray) -> Images:
         """The images of the rows given as integers or as a mask."""
@@ -77,6 +86,7 @@ class Images(Sequence):
         part._paths = None if self._paths is None else self._paths[rows]
         part._encoded = None if self._encoded is None else self._encoded[rows]
         part.digests = None if self.digests is None else self.digests[rows]
+        part.view = self.view
         return part
 
     @staticmethod

@@ -38,6 +38,7 @@ STEP_NAMES = {
     "soften": "soften",
     "train_baseline": "train on given",
     "train_soft": "train on soft",
+    "ensemble": "fold models",
     "evaluate": "evaluate",
 }
 

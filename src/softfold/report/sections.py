@@ -16,6 +16,7 @@ from softfold.report.measures import percent, points
 from softfold.report.parts import chart, el, soft_example, suspicious_item, table
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
+from softfold.runs.members import title_of
 
 GALLERY = 50
 """Most items that the gallery of suspicious items shows, whatever the size of the run."""
@@ -78,6 +79,7 @@ def comparison(run: Run, looks: Looks) -> Section | None:
             cls="two",
         ),
     ]
+    parts += _ensemble(metrics.get("ensemble") or {})
     parts += _post(metrics.get("post") or {})
     if against:
         words = "Accuracy is measured against the truth of the hold-out's items."
@@ -94,6 +96,23 @@ def comparison(run: Run, looks: Looks) -> Section | None:
             )
         )
     return "comparison", "Given against soft labels", parts
+
+
+def _ensemble(ensemble: dict[str, Any]) -> list[Any]:
+    """Means of models, each against the one soft model, where the run has any."""
+    rows = []
+    for name, part in (ensemble.get("models") or {}).items():
+        d, area = part.get("difference"), part.get("roc_auc")
+        change = ""
+        if d is not None:
+            change = f"{points(d['mean'])} ({points(d['low'])} to {points(d['high'])})"
+        auc = _four(np.mean(area)) if area else ""
+        rows.append([title_of(name, ensemble), percent(np.mean(part["accuracy"])), auc, change])
+    if not rows:
+        return []
+    head = ["", "accuracy", "ROC AUC", "less the one soft model, points (95% interval)"]
+    title = "Averaged over folds' models, views of an image, given and soft labels"
+    return [table(title, head, rows, (1, 2, 3))]
 
 
 def _post(post: dict[str, Any]) -> list[Any]:

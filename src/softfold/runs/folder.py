@@ -64,6 +64,7 @@ _MAKERS = {
     "history.parquet": "softfold compare",
     "model.safetensors": "softfold train",
     "report.html": "softfold report",
+    "ensemble.safetensors": "softfold run --ensemble",
     "decisions.parquet": "softfold run --decisions",
     SKIPPED: "softfold run --on-error skip",
     "profile.json": "softfold run --profile",

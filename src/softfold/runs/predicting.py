@@ -26,6 +26,7 @@ from softfold.files import told_if_damaged
 from softfold.pixels.images import Images
 from softfold.runs.folder import Run
 from softfold.runs.given_features import known_features
+from softfold.runs.members import chosen_models, load_members
 
 _ADVICE = "mend them or leave them out"
 
@@ -34,6 +35,7 @@ class Predictor:
     """The better model of a run, ready for new items.
 
     own_features: the model was trained on features that were given, and wants those of new items.
+    tta, flip, seed: the views of an image that are averaged where nobody says how many.
     """
 
     def __init__(
@@ -43,10 +45,15 @@ class Predictor:
         kind: str,
         names: Mapping[str, str] | None = None,
         own_features: bool = False,
+        *,
+        tta: int = 1,
+        flip: bool = True,
+        seed: int = 0,
     ) -> None:
         self.model, self.vocab, self.kind = model, tuple(vocab), kind
         self.names = names or {}
         self.own_features = own_features
+        self.tta, self.flip, self.seed = tta, flip, seed
 
     def predict(
         self,
@@ -54,6 +61,9 @@ class Predictor:
         features: Any = None,
         *,
         on_error: Literal["stop", "skip"] = "stop",
+        tta: int | None = None,
+        flip: bool | None = None,
+        seed: int | None = None,
     ) -> pd.DataFrame:
         """Predictions for a folder, a CSV or Parquet file, a data frame or a list of image files.
 
@@ -64,6 +74,10 @@ class Predictor:
                 .npy file are those of `items`.
             on_error: what to do about images that cannot be read: `stop` names them all, `skip`
                 warns and leaves them out.
+            tta: how many views of an image to average over: the image, its mirror image, crops
+                (`softfold.pixels.views.views`). 1 is the image alone; None: as the run does it.
+            flip: whether some views are mirrored; not for letters and digits.
+            seed: of the crops.
 
         Returns:
             A frame with item, predicted, confidence and one column of probabilities a class; where
@@ -73,6 +87,8 @@ class Predictor:
         Raises:
             InputError: items that cannot be read, or that are not of the kind of the training's.
         """
+        from softfold.trainers.ensemble import Views
+
         if on_error not in ON_ERROR:
             raise InputError(f"on_error {on_error!r}: there are {', '.join(ON_ERROR)}")
         if not self.own_features and features is not None:
@@ -90,19 +106,22 @@ class Predictor:
             table = _on_features(items, features, self.vocab)
         else:
             table = unlabelled(items, self.vocab, self.kind)
-        frame = self._predicted(table, on_error)
+        asked = {"flip": flip, "seed": seed}
+        known = {k: getattr(self, k) if v is None else v for k, v in asked.items()}
+        model = Views(self.model, self.tta if tta is None else tta, **known)
+        frame = self._predicted(model, table, on_error)
         if self.names:
             shown = [self.names.get(label, label) for label in frame["predicted"]]
             frame.insert(2, "predicted_name", shown)
         return frame
 
-    def _predicted(self, table: LabelTable, on_error: str) -> pd.DataFrame:
+    def _predicted(self, model: Any, table: LabelTable, on_error: str) -> pd.DataFrame:
         from softfold.trainers import predict_frame
 
         # images are looked at one by one only where some cannot be read: that takes its time
         if not table.left_out:
             try:
-                return predict_frame(self.model, table)
+                return predict_frame(model, table)
             except InputError:
                 broken = _broken(table)
                 if not broken:
@@ -117,7 +136,7 @@ class Predictor:
                 advice += "; --on-error skip (on_error='skip') goes on without them"
             n = len(table) + len(table.left_out)
             raise refusal(table.name, left_out, n, advice)
-        frame = predict_frame(self.model, kept)
+        frame = predict_frame(model, kept)
         warnings.warn(note_of(left_out, None), stacklevel=3)
         frame.attrs["skipped"] = [(each.shown, each.reason) for each in left_out]
         return frame
@@ -201,20 +220,31 @@ def _is_table(items: Any) -> bool:
     return is_delimited(items) or Path(items).suffix.lower() in {".parquet", ".pq"}
 
 
-def load(run: str | Path) -> Predictor:
-    """The soft model of a run, to predict new items with.
+def load(run: str | Path, models: str | None = None) -> Predictor:
+    """The soft model of a run, or the mean of its fold models, to predict new items with.
 
     Torch models are read from model.safetensors; scikit-learn ones are fitted again from the
     run's items and soft labels.
+
+    Args:
+        run: the run folder.
+        models: "single": the soft model that was trained on all items. Of a run with fold models
+            (`--ensemble`) "all" of them, which is the default there, or those that were trained on
+            "given" or on "soft" labels alone.
     """
     from softfold.trainers import create_trainer, load_model
 
     folder = Run.open(run)
     config = folder.config
     own_features = "features" in config["trainer_settings"]
+    settings, models = folder.settings, chosen_models(folder, models)
+    seen = {"tta": settings.tta, "flip": settings.flip, "seed": settings.seed}
+    about = (folder.vocab, config["kind"], folder.names, own_features)
+    if models != "single":
+        return Predictor(load_members(folder, models, config), *about, **seen)
     if folder.has("model.safetensors"):
         model = load_model(folder.path / "model.safetensors", config)
-        return Predictor(model, folder.vocab, config["kind"], folder.names, own_features)
+        return Predictor(model, *about, **seen)
     with told_if_damaged(folder.path / "config.json"):
         given = {"features": known_features(folder, config["trainer_settings"])}
         trainer = create_trainer(config["trainer"], **{**config["trainer_settings"], **given})
@@ -224,4 +254,4 @@ def load(run: str | Path) -> Predictor:
     model = trainer.fit(train, soft.aligned(train.item, train.vocab), seed=folder.settings.seed)
     if own_features:
         vars(model)["given"] = None  # new items come with features of their own
-    return Predictor(model, folder.vocab, config["kind"], folder.names, own_features)
+    return Predictor(model, *about, **seen)

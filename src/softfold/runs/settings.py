@@ -173,7 +173,7 @@ class Settings:
         "run crossfit",
         flags="--group-near-copies",
     )
-    recipe: str | None = setting(None, "a whole protocol: post", "run")
+    recipe: str | None = setting(None, "a whole protocol: post, kaggle", "run")
     trainer: str | None = setting(
         None,
         "trains the final models: finetune, probe or estimator (finetune with a GPU, else probe)",
@@ -231,6 +231,24 @@ class Settings:
     )
     threshold: float | None = setting(
         None, "confidence from which gate blends", "run soften", check=_fraction
+    )
+    ensemble: bool = setting(
+        False,
+        "keep the folds' models, on given and on soft labels, and predict with their mean",
+        "run",
+        flags="--ensemble",
+    )
+    tta: int = setting(
+        1,
+        "views of an image whose predictions are averaged (test-time augmentation)",
+        "run",
+        check=at_least(1),
+    )
+    flip: bool = setting(
+        True,
+        "some of the views are mirrored: not for letters and digits",
+        "run",
+        flags="--flip/--no-flip",
     )
     seeds: int = setting(3, "how many seeds to measure with", "run compare", check=at_least(1))
     seed: int = setting(0, "the first seed", "run crossfit issues corrupt", check=at_least(0))

@@ -51,6 +51,7 @@ SHAPES: dict[str, Any] = {
         "accuracy_against": "",
         "seconds": {"total": 0.0},
         "post": {},
+        "ensemble": {"tta": 0, "models": {}},
     },
 }
 """An example of each file. What it lacks may be anything; what a file lacks is missing there."""

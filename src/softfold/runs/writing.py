@@ -122,6 +122,11 @@ class RunWriter:
         with self.writing("holdout.safetensors") as file:
             write_tensors(file, {"baseline": baseline, "soft": soft})
 
+    def ensemble(self, predictions: Mapping[str, np.ndarray]) -> None:
+        """ensemble.safetensors: predictions (S seeds, M, K) float32 of each mean of models."""
+        with self.writing("ensemble.safetensors") as file:
+            write_tensors(file, dict(predictions))
+
     def history(self, history: pd.DataFrame | None) -> None:
         """history.parquet, without rows where no model has learning curves."""
         if history is None:

@@ -129,9 +129,14 @@ class Trainer(Protocol):
 
 
 class BaseModel:
-    """Defaults of a model; `predict` is yours to write."""
+    """Defaults of a model; `predict` is yours to write.
+
+    sees_views: whether `predict` looks at images as their `view` says, as everything does that
+        decodes them by `softfold.pixels.decoding`.
+    """
 
     history: pd.DataFrame | None = None
+    sees_views: bool = False
 
     def predict(self, table: LabelTable) -> np.ndarray:
         """Probabilities float32 (n, K); see `Model`."""

@@ -6,7 +6,7 @@ A recipe is a module with
 - `choose_trainers(table, settings)`: the final trainer, the out-of-fold trainer, and a line on why,
   before anything is written,
 - `finish(job)`: its steps, up to metrics.json, which it returns,
-- `summary(metrics)`: what the command line prints.
+- `summary(metrics)`: what the command line prints; None where that is what every run prints.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from softfold.errors import InputError
 from softfold.runs.settings import Settings
 
-RECIPES = {"post": "softfold.job.recipes.post"}
+RECIPES = {"post": "softfold.job.recipes.post", "kaggle": "softfold.job.recipes.kaggle"}
 
 
 def get_recipe(name: str) -> Any:

@@ -38,6 +38,8 @@ class ImageModel(BaseModel):
             the head alone where the network is pretrained.
     """
 
+    sees_views = True
+
     def __init__(
         self,
         net: Any,

@@ -25,6 +25,7 @@ from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of
 from softfold.files import read_tensors, scratch, taken, write_tensors
 from softfold.pixels.images import Images
+from softfold.pixels.views import WHOLE
 from softfold.trainers.probe.features import INNER_FOLDS, inner_folds, numbers, stages_help
 from softfold.trainers.probe.fold_solver import FoldSolver, Solved
 from softfold.trainers.probe.softmax_regression import Design, Targets, hard_labels, solve
@@ -278,6 +279,8 @@ class ProbeModel(BaseModel):
     weight (D, K), bias (K,): of the features as they are. features: how to make them.
     """
 
+    sees_views = True
+
     def __init__(
         self,
         weight: np.ndarray,
@@ -358,12 +361,12 @@ def load(path: str | Path) -> ProbeModel:
 
 
 def _keys(images: Images) -> list[Any]:
-    """What an image is known by: its path, or the very bytes object that was given."""
+    """What an image is known by: its path or the very bytes object, and its view."""
     keys: list[Any] = []
     for i in range(len(images)):
         path = images.path(i)
         keys.append(id(images[i]) if path is None else str(path))
-    return keys
+    return keys if images.view == WHOLE else [(key, images.view) for key in keys]
 
 
 def _digest(*arrays: np.ndarray) -> bytes:
