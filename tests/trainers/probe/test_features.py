@@ -95,3 +95,26 @@ def test_stages_are_worth_it_where_they_say_what_the_rest_does_not():
     assert stages_help(noise, signal, table)
     assert not stages_help(signal, noise, table)
     assert not stages_help(signal, signal[:, :0], table)
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_few_axes_decide_about_stages_as_all_do(helps, monkeypatch):
+    from softfold.trainers.probe import features
+
+    rng, n, k = np.random.default_rng(0), 300, 3
+    table = table_of(None, n=n, k=k)
+    signal = 2.0 * np.eye(k)[table.given]
+    pooled = rng.normal(size=(n, 20)).astype(np.float32)
+    stages = rng.normal(size=(n, 12)).astype(np.float32)
+    (stages if helps else pooled)[:, :k] += signal
+    asked = []
+    design = features.Design.of
+    monkeypatch.setattr(
+        features.Design, "of", lambda *p, axes=None: (asked.append(axes), design(*p, axes=axes))[1]
+    )
+    monkeypatch.setattr(features, "_STAGE_AXES", 16)
+    assert stages_help(pooled, stages, table) is helps
+    assert asked == [16, 16]  # far apart: few axes were enough
+    monkeypatch.setattr(features, "_STAGE_MARGIN", np.inf)
+    assert stages_help(pooled, stages, table) is helps
+    assert asked[-2:] == [None, None]

@@ -125,3 +125,20 @@ def test_one_hot_targets_are_labels_and_rows_can_be_taken_of_either_kind():
         goal, rows = Targets(targets), torch.tensor([4, 1])
         whole = goal.loss(logp, slice(None))
         torch.testing.assert_close(goal.take(rows).loss(logp[rows], slice(None)), whole[rows])
+
+
+def test_the_first_axes_are_those_of_all_axes_and_predict_nearly_as_well():
+    rng = np.random.default_rng(0)
+    labels = np.arange(600) % 4
+    hidden = rng.normal(size=(600, 12)) + 2 * np.eye(4, 12)[labels]
+    x = (hidden @ rng.normal(size=(12, 80)) + 0.1 * rng.normal(size=(600, 80))).astype(np.float32)
+    whole, few = Design.of(x), Design.of(x, axes=20)
+    assert few.z.shape == (600, 21) and few.rotation.shape == (80, 20)
+    np.testing.assert_allclose(few.variance[-13:-1], whole.variance[-13:-1], rtol=1e-3)
+    targets = Targets(np.eye(4)[labels])
+    ours, expected = (torch.softmax(d.z @ exact(d, targets, 0.1), 1) for d in (few, whole))
+    assert (ours - expected).abs().max() < 2e-3
+    weight, bias = few.original(exact(few, targets, 0.1))
+    again = torch.softmax(torch.from_numpy(x) @ weight + bias, 1)
+    assert (again - ours).abs().max() < 1e-4
+    assert torch.equal(Design.of(x, axes=20).z, few.z)

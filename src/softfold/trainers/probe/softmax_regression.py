@@ -41,10 +41,15 @@ class Design:
     rotation: torch.Tensor
 
     @classmethod
-    def of(cls, *parts: np.ndarray) -> Design:
+    def of(cls, *parts: np.ndarray, axes: int | None = None) -> Design:
         """Standardise and rotate features (n, d), in one part or in several side by side.
 
         No labels are used.
+
+        Args:
+            parts: float (n, d) in all.
+            axes: keep no more than about so many principal axes, the first; all where None. Then z
+                is (n, axes + 1) and rotation (d, axes).
         """
         n, d = len(parts[0]), sum(part.shape[1] for part in parts)
 
@@ -62,6 +67,7 @@ class Design:
         spread = np.sqrt(np.maximum(square / n - mean**2, 0))
         scale = np.where(spread > 1e-6 * max(1e-30, spread.max()), spread, np.inf)
         gram = torch.zeros(d, d)
+        few = axes is not None and axes < d
         z = torch.from_numpy(scratch((n, d + 1)))
         for start in range(0, n, _BLOCK_ROWS):
             rows = slice(start, min(n, start + _BLOCK_ROWS))
@@ -69,12 +75,14 @@ class Design:
             z[rows, :d] = torch.from_numpy(block)
             gram += z[rows, :d].T @ z[rows, :d]
         # NumPy's: torch's (MKL) does not always converge where there are fewer rows than features.
-        values, vectors = np.linalg.eigh(gram.double().numpy() / n)
+        gram /= n
+        values, vectors = _first_axes(gram.numpy(), axes) if few else _axes(gram.numpy())
         variance, rotation = torch.from_numpy(values), torch.from_numpy(vectors).float()
         for start in range(0, n, _BLOCK_ROWS):
             rows = slice(start, min(n, start + _BLOCK_ROWS))
-            z[rows, :d] = z[rows, :d] @ rotation
-        z[:, d] = 1
+            z[rows, : rotation.shape[1]] = z[rows, :d] @ rotation
+        z = z[:, : rotation.shape[1] + 1].contiguous() if few else z
+        z[:, -1] = 1
         return cls(
             z=z,
             variance=torch.cat([variance.clamp(min=0).float(), torch.ones(1)]),
@@ -91,6 +99,23 @@ class Design:
         """Weights (d + 1, K) of the rotated features as W (d, K), b (K,) of the features."""
         w = (self.rotation @ weights[:-1]) / self.scale[:, None]
         return w, weights[-1] - self.mean @ w
+
+
+def _axes(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues (d,) and eigenvectors (d, d) of a covariance."""
+    return np.linalg.eigh(gram.astype(float))
+
+
+def _first_axes(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """About the `count` largest eigenvalues (count,) and their vectors (d, count).
+
+    By subspace iteration from random numbers that are always the same (Halko et al. 2011).
+    """
+    q = np.random.default_rng(0).standard_normal((len(gram), count)).astype(gram.dtype)
+    for _ in range(3):
+        q = np.linalg.qr(gram @ q)[0]
+    values, vectors = _axes(q.T @ (gram @ q))
+    return values, q.astype(float) @ vectors
 
 
 class Targets:
