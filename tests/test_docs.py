@@ -105,3 +105,15 @@ def test_the_steps_of_the_first_place_run_as_the_page_says(tmp_path, monkeypatch
     assert [line.split()[0] for line in said.splitlines()[-3:]] == ["given", "soft", "both"]
     truth = page["holdout"].truth
     assert all((page[p].argmax(1) == truth).mean() > 0.5 for p in ("given", "soft", "both"))
+
+
+def test_what_cleanlab_has_gives_scores_and_a_mask_in_the_order_of_items(capsys):
+    for module in ("sklearn", "cleanlab"):
+        pytest.importorskip(module)
+    page = run_page("cleanlab.md")
+    wrong = page["labels"] != page["truth"]
+    found = (page["wrong"] & wrong).sum()
+    assert found / page["wrong"].sum() > 0.8 and found / wrong.sum() > 0.8
+    assert page["quality"].shape == page["theirs"].shape == wrong.shape
+    assert wrong[page["issues"]["index"]].mean() > 0.9
+    assert "softfold: " in capsys.readouterr().out
