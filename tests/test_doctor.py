@@ -17,11 +17,25 @@ def test_each_choice_is_told_with_its_measured_worth(monkeypatch, tmp_path):
     assert set(measured) == rates | {"copy_gb", "decoded"}
     assert all(value > 0 for value in measured.values())
 
+    assert set(doctor.measure("resnet10t", only=kinds[-1])) == {f"predict_{kinds[-1]}"}
+
     asked = []
     monkeypatch.setattr(
         doctor, "_measure_apart", lambda *a, **env: (asked.append(env), measured)[1]
     )
-    text = doctor.diagnose("cpu")
+    text = "\n".join(doctor.diagnose("cpu"))
     for word in ("machine", "chosen", "arithmetic", "precision", "threads", "cache"):
         assert f"\n{word} " in f"\n{text}"
-    assert {"OMP_WAIT_POLICY": "ACTIVE"} in asked
+    assert "ACTIVE" in [env.get("OMP_WAIT_POLICY") for env in asked]
+
+
+def test_what_there_is_no_time_for_is_said_and_the_rest_comes_at_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path))
+    lines = list(doctor.diagnose("cpu", seconds=0))
+    assert [line.split()[0] for line in lines if line[0] != " "] == [
+        "cache",
+        "machine",
+        "chosen",
+        "arithmetic",
+    ]
+    assert "not measured: 0 s were not enough" in lines[-1] and "--seconds" in lines[-1]

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,58 +31,72 @@ _BATCH = 8
 """Images in a measured step."""
 
 
-def diagnose(device: str | None = None, backbone: str = "efficientnet_lite0") -> str:
-    """Lines for people: each choice, its reason and its measured worth. Takes about a minute."""
-    chosen = runtime.setup(device)
-    found = runtime.machine()
-    gpu = f", {found['gpu']}" if "gpu" in found else ""
-    lines = [
-        f"machine     {found['processor'].strip()}, {found['cores']} cores, "
-        f"{found.get('memory_gb', '?')} GB{gpu}; torch {found['torch']}",
-        f"chosen      {chosen.describe()}",
-    ]
-    ours = _measure_apart(device, backbone)
-    lines += [
-        f"arithmetic  GFLOP/s: {_rates(ours, 'gflops')}; memory {ours['copy_gb']:.1f} GB/s copied; "
-        f"{ours['decoded']:,.0f} JPEGs of 213x160 px decoded a second and core",
-        f"precision   {backbone} at {_SIZE} px, images a second: predicting "
-        f"{_rates(ours, 'predict')}; training {_rates(ours, 'train')}",
-    ]
-    if not chosen.bfloat16:
-        lines.append("            this device has no bfloat16 units, so float32 is used throughout")
-    if chosen.device == "cpu":
-        lines += _compare(ours, device, backbone, chosen)
+def diagnose(
+    device: str | None = None, backbone: str = "efficientnet_lite0", seconds: float = 15.0
+) -> Iterator[str]:
+    """Lines for people, each as soon as it is known: every choice, its reason, its measured worth.
+
+    seconds: after which nothing more is measured; what was left out is said.
+    """
+    ends = time.monotonic() + seconds
     cache = cache_info()
-    lines.append(
+    yield (
         f"cache       {cache['bytes'] / 1e9:.2f} of {cache['limit'] / 1e9:.0f} GB in "
         f"{cache['dir']} (--cache shows it, --clear-cache empties it)"
     )
-    return "\n".join(lines)
-
-
-def _compare(
-    ours: dict[str, float], device: str | None, backbone: str, chosen: runtime.Runtime
-) -> list[str]:
-    """The same forward pass in processes without one of the choices."""
+    chosen = runtime.setup(device)
+    found = runtime.machine()
+    gpu = f", {found['gpu']}" if "gpu" in found else ""
+    yield (
+        f"machine     {found['processor'].strip()}, {found['cores']} cores, "
+        f"{found.get('memory_gb', '?')} GB{gpu}; torch {found['torch']}"
+    )
+    yield f"chosen      {chosen.describe()}"
+    if not chosen.bfloat16:
+        yield "            this device has no bfloat16 units, so float32 is used throughout"
+    late = f"not measured: {seconds:.0f} s were not enough on this busy machine (--seconds)"
+    ours = _measure_apart(device, backbone, ends)
+    if ours is None:
+        yield f"arithmetic  {late}"
+        return
+    yield (
+        f"arithmetic  GFLOP/s: {_rates(ours, 'gflops')}; memory {ours['copy_gb']:.1f} GB/s copied; "
+        f"{ours['decoded']:,.0f} JPEGs of 213x160 px decoded a second and core"
+    )
+    yield (
+        f"precision   {backbone} at {_SIZE} px, images a second: predicting "
+        f"{_rates(ours, 'predict')}; training {_rates(ours, 'train')}"
+    )
+    if chosen.device != "cpu":
+        return
     kind = "bfloat16" if chosen.bfloat16 else "float32"
     now = ours[f"predict_{kind}"]
-    lines = [_fusing(ours, device, backbone, kind)]
-    if chosen.allocator.startswith("glibc"):
-        other = _measure_apart(device, backbone, SOFTFOLD_MALLOC="0")[f"predict_{kind}"]
-        lines.append(
-            f"allocator   freed memory is kept: {now:,.0f} images a second, {other:,.0f} with "
-            "glibc's defaults (SOFTFOLD_MALLOC=0)"
-        )
-    other = _measure_apart(device, backbone, OMP_WAIT_POLICY="ACTIVE")[f"predict_{kind}"]
-    lines.append(
-        f"threads     {chosen.threads} a torch operation, asleep while they wait: {now:,.0f} "
-        f"images a second, {other:,.0f} spinning (OMP_WAIT_POLICY=ACTIVE); that costs most when "
-        "other programs run"
+
+    def without(**environment: str) -> str | None:
+        """Images a second in a process without one of the choices, as text; None: no time left."""
+        other = _measure_apart(device, backbone, ends, only=kind, **environment)
+        return None if other is None else f"{other[f'predict_{kind}']:,.0f}"
+
+    other = without(OMP_WAIT_POLICY="ACTIVE")
+    yield f"threads     {chosen.threads} a torch operation, asleep while they wait: " + (
+        late
+        if other is None
+        else f"{now:,.0f} images a second, {other} spinning (OMP_WAIT_POLICY=ACTIVE); that costs "
+        "most when other programs run"
     )
-    return lines
+    if chosen.allocator.startswith("glibc"):
+        other = without(SOFTFOLD_MALLOC="0")
+        yield "allocator   freed memory is kept: " + (
+            late
+            if other is None
+            else f"{now:,.0f} images a second, {other} with glibc's defaults (SOFTFOLD_MALLOC=0)"
+        )
+    yield _fusing(now, backbone, kind, without, late)
 
 
-def _fusing(ours: dict[str, float], device: str | None, backbone: str, kind: str) -> str:
+def _fusing(
+    now: float, backbone: str, kind: str, without: Callable[..., str | None], late: str
+) -> str:
     """Whether the network was fused, and what that buys."""
     import torch
 
@@ -93,10 +107,11 @@ def _fusing(ours: dict[str, float], device: str | None, backbone: str, kind: str
     ready = prepare(create_backbone(backbone, pretrained=False).module, _SIZE, dtype)
     if ready.how != "fused":
         return f"layers      {ready.how}, since {ready.why}"
-    other = _measure_apart(device, backbone, SOFTFOLD_FUSED="0")[f"predict_{kind}"]
-    return (
-        f"layers      convolutions fused with what follows them: {ours[f'predict_{kind}']:,.0f} "
-        f"images a second, {other:,.0f} one by one (SOFTFOLD_FUSED=0)"
+    other = without(SOFTFOLD_FUSED="0")
+    return "layers      convolutions fused with what follows them: " + (
+        late
+        if other is None
+        else f"{now:,.0f} images a second, {other} one by one (SOFTFOLD_FUSED=0)"
     )
 
 
@@ -107,36 +122,49 @@ def _rates(found: dict[str, float], measure: str) -> str:
     return ", ".join(rates)
 
 
-def _measure_apart(device: str | None, backbone: str, **environment: str) -> dict[str, float]:
+def _measure_apart(
+    device: str | None, backbone: str, ends: float, only: str = "", **environment: str
+) -> dict[str, float] | None:
+    """Rates of a process of its own; None where there are not known when the time is over.
+
+    only: precision of the one thing that is measured, predicting; all there is where empty.
+    """
+    left = ends - time.monotonic()
+    if left < 1:
+        return None
     kept = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    done = subprocess.run(
-        [sys.executable, "-m", "softfold.doctor", backbone, *([device] if device else [])],
-        env=kept | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    call = [sys.executable, "-m", "softfold.doctor", backbone, device or "", only]
+    try:
+        done = subprocess.run(
+            call, env=kept | environment, capture_output=True, text=True, check=True, timeout=left
+        )
+    except subprocess.TimeoutExpired:
+        return None
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(backbone: str, device: str | None = None) -> dict[str, float]:
-    """Rates of this process: images a second, GFLOP/s, GB/s, decoded images a second."""
+def measure(backbone: str, device: str | None = None, only: str = "") -> dict[str, float]:
+    """Rates of this process: images a second, GFLOP/s, GB/s, decoded images a second.
+
+    only: precision of predicting, the one thing that is measured; all there is where empty.
+    """
     chosen = runtime.setup(device)
     torch = require("torch", extra="torch")
+    if only:
+        return _network_rates(backbone, chosen, (getattr(torch, only),), ("predict",))
     found: dict[str, float] = {}
     for dtype in _dtypes(chosen.bfloat16):
         name = str(dtype).removeprefix("torch.")
         matrix = torch.randn(1024, 1024, device=chosen.device, dtype=dtype)
         product = lambda m=matrix: (m @ m).sum().item()  # noqa: E731 - item() waits for a GPU
         product()
-        found[f"gflops_{name}"] = 2 * 1024**3 / best_of(product, 5) / 1e9
+        found[f"gflops_{name}"] = 2 * 1024**3 / best_of(product, 3) / 1e9
     source = np.ones(16 << 20, np.float32)
     target = np.empty_like(source)
-    seconds = best_of(lambda: np.copyto(target, source), 5)
+    seconds = best_of(lambda: np.copyto(target, source), 3)
     found["copy_gb"] = 2 * source.nbytes / seconds / 1e9
     found["decoded"] = _decode_rate()
-    found |= _network_rates(backbone, chosen)
-    return found
+    return found | _network_rates(backbone, chosen, _dtypes(chosen.bfloat16), ("predict", "train"))
 
 
 def _dtypes(bfloat16: bool) -> tuple[torch.dtype, ...]:
@@ -146,7 +174,13 @@ def _dtypes(bfloat16: bool) -> tuple[torch.dtype, ...]:
     return (torch.float32, torch.bfloat16) if bfloat16 else (torch.float32,)
 
 
-def _network_rates(backbone: str, chosen: runtime.Runtime) -> dict[str, float]:
+def _network_rates(
+    backbone: str,
+    chosen: runtime.Runtime,
+    dtypes: Sequence[torch.dtype],
+    uses: Sequence[str],
+) -> dict[str, float]:
+    """Images a second: `predict_float32` and so on, the best of some batches."""
     import torch
 
     from softfold.vision.backbones import create_backbone
@@ -155,9 +189,10 @@ def _network_rates(backbone: str, chosen: runtime.Runtime) -> dict[str, float]:
     module = create_backbone(backbone, pretrained=False).module.to(chosen.device)
     module = module.to(memory_format=torch.channels_last)
     rates = {}
-    for dtype in _dtypes(chosen.bfloat16):
+    for dtype in dtypes:
         ready = prepare(module, _SIZE, dtype)
-        for use, net in (("predict", ready.module), ("train", module)):
+        for use in uses:
+            net = ready.module if use == "predict" else module
             seconds = seconds_per_batch(
                 net,
                 _SIZE,
@@ -226,4 +261,6 @@ def best_of(step: Callable[[], Any], repeats: int) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(*sys.argv[1:3])))
+    print(
+        json.dumps(measure(sys.argv[1], *(each or None for each in sys.argv[2:3]), *sys.argv[3:4]))
+    )

@@ -1,6 +1,7 @@
 """The command line itself: versions, help, warnings, and how a command ends."""
 
 import errno
+import os
 import platform
 import subprocess
 import sys
@@ -163,3 +164,42 @@ def test_the_package_runs_as_a_module():
         [sys.executable, "-m", "softfold", "--version"], capture_output=True, text=True, check=True
     )
     assert found.stdout.startswith(f"softfold {softfold.__version__} (")
+
+
+@pytest.mark.parametrize(
+    ("words", "word"), [("softfold iss", "issues"), ("softfold run labels.csv --fol", "--folds")]
+)
+def test_a_shell_completes_commands_and_options(words, word):
+    environ = {**os.environ, "_SOFTFOLD_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    environ["COMP_CWORD"] = str(len(words.split()) - 1)
+    call = [sys.executable, "-c", "from softfold.cli import main; main()"]
+    done = subprocess.run(call, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.split() == [word]
+
+
+def test_completion_can_be_installed(tmp_path):
+    environ = {**os.environ, "HOME": str(tmp_path)}
+    call = [sys.executable, "-c", "from softfold.cli import main; main()", "--install-completion"]
+    done = subprocess.run([*call, "bash"], env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "softfold" in (tmp_path / ".bashrc").read_text()
+
+
+def test_what_a_run_wrote_of_its_settings_runs_it_again(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    label = np.arange(60) % 2
+    frame = pd.DataFrame({"width": label + rng.normal(0, 0.4, 60), "label": label})
+    frame.to_csv("labels.csv", index=False)
+    quick = ["--strategy", "blend", "--folds", "3", "--seeds", "1", "--quiet"]
+    quick += ["--arch", "sklearn.linear_model.LogisticRegression"]
+    assert ends(capsys, "run", "labels.csv", *quick, "--out", "first")[0] == 0
+    again = ("run", "--config", "first/config.json", "--out", "second", "--quiet")
+    assert ends(capsys, *again)[0] == 0
+    made = [
+        (tmp_path / run / "soft_labels.safetensors").read_bytes() for run in ("first", "second")
+    ]
+    assert made[0] == made[1]
+    code, _, err = ends(capsys, "run", "--quiet")
+    assert code == 2 and "say which labels" in err

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from softfold.errors import InputError
-from softfold.runs.settings import REOPENING, Settings, settings_table, taken_by
+from softfold.runs.settings import REOPENING, Settings, read_settings, settings_table, taken_by
 from softfold.softening import STRATEGIES
 from softfold.trainers import TRAINERS
 
@@ -57,3 +59,29 @@ def test_help_names_every_strategy_and_trainer():
 def test_a_run_can_change_only_what_its_items_and_predictions_do_not_hang_on():
     changed = {each.name for command in REOPENING for each in taken_by(command)}
     assert not changed & {"labels", "images", "label", "valid", "folds", "seed", "oof_trainer"}
+
+
+def test_a_file_of_settings_is_that_of_a_run_or_ones_own(tmp_path):
+    kept = Settings(labels="digits", folds=3, strategy="blend")
+    (tmp_path / "config.json").write_text(json.dumps({"settings": kept.to_json(), "kind": "image"}))
+    for path in (tmp_path, tmp_path / "config.json"):
+        assert Settings(**read_settings(path)) == kept
+    own = tmp_path / "own.toml"
+    own.write_text('labels = "digits"\nfolds = 3\ngiven-weight = 0.5\n')
+    assert read_settings(own) == {"labels": "digits", "folds": 3, "given_weight": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("fold = 3", "'fold' is no setting of softfold run; did you mean folds?"),
+        ("folds: 3", "neither a run's config.json nor a file of settings"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_that_is_none_of_settings_is_refused(tmp_path, content, line):
+    own = tmp_path / "own.toml"
+    if content is not None:
+        own.write_text(content)
+    with pytest.raises(InputError, match=re.escape(line)):
+        read_settings(own)

@@ -32,7 +32,6 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 """In the order of `softfold --help`. A command's name is its function's."""
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

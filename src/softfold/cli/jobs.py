@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from softfold.cli.options import Asked, Json, Out, Profile, Quiet, Resume, RunFolder
+from softfold.cli.options import Asked, Config, Json, Out, Profile, Quiet, Resume, RunFolder
 from softfold.cli.output import (
     bars,
     default_out,
@@ -38,6 +38,7 @@ def demo(
 
 def run(
     asked: Asked,
+    config: Config = None,
     out: Out = None,
     resume: Resume = False,
     quiet: Quiet = False,
@@ -47,8 +48,9 @@ def run(
     """The whole job: cross-fit, soften, train, compare, report."""
     from softfold.job.recipes import get_recipe, settings_of
     from softfold.job.running import run_settings
+    from softfold.runs.settings import read_settings
 
-    settings = settings_of(**asked)
+    settings = settings_of(**((read_settings(config) if config is not None else {}) | asked))
     out = out or default_out(settings.labels, settings.recipe or settings.noise)
     metrics = run_settings(settings, out, resume=resume, quiet=quiet, profile=profile).metrics
     if json:

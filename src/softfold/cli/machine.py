@@ -11,6 +11,7 @@ def doctor(
     device: Annotated[str | None, Option("--device", help="cpu, cuda, cuda:1 or mps")] = None,
     cache: Annotated[bool, Option("--cache", help="show what the cache holds")] = False,
     clear: Annotated[bool, Option("--clear-cache", help="empty the cache")] = False,
+    seconds: Annotated[float, Option("--seconds", help="after which no more is measured")] = 15.0,
 ) -> None:
     """Explain and measure what this machine is set up to do."""
     from softfold.cache import folder
@@ -30,4 +31,5 @@ def doctor(
         return
     from softfold.doctor import diagnose
 
-    print(diagnose(device))
+    for line in diagnose(device, seconds=seconds):
+        print(line, flush=True)

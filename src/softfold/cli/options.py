@@ -27,6 +27,13 @@ Profile = Annotated[
     bool,
     Option("--profile", help="write where the seconds went, by function: profile.json, report"),
 ]
+Config = Annotated[
+    str | None,
+    Option(
+        "--config",
+        help="settings to begin with: a run's config.json, or your own .toml or .json; options win",
+    ),
+]
 Json = Annotated[bool, Option("--json", help="print metrics.json")]
 
 
@@ -42,7 +49,8 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         command(asked={k: v for k, v in asked.items() if v is not None}, **values)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [_parameter(each, command.__name__) for each in settings]
+    optional = "config" in own  # which may name the labels
+    parameters = [_parameter(each, command.__name__, optional) for each in settings]
     parameters += [each.replace(kind=keyword) for each in own.values()]
     call.__name__, call.__doc__ = command.__name__, command.__doc__
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -50,13 +58,16 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-def _parameter(setting: Setting, command: str) -> inspect.Parameter:
-    """A setting as a parameter for typer. Its default is None, "not given"."""
+def _parameter(setting: Setting, command: str, optional: bool) -> inspect.Parameter:
+    """A setting as a parameter for typer. Its default is None, "not given".
+
+    optional: a positional one may be left out.
+    """
     kind: Any = setting.type
     if setting.positional:
         about = Argument(help=setting.help, show_default=False)
-        annotation: Any = Annotated[kind, about]
-        default: Any = inspect.Parameter.empty
+        annotation: Any = Annotated[kind | None if optional else kind, about]
+        default: Any = None if optional else inspect.Parameter.empty
     else:
         help = setting.help
         if (

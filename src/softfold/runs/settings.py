@@ -7,7 +7,10 @@ A new setting is one field here. This module loads neither NumPy nor pandas, for
 
 from __future__ import annotations
 
+import difflib
+import json
 import os
+import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
@@ -411,3 +414,38 @@ def settings_table() -> tuple[Setting, ...]:
 def taken_by(command: str) -> tuple[Setting, ...]:
     """The settings that a command of the command line takes."""
     return tuple(each for each in settings_table() if command in each.commands)
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """The settings of a file, by name: a run's config.json, or a .toml or .json file of one's own.
+
+    What a run left to softfold (null) is left to it again. Paths are those of the file; relative
+    ones start from the working folder.
+
+    Raises:
+        InputError: no such file, not TOML or JSON, or a name that is no setting.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file /= "config.json"
+    try:
+        text = file.read_text(encoding="utf-8")
+        found = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+    except OSError as error:
+        raise InputError(f"--config {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(
+            f"--config {path}: neither a run's config.json nor a file of settings ({error})"
+        ) from None
+    if isinstance(found, dict) and isinstance(found.get("settings"), dict):
+        found = found["settings"]
+    if not isinstance(found, dict):
+        raise InputError(f"--config {path}: want names of settings with their values")
+    known = [each.name for each in settings_table()]
+    named = {name.replace("-", "_"): value for name, value in found.items()}
+    other = [name for name in named if name not in known]
+    if other:
+        near = difflib.get_close_matches(other[0], known, n=1)
+        advice = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"--config {path}: {other[0]!r} is no setting of softfold run{advice}")
+    return {name: value for name, value in named.items() if value is not None}
