@@ -134,7 +134,7 @@ def predict(
         Option("--models", help="of a run with fold models: all, given, soft or single (all)"),
     ] = None,
 ) -> None:
-    """Predict new items with a run's better model, or with the mean of its fold models."""
+    """Predict new items with a run's better model, or its fold models."""
     from softfold.data.delimited import csv_text
     from softfold.errors import InputError
     from softfold.files import write_parquet, write_text
