@@ -103,7 +103,7 @@ class SoftLabels:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.targets, dtype=dtype, copy=copy)
 
-    def aligned(self, item: Sequence[Any], vocab: Sequence[Any]) -> np.ndarray:
+    def aligned(self, item: Sequence[Any] | np.ndarray, vocab: Sequence[Any]) -> np.ndarray:
         """Targets float32 (n, K) for these items, columns in the order of `vocab`.
 
         Rows are matched by key and columns by class name, never by position. Raises

@@ -58,11 +58,16 @@ class HasKeys(Protocol):
 class HasGiven(Protocol):
     """Items with their given labels: a LabelTable."""
 
-    item: np.ndarray
-    given: np.ndarray
-    vocab: tuple[str, ...]
-    valid: np.ndarray
-    name: str
+    @property
+    def item(self) -> np.ndarray: ...
+    @property
+    def given(self) -> np.ndarray: ...
+    @property
+    def vocab(self) -> tuple[str, ...]: ...
+    @property
+    def valid(self) -> np.ndarray: ...
+    @property
+    def name(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -300,12 +305,13 @@ def _of_labels(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -
         lacks, of = f"without {matrix.row}", f"keys of the {matrix.what}"
         rows = match_rows(matrix.item, item, lacks, noun="label", of=of)
     codes, named = _codes(labels, names or matrix.vocab)
-    if matrix.vocab is None and matrix.values.ndim == 2 and (names or named):
-        _check_count(names or named, matrix.values.shape[1], given=names is not None)
+    found = names or named
+    if matrix.vocab is None and matrix.values.ndim == 2 and found:
+        _check_count(found, matrix.values.shape[1], given=names is not None)
     if matrix.vocab is not None and names is not None:
         columns = match_columns(matrix.vocab, names, matrix.what, "vocab=")
     codes, values = check_both(codes, take_part(matrix.values, rows, columns))
-    return Aligned(codes, values, item, names or named)
+    return Aligned(codes, values, item, found)
 
 
 def _codes(labels: Any, vocab: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...] | None]:

@@ -252,7 +252,10 @@ class RowWriter:
         """Bring the rows to the disk, then their keys: from now on they are found."""
         if not self.waiting:
             return
-        for stream, content in ((self.stream, b""), (self.key_stream, b"".join(self.waiting))):
+        for stream, content in (
+            (self.stream, b""),
+            (self.key_stream, b"".join(part.data for part in self.waiting)),
+        ):
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -279,6 +282,6 @@ def _sums(keys: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """CRC-32 of each row (n, ...) with its dtype, shape and key uint8 (n, 16): uint32 (n,)."""
     rows = np.ascontiguousarray(rows)
     kind = zlib.crc32(repr((rows.dtype.str, rows.shape[1:])).encode())
-    content = rows.view(np.uint8).reshape(len(rows), -1) if rows.size else [b""] * len(rows)
+    content: Any = rows.view(np.uint8).reshape(len(rows), -1) if rows.size else [b""] * len(rows)
     found = (zlib.crc32(row, zlib.crc32(key, kind)) for key, row in zip(keys, content, strict=True))
     return np.fromiter(found, dtype="<u4", count=len(rows))

@@ -93,7 +93,7 @@ class OutOfFold:
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file: probabilities, fold, item keys, class names."""
-        tensors = {
+        tensors: dict[str, np.ndarray] = {
             "probabilities": np.ascontiguousarray(self.probabilities, dtype=np.float32),
             "fold": np.ascontiguousarray(self.fold, dtype=np.int16),
             "item": pack_keys(self.item),

@@ -38,7 +38,7 @@ class FoldStore:
         return self.folder / f"repeat-{task.repeat}-fold-{task.fold}.safetensors"
 
     def save(self, task: FoldTask, probabilities: np.ndarray) -> None:
-        tensors = {
+        tensors: dict[str, np.ndarray] = {
             "rows": task.predict.astype(np.int64),
             "probabilities": np.ascontiguousarray(probabilities, dtype=np.float32),
         }
@@ -59,7 +59,7 @@ def fold_fingerprint(table, trainer, plan, targets, noise, seed) -> str:
     digest.update(trainer.name.encode())
     digest.update(json.dumps(trainer.describe(), sort_keys=True, default=str).encode())
     for block in target_blocks(targets, table.n_classes):
-        digest.update(block)
+        digest.update(block.data)
     if noise is not None:
-        digest.update(np.ascontiguousarray(noise, dtype=np.float64))
+        digest.update(np.ascontiguousarray(noise, dtype=np.float64).data)
     return digest.hexdigest()

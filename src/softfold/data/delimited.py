@@ -140,7 +140,7 @@ def _without_quotes(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         return frame
     marks = frame[QUOTED]
     cells = {c: frame[c].to_numpy(dtype=object, copy=True) for c in frame.columns if c != QUOTED}
-    for i in np.flatnonzero(marks.notna().to_numpy()):
+    for i in np.flatnonzero(marks.notna().to_numpy()).tolist():
         for mark in filter(None, marks.iloc[i].split(" ")):
             column = re.sub(r"\\(.)", lambda m: " " if m[1] == "s" else m[1], mark)
             if column not in cells:

@@ -93,7 +93,7 @@ class ItemFeatures:
         """A hash of keys and values, in their order; values count as float32."""
         digest = hashlib.sha256(json.dumps([list(self.item), self.width]).encode())
         for _, block in self._blocks():
-            digest.update(np.ascontiguousarray(block))
+            digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 
     def of(self, item: Any) -> np.ndarray:
@@ -172,7 +172,9 @@ def as_item_features(features: Any) -> ItemFeatures | None:
     )
 
 
-def read_item_features(path: str | Path, item: Sequence[str] | None = None) -> ItemFeatures:
+def read_item_features(
+    path: str | Path, item: Sequence[str] | np.ndarray | None = None
+) -> ItemFeatures:
     """Features out of a file.
 
     Args:
@@ -202,7 +204,7 @@ def _some_suffixes() -> str:
     return ".npy, .parquet or .safetensors"
 
 
-def _of_array(file: Path, item: Sequence[str] | None) -> ItemFeatures:
+def _of_array(file: Path, item: Sequence[str] | np.ndarray | None) -> ItemFeatures:
     if item is None:
         raise InputError(
             f"{file}: a .npy file has no item keys, and here is no label table whose order its "

@@ -39,5 +39,7 @@ def other_kind(head: bytes) -> tuple[str, str] | None:
         if head.startswith(beginning):
             return kind, advice
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    kind = next((kind for begins, kind in _MARKUP if begins.match(text)), None)
-    return None if kind is None else (kind, "save the table as CSV")
+    for begins, kind in _MARKUP:
+        if begins.match(text):
+            return kind, "save the table as CSV"
+    return None

@@ -18,14 +18,14 @@ _LINES = "lines"
 class _Lines:
     """The line that each row begins on; pandas copies attributes at every step, so not this one."""
 
-    def __init__(self, numbers: Sequence[int]) -> None:
+    def __init__(self, numbers: Sequence[int] | np.ndarray) -> None:
         self.numbers = numbers
 
     def __deepcopy__(self, memo: Any) -> _Lines:
         return self
 
 
-def set_lines(frame: pd.DataFrame, numbers: Sequence[int]) -> None:
+def set_lines(frame: pd.DataFrame, numbers: Sequence[int] | np.ndarray) -> None:
     """Remember (N,) lines of the file, counted from 1, for the rows 0 to N-1 of the index."""
     frame.attrs[_LINES] = _Lines(numbers)
 

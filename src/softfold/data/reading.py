@@ -98,7 +98,13 @@ def read_table(
     """
     if on_error not in ON_ERROR:
         raise InputError(f"on_error {on_error!r}: there are {', '.join(ON_ERROR)}")
-    columns = {"path": path, "item": item, "valid": valid, "truth": truth, "group": group}
+    columns: dict[str, Any] = {
+        "path": path,
+        "item": item,
+        "valid": valid,
+        "truth": truth,
+        "group": group,
+    }
     frame, name, base = read_frame(labels)
     frame, named = take_names(frame, names, label or usual_column(frame, LABEL_NAMES), name)
     how: dict[str, Any] = {"check_files": check_files, "keys_are_enough": keys_are_enough}
@@ -292,13 +298,13 @@ def _join(
     images: str | Path | None,
     label: str | None,
     holdout_label: str | None,
-    columns: dict[str, str | None],
+    columns: dict[str, Any],
     how: dict[str, Any],
 ) -> dict[str, Any]:
     """Add the items of the hold-out's own table."""
     frame, name, base = read_frame(holdout)
     column = holdout_label or (label if label in frame.columns else None)
-    optional = {k: v if v in frame.columns else None for k, v in columns.items()}
+    optional: dict[str, Any] = {k: v if v in frame.columns else None for k, v in columns.items()}
     optional["path"] = columns["path"]
     optional |= {"label": column}
     other = _columns(frame, name, base, images, prefix="holdout/", **how, **optional)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ class ForeignItems:
         raise NotImplementedError
 
 
-Data = Images | ForeignItems | pd.DataFrame | np.ndarray
+Data: TypeAlias = Images | ForeignItems | pd.DataFrame | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,8 @@ class LabelTable:
             digest.update(json.dumps([str(c) for c in text]).encode())
             digest.update(pd.util.hash_pandas_object(text, index=False).to_numpy())
         elif self.data is not None:
-            foreign = isinstance(self.data, ForeignItems)
-            digest.update(np.ascontiguousarray(self.data.digests if foreign else self.data))
+            data = self.data.digests if isinstance(self.data, ForeignItems) else self.data
+            digest.update(np.ascontiguousarray(data).data)
         return digest.hexdigest()
 
     def rows_of(self, item: Iterable[str]) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from softfold.decisions.opinions import replay
 from softfold.errors import InputError, count_of
 from softfold.noise.audit import audited_rate, wanted_checks
 
-Decisions = str | Path | pd.DataFrame
+Decisions: TypeAlias = str | Path | pd.DataFrame
 
 DRAWN = 100
 """Items that an audit draws unless asked otherwise."""
@@ -72,7 +73,7 @@ class AuditState:
 
     def text(self) -> str:
         """What the audit says, in a sentence or two; empty before two items are checked."""
-        if self.rate is None:
+        if self.rate is None or self.low is None or self.high is None:
             return ""
         parts = [f"{self.wrong:,} wrong"]
         if self.none_of_these:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ from softfold.noise.model import (
 from softfold.noise.scoring import score
 from softfold.softening import SoftLabels
 
-Decisions = str | Path | pd.DataFrame
+Decisions: TypeAlias = str | Path | pd.DataFrame
 
 ROUNDS = 5
 """EM steps from the given noise model; each is one pass over the predictions."""
@@ -95,7 +96,7 @@ def learn_noise(
         current = replace(current, audited=checked)
     return replace(
         current,
-        transition=sum(e.weight * e.transition for e in learned),
+        transition=np.sum([e.weight * e.transition for e in learned], axis=0),
         prior=joint.sum(axis=1) / total,
         rate=rate,
         rate_interval=(low, high),

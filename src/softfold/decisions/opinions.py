@@ -96,8 +96,7 @@ def agreement(opinions: Iterable[Opinions]) -> tuple[int, float, float] | None:
     if not items:
         return None
     observed = float(np.mean([a == b for a, b in zip(first, second)]))
-    words = {*first, *second}
-    chance = sum(first.count(w) * second.count(w) for w in words) / len(first) ** 2
+    chance = sum(first.count(w) * second.count(w) for w in {*first, *second}) / len(first) ** 2
     kappa = 1.0 if chance >= 1 else (observed - chance) / (1 - chance)
     return items, observed, kappa
 

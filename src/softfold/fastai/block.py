@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from softfold.fastai.loss import SoftCrossEntropy
 from softfold.fastai.matching import as_soft_labels
 from softfold.softening import SoftLabels
 
-Labels = Mapping[Any, Any] | pd.Series | LabelTable | None
+Labels: TypeAlias = Mapping[Any, Any] | pd.Series | LabelTable | None
 
 
 def SoftCategoryBlock(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import pandas as pd
 import torch
@@ -114,7 +114,7 @@ class SoftLabelCallback(Callback):
         return known[2]
 
     def _match(self, dataset: Any) -> Any:
-        n_inp = getattr(dataset, "n_inp", None) or getattr(self.learn.dls, "n_inp", 1)
+        n_inp: Any = getattr(dataset, "n_inp", None) or getattr(self.learn.dls, "n_inp", 1)
         root = getattr(self.learn.dls, "path", ".") if self.root is None else self.root
         index = RowIndex(self.soft.item, root)
         rows = index.rows(item_keys(dataset, index, self.key))
@@ -123,7 +123,7 @@ class SoftLabelCallback(Callback):
         targets = take_part(self.soft.targets, None, columns)
         return soft_dataset(dataset, targets, rows, n_inp)
 
-    def __reduce_ex__(self, protocol: int) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         learn = self.learn
         if learn is not None and not len(learn.dls.train.dataset):  # what `export` writes
             return Callback, (), {"learn": learn}
@@ -168,7 +168,7 @@ class TrainingLoss:
             raise AttributeError(name)
         return getattr(self.given, name)
 
-    def __reduce_ex__(self, protocol: int) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         return operator.getitem, ((self.given,), 0)
 
 

@@ -28,6 +28,7 @@ class SoftCrossEntropy(nn.Module):
     tensor(True)
     """
 
+    weight: Tensor | None
     y_int = False  # MixUp and CutMix are to mix the targets themselves
 
     def __init__(self, weight: Tensor | None = None, reduction: str = "mean") -> None:
@@ -72,6 +73,7 @@ class ForwardCrossEntropy(SoftCrossEntropy):
 
     def __init__(self, transition: Any, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
+        self.transition: Tensor
         self.register_buffer("transition", torch.as_tensor(transition).float())
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from fastai import metrics as fastai_metrics
@@ -100,7 +100,7 @@ class EitherTargets:
             raise AttributeError(name)
         return getattr(self.given, name)
 
-    def __reduce_ex__(self, protocol: int) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         return operator.getitem, ((self.given,), 0)
 
 

@@ -49,8 +49,8 @@ class Comparison:
         for name, probabilities in (("baseline", self.baseline), ("soft", self.soft)):
             each = [p[known] for p in probabilities]
             out[name] = {"accuracy": [float(accuracy(p, labels)) for p in each]}
-            areas = [roc_auc(p, labels) for p in each]
-            if all(a is not None for a in areas):
+            areas = [a for p in each if (a := roc_auc(p, labels)) is not None]
+            if len(areas) == len(each):
                 out[name]["roc_auc"] = [float(a) for a in areas]
         out["soft"]["strategy"] = self.strategy
         out["difference"] = paired_difference(self.baseline[:, known], self.soft[:, known], labels)

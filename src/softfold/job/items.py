@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -58,7 +56,8 @@ def _given_frame(table: LabelTable) -> pd.DataFrame:
     if table.group is not None:
         frame["group"] = table.group
     if isinstance(table.data, Images) and len(table) and table.data.path(0) is not None:
-        frame["file"] = [str(Path(table.data.path(i)).absolute()) for i in range(len(table))]
+        paths = (table.data.path(i) for i in range(len(table)))
+        frame["file"] = [None if path is None else str(path.absolute()) for path in paths]
     return frame
 
 

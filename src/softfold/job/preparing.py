@@ -54,8 +54,9 @@ def prepare_items(
     notes += about_names(
         table.vocab, np.bincount(table.given[~table.valid], minlength=table.n_classes)
     )
-    by_features = table.data is None and features is not None
-    copies = copies_of(features.on(table) if by_features else table)
+    own = features if table.data is None else None
+    by_features = own is not None
+    copies = copies_of(table if own is None else own.on(table))
     if settings.group_near_copies and (by_features or table.kind in ("image", "text")):
         pairs = near_pairs(table, settings, features)
         notes.append(
@@ -152,4 +153,6 @@ def near_pairs(
     asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "device")}
     probe = create_trainer("probe", features=features, **asked)
     probe.prepare(table)
-    return near_copies(probe.features(table))[0]
+    known = probe.features(table)
+    assert known is not None
+    return near_copies(known)[0]

@@ -54,7 +54,8 @@ def run(
         kept: dict[str, Any] = {"keys_are_enough": settings.get("features") is not None}
         kept["on_error"] = "skip"
         columns = ("images", "path", "item", "label", "valid", "truth", "group", "names")
-        table = read_table(labels, **{c: settings.get(c) for c in columns}, **kept)
+        kept |= {c: settings.get(c) for c in columns}
+        table = read_table(labels, **kept)
     named = table.name if table is not None else str(labels)
     asked = settings_of(labels=named, **settings)
     return run_settings(asked, out, table=table, resume=resume, quiet=quiet, profile=profile)

@@ -425,5 +425,6 @@ def _cross_fit_metrics(job: Job, made: SeedCrossFit) -> dict[str, Any]:
         out["noise"]["rate_truth"] = float(wrong.mean())
         if 0 < wrong.sum() < len(wrong):
             suspicion = Run(job.writer.path).suspicion[known]
-            out["issues"] = {"average_precision": float(average_precision(suspicion, wrong))}
+            found = average_precision(suspicion, wrong)
+            out["issues"] = {} if found is None else {"average_precision": float(found)}
     return out

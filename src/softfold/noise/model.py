@@ -203,9 +203,7 @@ class NoiseModel:
     @classmethod
     def from_json(cls, fields: dict[str, Any] | str) -> NoiseModel:
         """What `to_json` gave, as a dict or as text."""
-        if isinstance(fields, str):
-            fields = json.loads(fields)
-        made = dict(fields)
+        made: dict[str, Any] = dict(json.loads(fields) if isinstance(fields, str) else fields)
         for derived in ("temperature", "clean"):
             made.pop(derived, None)
         for name in ("transition", "prior", "joint"):

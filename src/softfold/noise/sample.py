@@ -93,7 +93,7 @@ class Sample:
     def _blocks(self) -> list[tuple[int, slice]]:
         ends = np.cumsum(self._counts)
         starts = ends - self._counts
-        return [(k, slice(starts[k], ends[k])) for k in np.flatnonzero(self._counts)]
+        return [(k, slice(starts[k], ends[k])) for k in np.flatnonzero(self._counts).tolist()]
 
     def at(self, temperature: float, logs: np.ndarray | None = None) -> np.ndarray:
         """p^(1 / temperature), normalised: float32 (n, K).

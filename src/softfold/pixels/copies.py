@@ -48,10 +48,10 @@ def _scan(images: Images, progress: Advance | None) -> np.ndarray:
     done = 0
     with store.writer(len(todo), (KEY.itemsize,), np.uint8, exactly=False) as writer:
         for digests in in_threads(block, range(0, len(todo), 64), os.cpu_count() or 1):
-            rows = todo[done : done + len(digests)]
-            out[rows] = digests
+            at = todo[done : done + len(digests)]
+            out[at] = digests
             found = digests != b""
-            writer.write(keys[rows][found], digests[found].view(np.uint8).reshape(-1, KEY.itemsize))
+            writer.write(keys[at][found], digests[found].view(np.uint8).reshape(-1, KEY.itemsize))
             done += len(digests)
             if progress is not None:
                 progress(done, len(todo))

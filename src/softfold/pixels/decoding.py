@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def open_image(encoded: bytes, size: int | None = None) -> Image:
             # a PNG of 16 bits is "I" or "I;16", as the version of Pillow has it
             short = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
             image.load()
-            turn = _TURNS.get(_orientation(image))
+            turn: Any = _TURNS.get(_orientation(image))
             return _to_rgb(image if turn is None else image.transpose(turn), short)
     except (OSError, MemoryError):
         raise

@@ -92,10 +92,7 @@ class Images(Sequence):
     @staticmethod
     def join(first: Images, second: Images) -> Images:
         """Both collections, one after the other."""
-        if (first._paths is None) == (second._paths is None):
-            return Images(
-                None if first._paths is None else [*first._paths, *second._paths],
-                encoded=None if first._paths is not None else [*first._rows, *second._rows],
-            )
+        if first._paths is not None and second._paths is not None:
+            return Images([*first._paths, *second._paths])
         both = [*(first[i] for i in range(len(first))), *(second[i] for i in range(len(second)))]
         return Images(encoded=both)

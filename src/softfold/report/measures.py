@@ -94,8 +94,10 @@ def expected_wrong(run: Run) -> ExpectedWrong | None:
     n = len(run.train)
     noise = run.get("noise")
     checked = audit_of(run)
-    if checked is not None and checked.low is not None and checked.high is not None:
-        return ExpectedWrong(n * checked.rate, n * checked.low, n * checked.high)
+    if checked is not None:
+        shares = [s for s in (checked.rate, checked.low, checked.high) if s is not None]
+        if len(shares) == 3:
+            return ExpectedWrong(*(n * share for share in shares))
     if noise is not None and noise.rate != noise.rate:
         return None
     if noise is not None:

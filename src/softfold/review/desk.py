@@ -265,10 +265,10 @@ class Desk:
         total = float(self.suspicion.sum())
         still = min(float(left.sum()), float(self.suspicion[left].sum()) * held)
         between, audit = None, self.audit_state()
-        if audit.checked >= FEWEST:
+        shares = [s for s in (audit.rate, audit.low, audit.high) if s is not None]
+        if audit.checked >= FEWEST and len(shares) == 3:
             still, *between = (
-                min(float(left.sum()), max(0.0, share * len(self.item) - wrong))
-                for share in (audit.rate, audit.low, audit.high)
+                min(float(left.sum()), max(0.0, share * len(self.item) - wrong)) for share in shares
             )
         return {
             "items": len(self.item),

@@ -161,7 +161,7 @@ def _fiftyone(run: Run, out: Path) -> None:
     labels, paths = {}, {}
     for row in np.flatnonzero(~frame["state"].isin(LEFT_OUT).to_numpy()):
         key = f"{row:08d}"
-        about = {"split": "valid" if frame["is_valid"].iloc[row] else "train"}
+        about: dict[str, Any] = {"split": "valid" if frame["is_valid"].iloc[row] else "train"}
         for column in ("path", "given", "state", "suggested"):
             value = frame[column].iloc[row]
             if isinstance(value, str):

@@ -33,11 +33,11 @@ def thumbnail(encoded: bytes, size: int) -> bytes | None:
     except OSError:
         return None
     scale = size / max(picture.size)
-    shape = tuple(max(1, round(side * scale)) for side in picture.size)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
     small = max(picture.size) <= 64
     if scale < 1 or small:
         resample = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
-        picture = picture.resize(shape, resample)
+        picture = picture.resize((width, height), resample)
     out = io.BytesIO()
     picture.save(out, format="WEBP", quality=76, method=3)
     return out.getvalue()
@@ -62,6 +62,7 @@ class Looks:
     def __init__(self, table: LabelTable | None, missing: str | None = None) -> None:
         self.data: Any = None if table is None else table.data
         self.missing = missing
+        self.kind: str
         if isinstance(self.data, Images):
             self.kind = "image"
         elif isinstance(self.data, pd.DataFrame):

@@ -20,7 +20,7 @@ from softfold.data.item_features import as_item_features, read_item_features
 from softfold.data.leaving_out import ON_ERROR, LeftOut, note_of, refusal, rows_with
 from softfold.data.places import renumbered
 from softfold.data.reading import image_column
-from softfold.data.table import LabelTable
+from softfold.data.table import Data, LabelTable
 from softfold.errors import InputError
 from softfold.files import told_if_damaged
 from softfold.pixels.images import Images
@@ -155,10 +155,10 @@ def _broken(table: LabelTable) -> dict[int, LeftOut]:
 def _on_features(items: Any, features: Any, vocab: tuple[str, ...]) -> LabelTable:
     """A table of items without labels whose data are the features that were given."""
     keys = None if items is None else _keys_of(items, vocab)
-    if isinstance(features, str | Path):
-        known = read_item_features(features, keys)
-    else:
-        known = as_item_features(features)
+    read = isinstance(features, str | Path)
+    known = read_item_features(features, keys) if read else as_item_features(features)
+    if known is None:
+        raise InputError("features: none were given")
     keys = known.item if keys is None else keys
     zeros = np.zeros(len(keys), dtype=np.int64)
     return LabelTable(keys, zeros, vocab, zeros.astype(bool), data=known.of(keys), name="new items")
@@ -180,6 +180,8 @@ def _keys_of(items: Any, vocab: tuple[str, ...]) -> np.ndarray:
 def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
     """A table of items without labels, to predict."""
     left_out: list[LeftOut] = []
+    keys: Any
+    data: Data
     if isinstance(items, LabelTable):
         return replace(items, left_out=())  # was said when it was read
     if isinstance(items, (str, Path)) and Path(items).is_dir():

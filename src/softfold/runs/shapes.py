@@ -77,9 +77,10 @@ def _odd(value: Any, like: Any, where: str) -> str | None:
     """What is of another type than in the example, in words."""
     if like is None:
         return None
-    kinds = (int, float) if isinstance(like, (int, float)) else type(like)
+    kinds: Any = (int, float) if isinstance(like, (int, float)) else type(like)
     if not isinstance(value, kinds) or isinstance(value, bool):
         return f"{where or 'it'} is {type(value).__name__}, not {type(like).__name__}"
+    parts: list[tuple[Any, Any, str]]
     if isinstance(like, list):
         parts = [(each, like[0], f"{where}[{i}]") for i, each in enumerate(value)]
     elif isinstance(like, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +52,11 @@ def _files(root: Path) -> Iterator[str]:
         if not (root / name).is_file():
             yield f"{root / name}: missing"
         else:
-            yield from _said(lambda name=name: manifest.check(root, name))
+            yield from _said(partial(manifest.check, root, name))
     for file in sorted(root.rglob("*.safetensors")):
-        yield from _said(lambda file=file: check_tensors(file))
+        yield from _said(partial(check_tensors, file))
     for file in sorted(root.rglob("*.parquet")):
-        yield from _said(lambda file=file: read_parquet(file))
+        yield from _said(partial(read_parquet, file))
     if (root / LOG).is_file():
         yield from _said(lambda: check_log(root / LOG))
 
@@ -64,10 +65,10 @@ def _parts(run: Run) -> Iterator[str]:
     """Parts of a run that are not of one another."""
     for part in ("settings", "items", "vocab", "names", "noise", "metrics", "history", "decisions"):
         if part in ("settings", "names") or run.has(FILES[part]):
-            yield from _said(lambda part=part: getattr(run, part))
+            yield from _said(partial(getattr, run, part))
     if run.has("items.parquet") and run.has("vocab.json"):
         for part in ("probabilities", "targets"):
-            yield from _said(lambda part=part: run.get(part))
+            yield from _said(partial(run.get, part))
         for part in ("oof", "soft_labels"):
             kept = run.get(part)
             if kept is None:

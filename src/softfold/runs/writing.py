@@ -97,7 +97,7 @@ class RunWriter:
         if isinstance(data, pd.DataFrame):
             with self.writing("data.parquet") as file:
                 write_parquet(file, data)
-        elif data is not None:
+        elif isinstance(data, np.ndarray):
             with self.writing("data.safetensors") as file:
                 write_tensors(file, {"features": data})
 

@@ -80,6 +80,9 @@ class SoftLabelClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     True
     """
 
+    classes_: np.ndarray
+    estimator_: Any
+
     def __init__(
         self,
         estimator: Any,

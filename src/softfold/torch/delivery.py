@@ -164,8 +164,9 @@ def replaced(item: Any, target: torch.Tensor) -> Any:
         return {**item, key: target}
     if not isinstance(item, tuple | list):
         return item, target
-    if hasattr(item, "_replace"):  # a namedtuple
-        return item._replace(**{item._fields[-1]: target})
+    if hasattr(item, "_fields"):  # a namedtuple
+        kind: Any = type(item)
+        return kind(*item[:-1], target)
     inputs = item if len(item) == 1 else item[:-1]
     return (*inputs, target)
 

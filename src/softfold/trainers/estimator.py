@@ -114,7 +114,8 @@ class Estimator(BaseTrainer):
     def _chosen(self, table: LabelTable) -> Choice:
         """The default classifier of these items; chosen once."""
         table = self._on(table)
-        mark = table.fingerprint + hashlib.sha256(np.ascontiguousarray(table.given)).hexdigest()
+        given = np.ascontiguousarray(table.given).data
+        mark = table.fingerprint + hashlib.sha256(given).hexdigest()
         if self._choice is None or self._choice[0] != mark:
             self._choice = (mark, choose_classifier(table))
         return self._choice[1]
@@ -205,6 +206,7 @@ class Estimator(BaseTrainer):
             return make_pipeline(encoder(data), classifier)
         if choice is not None:
             return choice.make(data)
+        assert self.arch is not None
         return make_pipeline(encoder(data), _by_name(self.arch, self.params))
 
 

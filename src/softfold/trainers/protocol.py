@@ -207,7 +207,7 @@ class BaseTrainer:
         noise: np.ndarray | None = None,
     ) -> Iterable[np.ndarray]:
         """A model a fold, one after the other; fold i has the seed `seed` + i."""
-        through = {} if noise is None else {"noise": noise}
+        through: dict[str, Any] = {} if noise is None else {"noise": noise}
         for i, (train, predict) in enumerate(folds):
             made = self.fit(table.take(train), targets[train], seed=seed + i, **through)
             yield check_model(made, self).predict(table.take(predict))
@@ -310,6 +310,6 @@ def as_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(k): as_json(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):
-        content = hashlib.sha256(np.ascontiguousarray(value)).hexdigest()[:16]
+        content = hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()[:16]
         return f"array {value.shape} {value.dtype} {content}"
     return f"{type(value).__module__}.{type(value).__qualname__}"

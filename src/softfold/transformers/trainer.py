@@ -71,13 +71,14 @@ class SoftLabelTrainer(Trainer):
                 "transformers.Trainer with your loss"
             )
         super().__init__(*args, **kwargs)
-        kind = getattr(self.model.config, "problem_type", None)
+        config: Any = self.model.config  # type: ignore[union-attr]
+        kind = getattr(config, "problem_type", None)
         if kind not in (None, "single_label_classification"):
             raise InputError(
                 f"the model's config says problem_type={kind!r}: soft labels are for one class an "
                 "item; set it to None, and load the model anew if it was trained so"
             )
-        self.model.config.problem_type = "single_label_classification"
+        config.problem_type = "single_label_classification"
         self.compute_loss_func = partial(
             soft_cross_entropy, label_smoothing=self.args.label_smoothing_factor
         )

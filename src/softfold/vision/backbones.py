@@ -131,7 +131,7 @@ def with_stages(backbone: Backbone) -> nn.Module:
     class WithStages(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.body = body
+            self.body: Any = body
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             last, maps = self.body.forward_intermediates(

@@ -116,10 +116,10 @@ def _layer(
         def forward(self, x: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
             call = torch.ops.mkldnn._convolution_pointwise
             if other is None:
-                more = (self.activation, self.bounds, "")
-                return call(x, self.weight, self.bias, *self.how, *more)
-            more = ("add", 1.0, self.after_sum, [], None)
-            return call.binary(x, other, self.weight, self.bias, *self.how, *more)
+                of_one = (self.activation, self.bounds, "")
+                return call(x, self.weight, self.bias, *self.how, *of_one)
+            of_sum: Any = ("add", 1.0, self.after_sum, [], None)
+            return call.binary(x, other, self.weight, self.bias, *self.how, *of_sum)
 
     return FusedConvolution()
 

@@ -117,8 +117,8 @@ def _of_kind(
     if not settings["pretrained"] and settings["weights"] is None:
         net = create_backbone(**settings)
         part = slice(net.n_features) if kind == "features" else slice(net.n_features, None)
-        rows = [batch[:, part] for batch in forward_batches(images, net, size, batch_size, device)]
-        return np.concatenate(rows)
+        made = [batch[:, part] for batch in forward_batches(images, net, size, batch_size, device)]
+        return np.concatenate(made)
     about = {
         "backbone": settings["name"],
         "weights": weights_identity(settings["name"], settings["weights"]),
@@ -137,10 +137,10 @@ def _of_kind(
             batches = forward_batches(images.take(todo), net, size, batch_size, device)
             _store(stores, keys[todo], batches, net.n_features, progress)
         rows, missing = stores[kind].find(keys)
-        if rows is None or missing.any():
-            raise InputError(
-                "the feature cache is too small for this data: raise SOFTFOLD_CACHE_GB"
-            )
+        if missing.any():
+            rows = None
+    if rows is None:
+        raise InputError("the feature cache is too small for this data: raise SOFTFOLD_CACHE_GB")
     return read_features(rows)
 
 

@@ -71,7 +71,7 @@ class AnnotatorModel:
     def log_columns(self, layout: Layout) -> np.ndarray:
         """float32 (P, K): log T_w[:, label] of each pair."""
         out = np.empty(self.counts.shape, np.float32)
-        for rows in row_blocks(out.shape[0], out.shape[1]):
+        for rows in row_blocks(len(out), len(self.common)):
             who = layout.who[rows]
             drawn = self._means(who, layout.said[rows])
             drawn *= self.strength

@@ -46,8 +46,8 @@ def ask_next(combined: CombinedVotes, n: int = 100) -> pd.DataFrame:
     found, gain, who = order[:0], doubt[:0], order[:0]
     step = max(n, 1000, (1 << 20) // k // 10)
     for start in range(0, len(order), step):
-        rows = order[start : start + step]
-        if len(found) >= n and doubt[rows[0]] <= gain[n - 1]:
+        part = order[start : start + step]
+        if len(found) >= n and doubt[part[0]] <= gain[n - 1]:
             break
         q = targets[rows].astype(float)
         tells = np.stack([_entropy(q @ m) - q @ h for m, h in zip(matrices, noise)], axis=1)

@@ -217,6 +217,7 @@ def _combine(votes: Votes, predicted: np.ndarray | None, max_rounds: int) -> Com
         if level - last < CLOSE * abs(level) and i > LEAST_ROUNDS:
             break
         last = level
+    assert model is not None
     t, c = heard.best(columns, prior, t, 1.0, weights=True)
     targets, level = heard.together(columns, prior, t, c, targets)
     return CombinedVotes(

@@ -286,9 +286,10 @@ def _from_wide(
         rows.append(np.flatnonzero(given))
         who.append(np.full(len(rows[-1]), place))
         said.append(_text(cells[given]))
-    row, who, said = np.concatenate(rows), np.concatenate(who), np.concatenate(said)
-    names, label = _coded(said, vocab, lambda at: f"item {items[row[at]]!r}", name)
-    return _checked(items, [str(c) for c in columns], names, row, who, label, name)
+    row = np.concatenate(rows)
+    names, label = _coded(np.concatenate(said), vocab, lambda at: f"item {items[row[at]]!r}", name)
+    annotators = [str(c) for c in columns]
+    return _checked(items, annotators, names, row, np.concatenate(who), label, name)
 
 
 def _from_long(

@@ -217,6 +217,7 @@ def _one_seed(job: Job, s: int) -> dict[str, Any]:
     rows, fold_rows = plan.splits(0)[last]
     given = one_hot(train.given, train.n_classes)
     fold = replace(train.take(fold_rows), truth=None)
+    assert isinstance(trainer, FineTune)
     folds = _FoldTrainer(trainer, train.item[rows], fold)
     with job.progress.step("crossfit", f"{plan.n_folds} models, each blind to one fold") as tell:
         oof = cross_fit(train, folds, plan, seed=seed, out=job.folder(s) / "folds", progress=tell)

@@ -37,7 +37,7 @@ def kept_epochs(*made_from: Any) -> KeepEpochs | None:
     for part in made_from:
         is_array = isinstance(part, np.ndarray)
         plain = json.dumps(None if is_array else part, sort_keys=True, default=str)
-        digest.update(np.ascontiguousarray(part) if is_array else plain.encode())
+        digest.update(np.ascontiguousarray(part).data if is_array else plain.encode())
     return KeepEpochs(folder / f"{digest.hexdigest()[:32]}.epoch")
 
 

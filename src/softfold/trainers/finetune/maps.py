@@ -90,7 +90,7 @@ def _run_chain(
             return None
         square = batch.ndim == 4 and batch.shape[-1] == batch.shape[-2]
         if not cut and square and 1 < batch.shape[-1] <= size / _SMALLEST:
-            cut, shape = i + 1, tuple(batch.shape[1:])
+            cut, shape = i + 1, (batch.shape[1], batch.shape[2], batch.shape[3])
     return (batch, cut, shape) if 0 < cut < len(chain) else None
 
 

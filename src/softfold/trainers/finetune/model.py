@@ -183,7 +183,7 @@ def frame_of(table: LabelTable, *, valid: bool) -> pd.DataFrame:
     elif isinstance(table.data, pd.DataFrame):
         data = table.data.reset_index(drop=True)
         frame = frame.join(data.rename(columns={c: f"{c}_data" for c in data if c in frame}))
-    elif table.data is not None:
+    elif isinstance(table.data, np.ndarray):
         columns = [f"feature_{j}" for j in range(table.data.shape[1])]
         frame = frame.join(pd.DataFrame(table.data, columns=columns))
     return frame

@@ -273,7 +273,9 @@ class FineTune(BaseTrainer):
             maker = MapMaker(
                 self.arch, weights, split.first, split.shape, scale, s.size, large, crop, device
             )
-            train = MapRows([maker.view(table.data, v) for v in range(s.views)], *of_train)
+            train: MapRows | ImageRows = MapRows(
+                [maker.view(table.data, v) for v in range(s.views)], *of_train
+            )
             valid, trained = train.new_empty(), BodyAndHead(split.last, net.head)
             if known is not None:
                 valid = MapRows([maker.view(holdout.data, 0)], known, holdout.item, table.vocab)
@@ -336,6 +338,7 @@ class FineTune(BaseTrainer):
         frame = frame_of(table, valid=False)
         if holdout is not None and len(holdout):
             frame = pd.concat([frame, frame_of(holdout, valid=True)], ignore_index=True)
+        assert self.dls is not None and self.learner is not None
         dls = self.dls.dataloaders(frame) if hasattr(self.dls, "dataloaders") else self.dls(frame)
         learn = self.learner(dls)
         if noise is not None:

@@ -123,6 +123,8 @@ class Targets:
 
     One-hot targets are kept as labels.
 
+    `values` holds labels int64 (n,) where `hard` is True, else targets float32 (n, K).
+
     `transition` (K, K), rows truth, columns given: the loss is then that of the given label
     through it, -log sum_k T[k, y] p_k (forward correction, Patrini et al. 2017).
     """
@@ -136,9 +138,10 @@ class Targets:
         targets = np.asarray(targets)
         self.n_classes = n_classes or targets.shape[1]
         hard = hard_labels(targets)
-        one_hot = targets.ndim == 1 or bool((targets[np.arange(len(targets)), hard] == 1).all())
-        self.labels = torch.from_numpy(hard.astype(np.int64)) if one_hot else None
-        self.soft = None if one_hot else torch.from_numpy(targets.astype(np.float32, copy=False))
+        self.hard = targets.ndim == 1 or bool((targets[np.arange(len(targets)), hard] == 1).all())
+        self.values = torch.from_numpy(
+            hard.astype(np.int64) if self.hard else targets.astype(np.float32, copy=False)
+        )
         self.transition = (
             None
             if transition is None
@@ -148,21 +151,20 @@ class Targets:
     def take(self, rows: torch.Tensor) -> Targets:
         """The targets of these rows."""
         part = copy(self)
-        part.labels = None if self.labels is None else self.labels[rows]
-        part.soft = None if self.soft is None else self.soft[rows]
+        part.values = self.values[rows]
         return part
 
     def loss(self, logp: torch.Tensor, rows: slice) -> torch.Tensor:
         """Loss (n, P) of log probabilities (n, P, K)."""
         if self.transition is None:
-            if self.labels is not None:
+            if self.hard:
                 return -logp.gather(2, self._index(logp, rows)).squeeze(2)
-            return -torch.einsum("npk,nk->np", logp, self.soft[rows])
-        if self.labels is not None:
-            column = self.transition.T[self.labels[rows]]
+            return -torch.einsum("npk,nk->np", logp, self.values[rows])
+        if self.hard:
+            column = self.transition.T[self.values[rows]]
             return -torch.einsum("npk,nk->np", logp.exp(), column).clamp_min(1e-30).log()
         given = (logp.exp() @ self.transition).clamp_min(1e-30)
-        return -torch.einsum("npk,nk->np", given.log(), self.soft[rows])
+        return -torch.einsum("npk,nk->np", given.log(), self.values[rows])
 
     def loss_and_residual(
         self, logits: torch.Tensor, rows: slice
@@ -172,22 +174,22 @@ class Targets:
         p = logp.exp()
         if self.transition is None:
             loss = self.loss(logp, rows)
-            if self.labels is not None:
+            if self.hard:
                 index = self._index(logp, rows)
                 p.scatter_add_(2, index, torch.full(index.shape, -1.0))
                 return loss, p
-            return loss, p - self.soft[rows][:, None, :]
-        if self.labels is not None:
-            joint = p * self.transition.T[self.labels[rows]][:, None, :]
+            return loss, p - self.values[rows][:, None, :]
+        if self.hard:
+            joint = p * self.transition.T[self.values[rows]][:, None, :]
             total = joint.sum(dim=2).clamp_min(1e-30)
             return -total.log(), p - joint / total[..., None]
         given = (p @ self.transition).clamp_min(1e-30)
-        soft = self.soft[rows][:, None, :]
+        soft = self.values[rows][:, None, :]
         loss = -(soft * given.log()).sum(dim=2)
         return loss, p - p * ((soft / given) @ self.transition.T)
 
     def _index(self, logp: torch.Tensor, rows: slice) -> torch.Tensor:
-        return self.labels[rows][:, None, None].expand(-1, logp.shape[1], 1)
+        return self.values[rows][:, None, None].expand(-1, logp.shape[1], 1)
 
 
 def hard_labels(targets: np.ndarray) -> np.ndarray:

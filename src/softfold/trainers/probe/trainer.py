@@ -214,8 +214,10 @@ class Probe(BaseTrainer):
 
     def _rows(self, table: LabelTable) -> slice | np.ndarray | None:
         """Where the items are among those that were prepared; None where some are not."""
+        if self._features is None or not isinstance(table.data, Images):
+            return None
         rows = [self._known.get(key, -1) for key in _keys(table.data)]
-        if self._features is None or min(rows, default=0) < 0:
+        if min(rows, default=0) < 0:
             return None
         every = rows == list(range(len(self._features)))
         return slice(None) if every else np.array(rows, dtype=np.int64)
@@ -373,5 +375,5 @@ def _digest(*arrays: np.ndarray) -> bytes:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(str((array.shape, array.dtype)).encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.digest()
