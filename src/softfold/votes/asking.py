@@ -49,10 +49,10 @@ def ask_next(combined: CombinedVotes, n: int = 100) -> pd.DataFrame:
         part = order[start : start + step]
         if len(found) >= n and doubt[part[0]] <= gain[n - 1]:
             break
-        q = targets[rows].astype(float)
+        q = targets[part].astype(float)
         tells = np.stack([_entropy(q @ m) - q @ h for m, h in zip(matrices, noise)], axis=1)
-        tells[asked[rows]] = -np.inf
-        found, gain = np.r_[found, rows], np.r_[gain, tells.max(axis=1)]
+        tells[asked[part]] = -np.inf
+        found, gain = np.r_[found, part], np.r_[gain, tells.max(axis=1)]
         who = np.r_[who, best[tells.argmax(axis=1)]]
         top = np.argsort(-gain, kind="stable")[:n]
         found, gain, who = found[top], gain[top], who[top]
