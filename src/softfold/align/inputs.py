@@ -234,12 +234,12 @@ def _as_the_first(
                 f"{what}: {has} {word} and {lacks}: give data frames or matrices, not both"
             )
     rows = columns = None
-    if first.item is not None:
+    if first.item is not None and matrix.item is not None:
         more = len(matrix.item) - len(first.item)
         rows = match_rows(matrix.item, first.item, f"not among {what}", of=f"keys of {what}")
         if more:
             raise InputError(f"{what}: {count_of(more, 'item')} more than the first have")
-    if first.vocab is not None:
+    if first.vocab is not None and matrix.vocab is not None:
         columns = match_columns(matrix.vocab, first.vocab, what, "first predictions")
     return rows, columns
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
@@ -143,7 +143,8 @@ def predict(
     if out is not None and Path(out).suffix not in {".csv", ".parquet"}:
         raise InputError(f"--out {out}: predictions go to a .csv or .parquet file")
     model = load(run, models)
-    frame = model.predict(items, features, on_error=on_error, tta=tta, flip=flip)
+    how: Any = {"on_error": on_error, "tta": tta, "flip": flip}
+    frame = model.predict(items, features, **how)
     for item, reason in frame.attrs.get("skipped", []):
         print(f"left out: {item}: {reason}", file=sys.stderr)
     if out is None and json:

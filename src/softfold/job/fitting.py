@@ -253,8 +253,8 @@ class _Wanted:
             curve.unlink(missing_ok=True)
             if made.history is not None:
                 write_parquet(curve, made.history)
-            tensors = {"probabilities": made.holdout, "views": made.views, "held": made.held}
-            tensors = {name: each for name, each in tensors.items() if each is not None}
+            parts = {"probabilities": made.holdout, "views": made.views, "held": made.held}
+            tensors = {name: each for name, each in parts.items() if each is not None}
             write_tensors(self.file, tensors, fingerprint=self.mark)
             stop_here()
 
@@ -330,5 +330,5 @@ def _fingerprint(
     about = [train.fingerprint, holdout.fingerprint, trainer.name, trainer.describe(), seed, *more]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
     for block in target_blocks(targets, train.n_classes):
-        digest.update(block)
+        digest.update(block.data)
     return digest.hexdigest()

@@ -107,7 +107,7 @@ class Predictor:
         else:
             table = unlabelled(items, self.vocab, self.kind)
         asked = {"flip": flip, "seed": seed}
-        known = {k: getattr(self, k) if v is None else v for k, v in asked.items()}
+        known: dict[str, Any] = {k: getattr(self, k) if v is None else v for k, v in asked.items()}
         model = Views(self.model, self.tta if tta is None else tta, **known)
         frame = self._predicted(model, table, on_error)
         if self.names:
@@ -240,8 +240,8 @@ def load(run: str | Path, models: str | None = None) -> Predictor:
     config = folder.config
     own_features = "features" in config["trainer_settings"]
     settings, models = folder.settings, chosen_models(folder, models)
-    seen = {"tta": settings.tta, "flip": settings.flip, "seed": settings.seed}
-    about = (folder.vocab, config["kind"], folder.names, own_features)
+    seen: Any = {"tta": settings.tta, "flip": settings.flip, "seed": settings.seed}
+    about: Any = (folder.vocab, config["kind"], folder.names, own_features)
     if models != "single":
         return Predictor(load_members(folder, models, config), *about, **seen)
     if folder.has("model.safetensors"):

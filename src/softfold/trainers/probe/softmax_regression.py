@@ -67,7 +67,6 @@ class Design:
         spread = np.sqrt(np.maximum(square / n - mean**2, 0))
         scale = np.where(spread > 1e-6 * max(1e-30, spread.max()), spread, np.inf)
         gram = torch.zeros(d, d)
-        few = axes is not None and axes < d
         z = torch.from_numpy(scratch((n, d + 1)))
         for start in range(0, n, _BLOCK_ROWS):
             rows = slice(start, min(n, start + _BLOCK_ROWS))
@@ -76,12 +75,15 @@ class Design:
             gram += z[rows, :d].T @ z[rows, :d]
         # NumPy's: torch's (MKL) does not always converge where there are fewer rows than features.
         gram /= n
-        values, vectors = _first_axes(gram.numpy(), axes) if few else _axes(gram.numpy())
+        if axes is not None and axes < d:
+            values, vectors = _first_axes(gram.numpy(), axes)
+        else:
+            values, vectors = _axes(gram.numpy())
         variance, rotation = torch.from_numpy(values), torch.from_numpy(vectors).float()
         for start in range(0, n, _BLOCK_ROWS):
             rows = slice(start, min(n, start + _BLOCK_ROWS))
             z[rows, : rotation.shape[1]] = z[rows, :d] @ rotation
-        z = z[:, : rotation.shape[1] + 1].contiguous() if few else z
+        z = z[:, : rotation.shape[1] + 1].contiguous() if rotation.shape[1] < d else z
         z[:, -1] = 1
         return cls(
             z=z,
