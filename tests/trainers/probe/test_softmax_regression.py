@@ -120,7 +120,7 @@ def test_one_hot_targets_are_labels_and_rows_can_be_taken_of_either_kind():
     rng = np.random.default_rng(0)
     logp = torch.log_softmax(torch.tensor(rng.normal(size=(6, 1, 3)), dtype=torch.float32), 2)
     hard = np.eye(3)[[0, 1, 2, 0, 1, 2]]
-    assert Targets(hard).soft is None and Targets(0.9 * hard + 0.1 / 3).labels is None
+    assert Targets(hard).hard and not Targets(0.9 * hard + 0.1 / 3).hard
     for targets in (hard, 0.9 * hard + 0.1 / 3):
         goal, rows = Targets(targets), torch.tensor([4, 1])
         whole = goal.loss(logp, slice(None))
