@@ -261,6 +261,5 @@ def best_of(step: Callable[[], Any], repeats: int) -> float:
 
 
 if __name__ == "__main__":
-    print(
-        json.dumps(measure(sys.argv[1], *(each or None for each in sys.argv[2:3]), *sys.argv[3:4]))
-    )
+    backbone, device, only = (*sys.argv[1:4], "", "")[:3]
+    print(json.dumps(measure(backbone, device or None, only)))
