@@ -101,6 +101,8 @@ class SoftLabels:
         return markup.table(about, ["item", "soft label"], rows)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is None:  # which NumPy 1 does not take
+            return np.asarray(self.targets, dtype=dtype)
         return np.array(self.targets, dtype=dtype, copy=copy)
 
     def aligned(self, item: Sequence[Any] | np.ndarray, vocab: Sequence[Any]) -> np.ndarray:
