@@ -90,6 +90,34 @@ def check_probabilities(probabilities: np.ndarray, name: str = "probabilities") 
     return array
 
 
+def check_independent(probabilities: np.ndarray, name: str = "probabilities") -> np.ndarray:
+    """`probabilities` of K classes that do not exclude each other, (N, K): each in 0..1.
+
+    Rows need not sum to 1. Raises InputError naming the first bad row.
+    """
+    array = np.asanyarray(probabilities)
+    if array.ndim != 2 or 0 in array.shape:
+        raise InputError(
+            f"{name}: expected a matrix (items, classes), each with at least one, got shape "
+            f"{array.shape}"
+        )
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name}: expected numbers, got dtype {array.dtype}")
+    bad, first = 0, -1
+    for rows in row_blocks(*array.shape):
+        block = np.asarray(array[rows])
+        wrong = ~((block >= 0) & (block <= 1)).all(axis=1)
+        if wrong.any():
+            first = rows.start + int(np.argmax(wrong)) if first < 0 else first
+            bad += int(wrong.sum())
+    if bad:
+        raise InputError(
+            f"{name}: {bad:,} of {count_of(array.shape[0], 'row')} hold what is outside 0..1; the "
+            f"first is row {first}"
+        )
+    return array
+
+
 def _doubtful(array: np.ndarray) -> list[slice]:
     """Blocks of rows, in order, that a quick look does not find to be probabilities."""
     found = []
@@ -109,8 +137,7 @@ def _doubtful(array: np.ndarray) -> list[slice]:
 def check_labels(labels: np.ndarray, n_classes: int, n_items: int | None = None) -> np.ndarray:
     """`labels` as int64 (N,), each in 0..K-1. Raises InputError naming the first offender."""
     array = np.asarray(labels)
-    if array.ndim != 1:
-        raise InputError(f"labels: expected one label an item, got shape {array.shape}")
+    _check_one_label(array)
     if array.dtype.kind not in "iu":
         raise InputError(
             f"labels: expected integers in 0..{n_classes - 1} (an index into the classes), "
@@ -132,8 +159,15 @@ def check_labels(labels: np.ndarray, n_classes: int, n_items: int | None = None)
     return array.astype(np.int64, copy=False)
 
 
+def _check_one_label(labels: np.ndarray) -> None:
+    if np.ndim(labels) != 1:
+        several = "" if np.ndim(labels) != 2 else "; several labels an item: softfold.multilabel"
+        raise InputError(f"labels: expected one label an item, got shape {labels.shape}{several}")
+
+
 def check_both(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Given labels (N,) and probabilities (N, K) that belong together, checked."""
+    _check_one_label(labels)
     probabilities = check_probabilities(probabilities)
     labels = check_labels(labels, probabilities.shape[1], probabilities.shape[0])
     return labels, probabilities

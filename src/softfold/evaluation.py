@@ -134,8 +134,14 @@ def paired_difference(
     d = _right(soft, labels, "soft") - _right(baseline, labels, "baseline")
     if np.shape(baseline)[0] != np.shape(soft)[0]:
         raise InputError(f"baseline has {len(baseline)} seeds, soft has {len(soft)}: want pairs")
+    return interval_of(d, float(d.mean()), n_boot=n_boot, seed=seed)
+
+
+def interval_of(
+    d: np.ndarray, mean: float, *, n_boot: int = 10_000, seed: int = 0
+) -> dict[str, float | str]:
+    """What `paired_difference` gives, of differences d (S seeds, M items) around their `mean`."""
     n_seeds = len(d)
-    mean = float(d.mean())
     result: dict[str, float | str] = {"mean": mean}
     error, freedom = _standard_error(d)
     if error == 0:

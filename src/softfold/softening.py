@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -62,11 +62,17 @@ class SoftLabels:
     settings: dict[str, Any] = field(default_factory=dict)
     given: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False, compare=False)
 
+    multi_label: ClassVar[bool] = False
+    """Whether the classes do not exclude each other: `softfold.multilabel.MultiSoftLabels`."""
+
+    check: ClassVar[Callable[..., np.ndarray]] = staticmethod(check_probabilities)
+    """What targets are looked at with."""
+
     def __post_init__(self) -> None:
         item = as_keys(self.item)
         object.__setattr__(self, "item", item)
         object.__setattr__(self, "vocab", unique_names(self.vocab, "soft labels: classes"))
-        targets = check_probabilities(self.targets, "soft labels")
+        targets = self.check(self.targets, "soft labels")
         if targets.dtype != np.float32:
             targets = targets.astype(np.float32)
         object.__setattr__(self, "targets", targets)
@@ -83,7 +89,7 @@ class SoftLabels:
 
     def __repr__(self) -> str:
         """One line; the targets themselves are in `targets`."""
-        return f"SoftLabels({self._about})"
+        return f"{type(self).__name__}({self._about})"
 
     @property
     def _about(self) -> str:
@@ -128,6 +134,7 @@ class SoftLabels:
                 "vocab": json.dumps(self.vocab),
                 "strategy": self.strategy,
                 "settings": json.dumps(self.settings),
+                **({"multi_label": "true"} if self.multi_label else {}),
             },
         )
 
@@ -141,6 +148,10 @@ class SoftLabels:
             raise InputError(
                 f"{path}: not a file of soft labels with keys, as SoftLabels.save writes it"
             )
+        if ("multi_label" in about) != cls.multi_label:
+            there = "several labels an item" if "multi_label" in about else "one label an item"
+            want = "SoftLabels" if cls.multi_label else "multilabel.MultiSoftLabels"
+            raise InputError(f"{path}: soft labels of {there}: read them with softfold.{want}.load")
         return cls(
             item=unpack_keys(kept["item"]),
             targets=kept["targets"],

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from several_labels import digits
 from small_tables import soft_of, table_of
 
 from softfold.errors import InputError
@@ -87,3 +88,15 @@ def test_a_finished_fit_is_taken_only_with_its_own_model(tmp_path):
 
     assert once(1.0) != once(0.1)
     assert once(1.0) == "{'C': 1.0}"
+
+
+def test_several_labels_are_compared_by_precision_and_f1():
+    table = digits()
+    right = table.train.truth.astype(np.float32)
+    made = compare(table, np.clip(right, 0.05, 0.95), "estimator", seeds=2)
+    metrics = made.metrics
+    assert made.labels.shape == (300, 4) and metrics["accuracy_against"] == "truth"
+    for measure in ("mean_average_precision", "micro_f1"):
+        gain = np.mean(metrics["soft"][measure]) - np.mean(metrics["baseline"][measure])
+        assert metrics["difference"][measure]["mean"] == pytest.approx(gain) and gain > 0.02
+    assert "mean AP" in str(made) and "micro F1" in str(made)

@@ -203,7 +203,7 @@ def test_what_cannot_be_is_one_line(digits):
     with pytest.raises(InputError, match="the probe takes images"):
         softfold.cross_fit(table, n_folds=2)
     with pytest.raises(InputError, match="item 0 brings no class index as its label but Tensor"):
-        label_table(TensorDataset(torch.zeros(3, 2), torch.zeros(3, 2)))
+        label_table(TensorDataset(torch.zeros(3, 2), torch.full((3, 2), 0.5)))
     with pytest.raises(InputError, match=r"1 label of 3 outside 0..1; the first is -1 at item 2"):
         label_table(TensorDataset(torch.zeros(3, 2), torch.tensor([0, 1, -1])))
 

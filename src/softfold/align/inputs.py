@@ -21,7 +21,7 @@ from softfold.align.keys import (
     take_part,
     unique_names,
 )
-from softfold.arrays import check_both, check_probabilities
+from softfold.arrays import check_both, check_independent, check_probabilities
 from softfold.errors import InputError, count_of
 
 TRUE, PREDICTED = "y_true_", "y_pred_"
@@ -171,14 +171,25 @@ def align_targets(table: HasGiven, targets: Any) -> np.ndarray:
     Args:
         table: the label table.
         targets: SoftLabels, an OutOfFold, a data frame (keys and class names), or a matrix in the
-            order of the table (its training part or all items; the length decides).
+            order of the table (its training part or all items; the length decides). Those of a
+            multi-label table need not sum to 1.
 
     Raises:
         InputError: an item or class without target, or rows that are no distributions.
     """
-    item, _, train = _training_part(table)
+    item, given, train = _training_part(table)
     matrix = _of_training(table, item, train, targets, None, "targets", "a target")
-    return check_probabilities(matrix, "targets").astype(np.float32, copy=False)
+    check = check_probabilities if given.ndim == 1 else check_independent
+    return check(matrix, "targets").astype(np.float32, copy=False)
+
+
+def refuse_multi_label(table: Any) -> None:
+    """Raises InputError where items may have several labels and this is about one label an item."""
+    if getattr(table, "multi_label", False):
+        raise InputError(
+            f"{table.name}: a multi-label table, and this is for one label an item; what there is "
+            "for several is in softfold.multilabel (docs/multilabel.md)"
+        )
 
 
 def align_several(several: Sequence[Any]) -> tuple[list[np.ndarray], Any, Any]:
@@ -246,6 +257,7 @@ def _as_the_first(
 
 def _of_table(table: HasGiven, probabilities: Any, names: tuple[str, ...] | None) -> Aligned:
     item, given, train = _training_part(table)
+    refuse_multi_label(table)
     matrix = _of_training(table, item, train, probabilities, names, "predictions", "a prediction")
     labels, matrix = check_both(given, matrix)
     return Aligned(labels, matrix, item, unique_names(table.vocab, "classes"))

@@ -97,12 +97,41 @@ def noise_aware_cross_fit(
     softmax regressions on the logarithms of its out-of-fold predictions, in the same folds. They
     need torch; without it a warning says that the plain predictions are kept.
 
+    Of a `softfold.multilabel.MultiLabelTable` each class is such a question of two classes, and
+    `noise` is a MultiLabelNoise (`softfold.crossfit.class_by_class`).
+
     Args are those of `cross_fit`. `out`: each cross-fit keeps its finished folds in a folder of
     its own there.
     """
     table = table.train if table.valid.any() else table
     trainer = create_trainer(trainer)
     plan = plan or draw_plan(table, n_folds, repeats=repeats, seed=seed)
+    how: dict[str, Any] = {"seed": seed, "out": out, "engine": engine, "max_rounds": max_rounds}
+    if table.multi_label:
+        from softfold.crossfit.class_by_class import class_by_class
+
+        return class_by_class(table, trainer, plan, progress=progress, **how)
+    return from_plain(table, trainer, plan, progress=progress, **how)
+
+
+def from_plain(
+    table: LabelTable,
+    trainer: Trainer,
+    plan: FoldPlan,
+    *,
+    plain: OutOfFold | None = None,
+    seed: int = 0,
+    max_rounds: int = MAX_ROUNDS,
+    out: str | Path | None = None,
+    engine: str | Engine = "local",
+    progress: Callable[[int, int], None] | None = None,
+) -> NoiseAware:
+    """`noise_aware_cross_fit` of training items in the folds of a plan.
+
+    plain: the plain cross-fit's predictions where they are there; what follows then trains softmax
+        regressions on their logarithms.
+    """
+    stacked = plain is not None or not trainer.supports_noise
 
     def fit(name: str, transition: np.ndarray | None = None) -> OutOfFold:
         folder = None if out is None else Path(out) / name
@@ -117,14 +146,14 @@ def noise_aware_cross_fit(
             progress=progress,
         )
 
-    plain = fit("plain")
+    given_plain, plain = plain is not None, fit("plain") if plain is None else plain
     noise = estimate_noise(table.given, plain.probabilities, seed=seed)
     entry = {"start": "plain", "log_likelihood": noise.log_likelihood, "rate": noise.rate}
     first = _Round(plain, noise.best, _levels(table.given, plain, noise.best), entry)
     if noise.information <= 0:
         return NoiseAware(plain, noise, plain, [entry | {"kept": True}])
-    features = _features(trainer, table)
-    if not trainer.supports_noise:
+    features = None if given_plain else _features(trainer, table)
+    if stacked:
         if find_spec("torch") is None:
             warnings.warn(
                 "torch is not installed, so that nothing is trained through the noise model: soft "

@@ -20,6 +20,8 @@ from softfold.files import (
     write_tensors,
 )
 
+_MULTI = {"multi_label": "true"}
+
 SHOWN = 5
 """Rows that a notebook shows."""
 
@@ -33,12 +35,14 @@ class OutOfFold:
         probabilities: (N, K) float32, the mean over R repeats; rows sum to 1.
         fold: (N, R) int16, the fold that held the item out in each repeat.
         vocab: the K class names, in the order of the columns.
+        multi_label: the classes do not exclude each other: rows need not sum to 1.
     """
 
     item: np.ndarray
     probabilities: np.ndarray
     fold: np.ndarray
     vocab: tuple[str, ...]
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         n, k = len(self.item), len(self.vocab)
@@ -61,7 +65,8 @@ class OutOfFold:
         """Facts in one line; `fold` and `probabilities` have the rest."""
         (n, k), repeats = self.probabilities.shape, self.fold.shape[1]
         folds = int(self.fold.max()) + 1 if n else 0
-        return f"{n:,} items, {k:,} classes, {folds} folds, {count_of(repeats, 'repeat')}"
+        several = ", multi-label" if self.multi_label else ""
+        return f"{n:,} items, {k:,} classes{several}, {folds} folds, {count_of(repeats, 'repeat')}"
 
     def _repr_html_(self) -> str:
         rows = [
@@ -98,7 +103,8 @@ class OutOfFold:
             "fold": np.ascontiguousarray(self.fold, dtype=np.int16),
             "item": pack_keys(self.item),
         }
-        write_tensors(path, tensors, metadata={"vocab": json.dumps(list(self.vocab))})
+        about = {"vocab": json.dumps(list(self.vocab))}
+        write_tensors(path, tensors, metadata=about | _MULTI if self.multi_label else about)
 
     @classmethod
     def load(cls, path: str | Path, plan: FoldPlan | None = None) -> OutOfFold:
@@ -110,6 +116,7 @@ class OutOfFold:
                 probabilities=kept["probabilities"],
                 fold=kept["fold"],
                 vocab=tuple(json.loads(about["vocab"])),
+                multi_label="multi_label" in about,
             )
         if plan is not None:
             out.check(plan)

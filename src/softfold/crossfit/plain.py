@@ -19,6 +19,7 @@ from softfold.errors import InputError
 from softfold.files import scratch
 from softfold.trainers import Trainer, TrainerLike, create_trainer
 from softfold.trainers.checkpoints import checkpoints_in
+from softfold.trainers.per_class import for_multi_label
 from softfold.trainers.protocol import Fold, given_targets
 
 
@@ -58,11 +59,17 @@ def cross_fit(
     Raises:
         InputError: a plan of other items, an item or a class without target, a fold that cannot
             be trained.
+
+    A `softfold.multilabel.MultiLabelTable` is taken as well: predictions are then of classes that
+    do not exclude each other, and so are `targets`. A function or a net of softfold.torch learns
+    all classes at once, any other trainer one after the other (`softfold.trainers.per_class`).
     """
     if targets is not None:
         targets = align_targets(table, targets)
     table = table.train if table.valid.any() else table
     trainer = create_trainer(trainer)
+    if table.multi_label:
+        trainer = for_multi_label(trainer)
     if plan is None:
         plan = draw_plan(table, n_folds, repeats=repeats, seed=seed)
     plan.check(table)
@@ -153,7 +160,7 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
     if plan.repeats > 1:
         for rows in row_blocks(*total.shape):
             total[rows] = sums[:, rows].sum(axis=0)
-    return OutOfFold(item=table.item, probabilities=total, fold=plan.fold, vocab=table.vocab)
+    return OutOfFold(table.item, total, plan.fold, table.vocab, multi_label=table.multi_label)
 
 
 def _groups(trainer: Trainer, tasks: list[FoldTask]) -> list[list[FoldTask]]:

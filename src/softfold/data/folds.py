@@ -126,6 +126,9 @@ def plan_folds(
         groups: (N,) groups besides `table.group` and exact copies, such as near copies; items
             that any of them joins share a fold.
 
+    A class of a multi-label table may have fewer items than there are folds: where a fold's
+    training has none, nothing is learned of the class, and its share is predicted.
+
     Raises:
         InputError: a class with fewer items than folds, or one that some fold's training lacks.
     """
@@ -134,8 +137,8 @@ def plan_folds(
         raise InputError(f"{n_folds} folds: cross-fitting needs at least 2 (--folds, n_folds=)")
     if repeats < 1:
         raise InputError(f"{repeats} repeats: at least 1 is needed (--repeats, repeats=)")
-    counts = np.bincount(table.given, minlength=table.n_classes)
-    if (counts < n_folds).any():
+    counts = np.bincount(table.strata, minlength=table.n_classes)
+    if not table.multi_label and (counts < n_folds).any():
         small = np.flatnonzero(counts < n_folds)
         raise InputError(
             f"{table.name}: {count_of(len(small), 'class has', 'classes have')} fewer training "
@@ -153,8 +156,8 @@ def plan_folds(
         )
     fold = np.empty((len(table), repeats), dtype=np.int16)
     for r in range(repeats):
-        fold[:, r] = draw_folds(table.given, group, n_folds, np.random.default_rng([seed, r]))
-        for f in range(n_folds):
+        fold[:, r] = draw_folds(table.strata, group, n_folds, np.random.default_rng([seed, r]))
+        for f in range(0 if table.multi_label else n_folds):
             left = np.bincount(table.given[fold[:, r] != f], minlength=table.n_classes)
             if (left == 0).any():
                 lost = table.vocab[int(np.argmax(left == 0))]
@@ -177,15 +180,15 @@ def draw_holdout(
     if not 0 < fraction < 1:
         raise InputError(f"a hold-out of {fraction} of the items: want a fraction between 0 and 1")
     parts = max(2, round(1 / fraction))
-    counts = np.bincount(table.given, minlength=table.n_classes)
-    if (counts < 2).any():
+    counts = np.bincount(table.strata, minlength=table.n_classes)
+    if not table.multi_label and (counts < 2).any():
         first = int(np.argmax(counts < 2))
         raise InputError(
             f"{table.name}: class {table.vocab[first]!r} has {count_of(int(counts[first]), 'item')}"
             ", too few to draw a hold-out from: misspelt? Else give one (--valid or --holdout)"
         )
     group = merge_groups(table.group, groups, copies_of(table), n=len(table))
-    fold = draw_folds(table.given, group, parts, np.random.default_rng([seed, 7919]))
+    fold = draw_folds(table.strata, group, parts, np.random.default_rng([seed, 7919]))
     return replace(table, valid=fold == 0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -44,9 +45,13 @@ from softfold.data.naming import Names, check_names, take_names
 from softfold.data.numbers import like_training, read_numbers
 from softfold.data.places import place_name, place_of, places_of, renumbered
 from softfold.data.repeats import drop_repeats, plain_path
+from softfold.data.several import SeveralLabels, about_several, columns_of_several
 from softfold.data.table import Data, LabelTable, empty_texts
 from softfold.errors import InputError, count_of
 from softfold.pixels.images import Images
+
+Relabelled = Callable[[pd.DataFrame, str, str | None], tuple[pd.DataFrame, str]]
+"""Takes a frame, its name and the label column asked for; gives a frame and its label column."""
 
 
 def read_table(
@@ -96,8 +101,6 @@ def read_table(
     Raises:
         InputError: one line with what is wrong, how often, the first offender and what to do.
     """
-    if on_error not in ON_ERROR:
-        raise InputError(f"on_error {on_error!r}: there are {', '.join(ON_ERROR)}")
     columns: dict[str, Any] = {
         "path": path,
         "item": item,
@@ -105,10 +108,64 @@ def read_table(
         "truth": truth,
         "group": group,
     }
-    frame, name, base = read_frame(labels)
-    frame, named = take_names(frame, names, label or usual_column(frame, LABEL_NAMES), name)
     how: dict[str, Any] = {"check_files": check_files, "keys_are_enough": keys_are_enough}
+    raw, name, named = read_rows(
+        labels,
+        columns,
+        images=images,
+        label=label,
+        holdout=holdout,
+        holdout_label=holdout_label,
+        names=names,
+        on_error=on_error,
+        **how,
+    )
+    broken = raw["left_out"]
+    try:
+        table = _assemble(raw, name)
+    except InputError as error:
+        if not broken:
+            raise
+        n = len(raw["item"]) + len(broken)
+        raise InputError(f"{error}; and {refusal(name, broken, n)}") from None
+    if named:
+        source = f"--names {names}" if isinstance(names, str | Path) else "names"
+        table = replace(table, names=check_names(named, table.vocab, source))
+    counts = np.bincount(table.given, minlength=table.n_classes)
+    for line in about_names(table.vocab, counts):
+        warnings.warn(f"{name}: {line}", LookAlikes, stacklevel=2)
+    several = about_several(table.vocab, counts)
+    if several is not None:
+        warnings.warn(f"{name}: {several}", SeveralLabels, stacklevel=2)
+    return table
+
+
+def read_rows(
+    labels: str | Path | pd.DataFrame,
+    columns: dict[str, str | None],
+    *,
+    images: str | Path | None,
+    label: str | None,
+    holdout: str | Path | pd.DataFrame | None,
+    holdout_label: str | None,
+    names: Names | None,
+    on_error: str,
+    relabelled: Relabelled | None = None,
+    **how: Any,
+) -> tuple[dict[str, Any], str, list[tuple[str, str]]]:
+    """The table's columns by meaning with labels as written, its name, and its classes' names.
+
+    Args are those of `read_table`. columns: by meaning, all but the label's; relabelled: gives a
+    frame another column of labels, and says which.
+    """
+    if on_error not in ON_ERROR:
+        raise InputError(f"on_error {on_error!r}: there are {', '.join(ON_ERROR)}")
+    frame, name, base = read_frame(labels)
+    if relabelled is not None:
+        frame, label = relabelled(frame, name, label)
+    frame, named = take_names(frame, names, label or usual_column(frame, LABEL_NAMES), name)
     raw = _columns(frame, name, base, images, label=label, **how, **columns)
+    valid = columns["valid"]
     if holdout is None and valid is not None and not raw["valid"].any():
         raise InputError(
             f"{name}: column {valid!r} puts none of {len(frame):,} items in the hold-out"
@@ -117,23 +174,11 @@ def read_table(
         if raw["valid"] is not None and raw["valid"].any() and valid is not None:
             raise InputError(f"{name}: give either a hold-out file or a split column, not both")
         raw["valid"] = np.zeros(len(raw["item"]), dtype=bool)
-        raw = _join(raw, holdout, images, label, holdout_label, columns, how)
+        raw = _join(raw, holdout, images, label, holdout_label, columns, how, relabelled)
     broken = raw["left_out"]
-    n = len(raw["item"]) + len(broken)
     if broken and on_error == "stop":
-        raise refusal(name, broken, n)
-    try:
-        table = _assemble(raw, name)
-    except InputError as error:
-        if not broken:
-            raise
-        raise InputError(f"{error}; and {refusal(name, broken, n)}") from None
-    if named:
-        source = f"--names {names}" if isinstance(names, str | Path) else "names"
-        table = replace(table, names=check_names(named, table.vocab, source))
-    for line in about_names(table.vocab, np.bincount(table.given, minlength=table.n_classes)):
-        warnings.warn(f"{name}: {line}", LookAlikes, stacklevel=2)
-    return table
+        raise refusal(name, broken, len(raw["item"]) + len(broken))
+    return raw, name, named
 
 
 def _columns(
@@ -160,7 +205,7 @@ def _columns(
     if label_column is None:
         raise InputError(
             f"{name}: say which column holds the labels (--{label_option}); "
-            f"{columns_in_words(frame)}"
+            f"{columns_in_words(frame)}{columns_of_several(frame)}"
         )
     if label is None and not prefix:
         say_which_label(frame, name, label_column)
@@ -300,9 +345,12 @@ def _join(
     holdout_label: str | None,
     columns: dict[str, Any],
     how: dict[str, Any],
+    relabelled: Relabelled | None = None,
 ) -> dict[str, Any]:
     """Add the items of the hold-out's own table."""
     frame, name, base = read_frame(holdout)
+    if relabelled is not None:
+        frame, holdout_label = relabelled(frame, name, holdout_label)
     column = holdout_label or (label if label in frame.columns else None)
     optional: dict[str, Any] = {k: v if v in frame.columns else None for k, v in columns.items()}
     optional["path"] = columns["path"]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -67,6 +67,9 @@ class LabelTable:
     name: str = "labels"
     left_out: tuple[LeftOut, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+
+    multi_label: ClassVar[bool] = False
+    """Whether an item may have several labels: a `softfold.multilabel.MultiLabelTable`."""
 
     def __post_init__(self) -> None:
         n = len(self.item)
@@ -156,6 +159,11 @@ class LabelTable:
             group=None if self.group is None else self.group[rows],
             data=data,
         )
+
+    @property
+    def strata(self) -> np.ndarray:
+        """(N,) int64, what folds and a hold-out are to have equal shares of: the given labels."""
+        return self.given
 
     @property
     def train(self) -> LabelTable:

@@ -54,6 +54,11 @@ class SoftCategorize(Transform):
 
     def __init__(self, soft: SoftLabels, labels: Labels = None, root: str | Path = ".") -> None:
         super().__init__()
+        if soft.multi_label:
+            raise InputError(
+                "the soft labels are of several labels an item: use fastai's MultiCategoryBlock, "
+                "and SoftLabelCallback(soft) for the Learner"
+            )
         self.vocab = CategoryMap(list(soft.vocab), sort=False)
         self.c = len(self.vocab)
         self.soft_rows, self.targets = RowIndex(soft.item, root), soft.targets

@@ -15,6 +15,7 @@ from softfold.align import match_columns, take_part
 from softfold.align.keys import RowIndex
 from softfold.errors import InputError
 from softfold.fastai.delivery import copy_loader, share_randomness, soft_dataset
+from softfold.fastai.loss import SoftCrossEntropy as OneClass
 from softfold.fastai.loss import as_soft_loss
 from softfold.fastai.matching import Key, as_soft_labels, item_keys
 from softfold.fastai.metrics import as_they_were, take_either
@@ -29,6 +30,9 @@ class SoftLabelCallback(Callback):
     `export` see the DataLoaders, their given labels and the loss as without the callback. The
     cross-entropies of fastai and PyTorch (with class weights, label smoothing, focal) take soft
     targets while training; a loss of your own must take float (N, K) and int (N,) targets.
+
+    Soft labels of several labels an item (`softfold.multilabel.soften`) go to DataLoaders of a
+    MultiCategoryBlock and its binary cross-entropy.
 
     Args:
         soft: SoftLabels, or a DataFrame with the items' keys as index and one-hot columns
@@ -73,15 +77,15 @@ class SoftLabelCallback(Callback):
                 f"soft labels need a fastai DataLoader, the Learner has {type(loader).__name__}"
             )
         twin = copy_loader(loader, self._soft_dataset(loader))
-        loss = TrainingLoss(self.learn.loss_func)
+        loss = TrainingLoss(self.learn.loss_func, self.soft.multi_label)
         loss.check(len(self.soft.vocab), next(self.learn.model.parameters()).device)
         self._loaders = (loader, twin)
         self.learn.dl, self.learn.loss_func = twin, loss
-        take_either(self.learn.metrics)
+        take_either(self.learn.metrics, self.soft.multi_label)
 
     def before_validate(self) -> None:
         self._restore()
-        take_either(self.learn.metrics)
+        take_either(self.learn.metrics, self.soft.multi_label)
 
     def before_batch(self) -> None:
         target = self.learn.yb[0] if len(self.learn.yb) == 1 else None
@@ -121,7 +125,7 @@ class SoftLabelCallback(Callback):
         names = class_names(self.learn.dls)
         columns = match_columns(self.soft.vocab, names, "soft labels", "DataLoaders")
         targets = take_part(self.soft.targets, None, columns)
-        return soft_dataset(dataset, targets, rows, n_inp)
+        return soft_dataset(dataset, targets, rows, n_inp, self.soft.multi_label)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         learn = self.learn
@@ -139,8 +143,8 @@ class TrainingLoss:
 
     y_int = False  # MixUp and CutMix are to mix the soft targets themselves
 
-    def __init__(self, given: Any) -> None:
-        self.given = given
+    def __init__(self, given: Any, multi_label: bool = False) -> None:
+        self.given, self.multi_label = given, multi_label
         self.soft = as_soft_loss(given) or given
 
     def __call__(self, pred: torch.Tensor, target: torch.Tensor, **kwargs: Any) -> Any:
@@ -149,14 +153,24 @@ class TrainingLoss:
 
     def check(self, n_classes: int, device: torch.device) -> None:
         """Refuse a loss of unknown kind that fails on soft targets or on class indices."""
+        if self.multi_label and (self.soft is not self.given or isinstance(self.given, OneClass)):
+            raise InputError(
+                f"the soft labels are of several labels an item, and the Learner's loss "
+                f"{self.given!r} of one: use a MultiCategoryBlock, whose loss is binary"
+            )
         if self.soft is not self.given:
             return
         logits = torch.zeros(n_classes + 1, n_classes, device=device)  # broadcasts with neither
         soft = torch.full_like(logits, 1 / n_classes)
-        for what, target in (("soft targets", soft), ("class indices", soft.argmax(-1))):
+        tried = [("soft targets", soft), ("class indices", soft.argmax(-1))]
+        for what, target in tried[: 1 if self.multi_label else 2]:
             try:
                 self.given(logits, target)
             except Exception as error:
+                if self.multi_label:
+                    raise InputError(
+                        f"the Learner's loss {self.given!r} takes no soft targets (N, K) ({error})"
+                    ) from error
                 raise InputError(
                     f"the Learner's loss {self.given!r} takes no {what} ({error}): validation has "
                     "class indices, training soft targets; leave loss_func out, or use "

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from fastai.data.load import DataLoader
 from fastai.tabular.core import Tabular
-from fastai.torch_core import TensorCategory
+from fastai.torch_core import TensorCategory, TensorMultiCategory
 
 from softfold.errors import InputError
 
@@ -27,6 +27,10 @@ class TensorSoftTarget(TensorCategory):
     """
 
 
+class TensorMultiSoftTarget(TensorMultiCategory):
+    """Soft targets of classes that do not exclude each other, (K,) or (N, K), float32."""
+
+
 class SoftDataset:
     """A map-style dataset whose items come with a soft target instead of their label.
 
@@ -35,25 +39,34 @@ class SoftDataset:
         targets: float32 (N, K) soft targets of all items that have one.
         rows: (n,) int64; item i of the dataset has the soft target `targets[rows[i]]`.
         n_inp: how many elements of an item are inputs.
+        kind: what the soft target is to fastai.
     """
 
-    def __init__(self, dataset: Any, targets: np.ndarray, rows: np.ndarray, n_inp: int) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        targets: np.ndarray,
+        rows: np.ndarray,
+        n_inp: int,
+        kind: type[torch.Tensor] = TensorSoftTarget,
+    ) -> None:
         if len(dataset) != len(rows):
             raise InputError(
                 f"the dataset changed: {len(dataset):,} items, {len(rows):,} when soft labels "
                 "were matched"
             )
         self.dataset, self.targets, self.rows, self.n_inp = dataset, targets, rows, n_inp
+        self.kind = kind
 
     def __getitem__(self, i: int) -> tuple:
         item = self.dataset[i]
         target = torch.from_numpy(np.asarray(self.targets[self.rows[i]], dtype=np.float32))
-        return (*item[: self.n_inp], target.as_subclass(TensorSoftTarget))
+        return (*item[: self.n_inp], target.as_subclass(self.kind))
 
     def batch(self, rows: np.ndarray) -> tuple:
         """A whole batch with its soft targets, for datasets that give batches."""
         targets = torch.from_numpy(np.asarray(self.targets[self.rows[rows]], dtype=np.float32))
-        return (*self.dataset.batch(rows)[: self.n_inp], targets.as_subclass(TensorSoftTarget))
+        return (*self.dataset.batch(rows)[: self.n_inp], targets.as_subclass(self.kind))
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -67,13 +80,16 @@ class SoftDataset:
         return getattr(self.dataset, name)
 
 
-def soft_dataset(dataset: Any, targets: np.ndarray, rows: np.ndarray, n_inp: int) -> Any:
+def soft_dataset(
+    dataset: Any, targets: np.ndarray, rows: np.ndarray, n_inp: int, multi_label: bool = False
+) -> Any:
     """The dataset with soft targets; a table gets them as columns of its own rows."""
     if not isinstance(dataset, Tabular):
         n_targets = len(getattr(dataset, "tls", range(n_inp + 1))) - n_inp
         if n_targets != 1:
             raise InputError(f"soft labels are for one target an item; there are {n_targets}")
-        return SoftDataset(dataset, targets, rows, n_inp)
+        kind = TensorMultiSoftTarget if multi_label else TensorSoftTarget
+        return SoftDataset(dataset, targets, rows, n_inp, kind)
     names = [f"soft_target_{k}" for k in range(targets.shape[1])]
     frame = dataset.items.copy()
     frame[names] = np.asarray(targets[rows], dtype=np.float32)

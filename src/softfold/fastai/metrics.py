@@ -104,11 +104,18 @@ class EitherTargets:
         return operator.getitem, ((self.given,), 0)
 
 
-def take_either(metrics: Iterable[Any]) -> None:
+class RoundedTargets(EitherTargets):
+    """A metric function of several labels an item, which sees soft targets as 0 and 1."""
+
+    def __call__(self, pred: Tensor, target: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return self.given(pred, (target >= 0.5).to(target.dtype), *args, **kwargs)
+
+
+def take_either(metrics: Iterable[Any], multi_label: bool = False) -> None:
     """Let metrics that are functions take the targets of training and of validation."""
     for metric in metrics:
         if isinstance(metric, AvgMetric) and not isinstance(metric.func, EitherTargets):
-            metric.func = EitherTargets(metric.func)
+            metric.func = (RoundedTargets if multi_label else EitherTargets)(metric.func)
 
 
 def as_they_were(metrics: Iterable[Any]) -> None:

@@ -17,8 +17,11 @@ from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.evaluation import accuracy, paired_difference, roc_auc
 from softfold.job.fitting import Fit, fit_seeds
+from softfold.multilabel.measures import MEASURES, differences
+from softfold.multilabel.soft import MultiSoftLabels
 from softfold.softening import SoftLabels
 from softfold.trainers import TrainerLike, create_trainer
+from softfold.trainers.per_class import for_multi_label
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,46 @@ class Comparison:
         return comparison_table(self.metrics)
 
 
+@dataclass(frozen=True)
+class MultiComparison(Comparison):
+    """The same of items with several labels: labels bool (M, K); probabilities are independent."""
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """`baseline`, `soft`, `difference` by measure, and `accuracy_against`."""
+        out: dict[str, Any] = {"accuracy_against": self.against}
+        for name, probabilities in (("baseline", self.baseline), ("soft", self.soft)):
+            out[name] = {
+                measure: [of(p, self.labels) for p in probabilities]
+                for measure, of in MEASURES.items()
+            }
+        out["soft"]["strategy"] = self.strategy
+        out["difference"] = differences(self.baseline, self.soft, self.labels)
+        return out
+
+    def __str__(self) -> str:
+        return multi_comparison_table(self.metrics)
+
+
+def multi_comparison_table(metrics: dict[str, Any]) -> str:
+    """The comparison of several labels an item as a few plain lines for a terminal."""
+    lines = []
+    for measure, title in (("mean_average_precision", "mean AP"), ("micro_f1", "micro F1")):
+        lines.append(f"{title:<22}{'mean':>10}   by seed")
+        for name, how in (("baseline", "given labels"), ("soft", "soft labels")):
+            values = metrics[name][measure]
+            seeds = " ".join(f"{v:.4f}" for v in values)
+            lines.append(f"{how:<22}{np.mean(values):>10.4f}   {seeds}")
+        d = metrics["difference"][measure]
+        lines.append(
+            f"{'difference':<22}{d['mean']:>+10.4f}, 95% interval {d['low']:+.4f} to "
+            f"{d['high']:+.4f}, p = {d['p_value']:.3g}"
+        )
+    if d.get("over") == "items":
+        lines.append("one seed: the interval covers the draw of the hold-out's items only")
+    return "\n".join(lines)
+
+
 def comparison_table(metrics: dict[str, Any]) -> str:
     """The comparison as a few plain lines for a terminal."""
     lines = [f"{'':<22}{'accuracy':>10}{'ROC AUC':>10}   by seed"]
@@ -93,6 +136,8 @@ def compare(
 ) -> Comparison:
     """Train with given and with soft labels for several seeds; measure both on the hold-out.
 
+    Of a multi-label table the measures are mean average precision and micro F1.
+
     Args:
         table: label table with hold-out items, which no cross-fit and no soft label has touched.
         soft: soft labels of the training items: one for all seeds, or a list of one a seed (each
@@ -118,6 +163,8 @@ def compare(
             f"{len(softs)} sets of soft labels for {seeds} seeds: want one, or one each"
         )
     trainer = create_trainer(trainer)
+    if table.multi_label:
+        trainer = for_multi_label(trainer)
 
     def advance(before: int) -> Callable[[int, int], None] | None:
         return None if progress is None else lambda done, n: progress(before + done, 2 * n)
@@ -146,7 +193,7 @@ def compare_fits(
         if fit.history is not None
     ]
     labels, against = holdout_labels(table)
-    return Comparison(
+    return (MultiComparison if table.multi_label else Comparison)(
         baseline=np.stack([fit.holdout for fit in baseline]),
         soft=np.stack([fit.holdout for fit in soft]),
         labels=labels,
@@ -160,12 +207,13 @@ def _soft_labels_of(table: LabelTable, targets: Any) -> SoftLabels:
     """Soft labels of a table's training items, whatever `compare` was given."""
     train = table.train
     strategy = targets.strategy if isinstance(targets, SoftLabels) else "targets"
-    return SoftLabels(train.item, align_targets(table, targets), train.vocab, strategy)
+    kind = MultiSoftLabels if table.multi_label else SoftLabels
+    return kind(train.item, align_targets(table, targets), train.vocab, strategy)
 
 
 def holdout_labels(table: LabelTable) -> tuple[np.ndarray, str]:
     """(M,) labels of the hold-out to measure against, and which: "truth" or "given"."""
     holdout = table.holdout
-    if holdout.truth is not None and (holdout.truth >= 0).any():
+    if holdout.truth is not None and (table.multi_label or (holdout.truth >= 0).any()):
         return holdout.truth, "truth"
     return holdout.given, "given"

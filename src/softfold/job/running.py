@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from softfold.align.inputs import refuse_multi_label
 from softfold.data.reading import read_table
 from softfold.data.table import LabelTable
 from softfold.files import remove_unfinished
@@ -49,6 +50,7 @@ def run(
     Returns:
         The run folder, with `metrics`, `items`, `soft_labels` and the rest.
     """
+    refuse_multi_label(labels)
     table = labels if isinstance(labels, LabelTable) else None
     if isinstance(labels, pd.DataFrame):
         kept: dict[str, Any] = {"keys_are_enough": settings.get("features") is not None}

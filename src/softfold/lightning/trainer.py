@@ -43,6 +43,7 @@ class LightningTrainer(BaseTrainer):
     """
 
     uses_torch = True
+    multi_label = "no"
 
     def __init__(
         self,

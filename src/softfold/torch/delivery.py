@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from softfold.align.keys import as_keys, match_columns, match_rows, some, take_part
-from softfold.arrays import check_probabilities
+from softfold.arrays import ROW_SUM_TOLERANCE, check_independent, check_probabilities
 from softfold.errors import InputError, count_of
 from softfold.softening import SoftLabels
 
@@ -51,11 +51,13 @@ def with_soft_targets(
     items: Iterable[Any] | None = None,
     *,
     vocab: Iterable[Any] | None = None,
+    multi_label: bool = False,
 ) -> SoftTargetDataset:
     """The same dataset, each item with its soft target float32 (K,) in place of its label.
 
     The target is part of the item, so any sampler, worker, Subset or several GPUs may do with the
-    items as they like. Train with `torch.nn.functional.cross_entropy`, which takes probabilities.
+    items as they like. Train with `torch.nn.functional.cross_entropy`, which takes probabilities;
+    where items have several labels, with `binary_cross_entropy_with_logits`.
 
     An item that is a tuple ends in its label; an item that is a dictionary has it under "labels" or
     "label". An item that is neither becomes the tuple (item, target).
@@ -67,6 +69,8 @@ def with_soft_targets(
             found by key. Without it the keys must be positions, as those of `label_table` are.
         vocab: class names in the order in which the dataset numbers its classes; by itself
             `dataset.classes`. Columns are found by name.
+        multi_label: a matrix `soft` is of classes that do not exclude each other: each in 0..1, and
+            rows need not sum to 1. MultiSoftLabels say so themselves.
 
     Raises:
         InputError: an item without a soft label, another number of items, classes that differ, keys
@@ -84,7 +88,15 @@ def with_soft_targets(
                 "soft labels are a matrix without item keys, so items= finds nothing: give "
                 "SoftLabels, such as softfold.soften(table, oof) makes"
             )
-        targets = check_probabilities(np.asarray(soft), "soft labels")
+        targets = np.asarray(soft)
+        independent = targets.ndim == 2 and not multi_label and _several(targets)
+        if independent:
+            raise InputError(
+                "soft labels have rows that do not sum to 1: say multi_label=True where items may "
+                "have several labels"
+            )
+        check = check_independent if multi_label else check_probabilities
+        targets = check(targets, "soft labels")
         _check_count(n, len(targets))
         return SoftTargetDataset(dataset, np.asarray(targets, dtype=np.float32))
     if items is not None:
@@ -104,6 +116,14 @@ def with_soft_targets(
             "item of the dataset has"
         )
     return SoftTargetDataset(dataset, take_part(soft.targets, rows, _columns(dataset, soft, vocab)))
+
+
+def _several(targets: np.ndarray) -> bool:
+    """Whether they look like targets of several labels: in 0..1, and many rows sum to more."""
+    if targets.dtype.kind not in "fiub" or not len(targets):
+        return False
+    inside = bool(((targets >= 0) & (targets <= 1)).all())
+    return inside and bool((np.abs(targets.sum(axis=1) - 1) > ROW_SUM_TOLERANCE).mean() > 0.1)
 
 
 def _check_count(n: int, n_soft: int) -> None:

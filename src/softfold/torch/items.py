@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 from softfold.align.keys import as_keys, unique_names
 from softfold.data.table import ForeignItems, LabelTable
 from softfold.errors import InputError, count_of
+from softfold.multilabel.table import MultiLabelTable
 from softfold.torch.delivery import (
     LABEL_KEYS,
     SoftTargetDataset,
@@ -58,7 +59,8 @@ def label_table(
 
     Args:
         dataset: map-style; item i is a tuple that ends in its label, or a dictionary with the label
-            under "labels" or "label". Labels are class indices 0 to K-1.
+            under "labels" or "label". Labels are class indices 0 to K-1; or, where items have
+            several, 0 and 1 of every class, (K,): the table is then a MultiLabelTable.
         items: (N,) keys of the items; their positions by itself.
         vocab: K class names, by class index; `dataset.classes` by itself, else numbers.
         group: (N,) groups; items of one group share a fold. Copies share one anyway.
@@ -72,24 +74,34 @@ def label_table(
     (array([0, 1, 1, 0]), ('0', '1'))
     """
     n = dataset_length(dataset)
-    given, digests = np.empty(n, np.int64), np.empty((n, 2), np.int64)
+    labels: list[int | np.ndarray] = []
+    digests = np.empty((n, 2), np.int64)
     with _same_randomness() as restart:
         for i in range(n):
             restart()
             item = dataset[i]
-            given[i] = _label(item, i, name)
+            labels.append(_label(item, i, name))
+            if np.shape(labels[i]) != np.shape(labels[0]):
+                raise InputError(
+                    f"{name}: item {i} brings a label of shape {np.shape(labels[i])}, item 0 one "
+                    f"of {np.shape(labels[0])}"
+                )
             digests[i] = np.frombuffer(_digest(split_batch(item)), np.int64)
     names = class_names(dataset) if vocab is None else unique_names(vocab, "vocab")
+    given = np.array(labels) if labels else np.zeros(0, np.int64)
+    several = given.ndim == 2
+    if several and names is None:
+        names = tuple(map(str, range(given.shape[1])))
     if names is None:
         names = tuple(str(k) for k in range(int(given.max(initial=-1)) + 1))
     wrong = (given < 0) | (given >= len(names))
-    if wrong.any():
+    if wrong.any() and not several:
         first = int(np.argmax(wrong))
         raise InputError(
             f"{name}: {count_of(int(wrong.sum()), 'label')} of {n:,} outside 0..{len(names) - 1}; "
             f"the first is {given[first]} at item {first}"
         )
-    return LabelTable(
+    return (MultiLabelTable if several else LabelTable)(
         item=position_keys(n) if items is None else as_keys(list(items)),
         given=given,
         vocab=names,
@@ -130,8 +142,8 @@ def _inputs(table: LabelTable) -> torch.Tensor:
     return torch.from_numpy(np.array(data, dtype=np.float32 if data.dtype.kind == "f" else None))
 
 
-def _label(item: Any, i: int, name: str) -> int:
-    """The class index that an item brings."""
+def _label(item: Any, i: int, name: str) -> int | np.ndarray:
+    """The class index that an item brings, or numbers (K,) where it may have several labels."""
     label = None
     if isinstance(item, Mapping):
         label = next((item[k] for k in LABEL_KEYS if k in item), None)
@@ -139,6 +151,10 @@ def _label(item: Any, i: int, name: str) -> int:
         label = item[-1]
     if isinstance(label, torch.Tensor | np.ndarray) and label.ndim == 0:
         label = label.item()
+    if isinstance(label, torch.Tensor | np.ndarray) and label.ndim == 1 and len(label) > 1:
+        several = np.asarray(label)
+        if np.isin(several, (0, 1)).all():
+            return several
     if isinstance(label, bool) or not isinstance(label, Integral):
         raise InputError(
             f"{name}: item {i} brings no class index as its label but "

@@ -19,8 +19,12 @@ def predict_probabilities(
     batch_size: int = 256,
     collate_fn: Callable[[list], Any] | None = None,
     workers: int = 0,
+    multi_label: bool = False,
 ) -> np.ndarray:
-    """Probabilities float32 (n, K), row i of `dataset[i]`: the softmax of the net's logits."""
+    """Probabilities float32 (n, K), row i of `dataset[i]`: the softmax of the net's logits.
+
+    Of classes that do not exclude each other (`multi_label`) the sigmoid.
+    """
     loader = DataLoader(dataset, batch_size, collate_fn=collate_fn, num_workers=workers)
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
     was_training, parts = net.training, []
@@ -29,7 +33,9 @@ def predict_probabilities(
         with torch.inference_mode():
             for batch in loader:
                 logits, _ = logits_of(net, to_device(batch, device))
-                parts.append(logits.float().softmax(dim=-1).cpu().numpy())
+                logits = logits.float()
+                made = logits.sigmoid() if multi_label else logits.softmax(dim=-1)
+                parts.append(made.cpu().numpy())
     finally:
         net.train(was_training)
     return np.concatenate(parts)

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
-from softfold.arrays import check_probabilities
+from softfold.arrays import check_independent, check_probabilities
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.torch.items import items_of, training_set
@@ -45,6 +45,7 @@ class TrainingLoop(BaseTrainer):
     """
 
     uses_torch = True
+    multi_label = "together"
 
     def __init__(
         self,
@@ -110,9 +111,8 @@ class TorchModel(BaseModel):
         """
         dataset, use = items_of(table), self.trainer
         if isinstance(self.model, nn.Module):
-            made = predict_probabilities(
-                self.model, dataset, use.batch_size, use.collate_fn, use.workers
-            )
+            how = use.batch_size, use.collate_fn, use.workers
+            made = predict_probabilities(self.model, dataset, *how, multi_label=table.multi_label)
         else:
             made = np.asarray(self.model(dataset))
         if made.shape != (len(table), table.n_classes):
@@ -120,14 +120,16 @@ class TorchModel(BaseModel):
                 f"the model of {use.name!r} gave shape {made.shape}; want "
                 f"({len(table)}, {table.n_classes}), a row an item and a column a class"
             )
-        checked = check_probabilities(made, f"the model of {use.name!r}")
+        check = check_independent if table.multi_label else check_probabilities
+        checked = check(made, f"the model of {use.name!r}")
         return np.asarray(checked, dtype=np.float32)
 
 
 class ModuleTrainer(BaseTrainer):
     """A trainer out of what makes a net: AdamW with one cycle of the learning rate.
 
-    For a loop of your own there is `TrainingLoop`.
+    The loss is the cross-entropy with soft targets, of a multi-label table the binary one. For a
+    loop of your own there is `TrainingLoop`.
 
     Args:
         make_net: called without arguments, gives a fresh net with logits (n, K): a class or a
@@ -154,6 +156,7 @@ class ModuleTrainer(BaseTrainer):
 
     supports_noise = True
     uses_torch = True
+    multi_label = "together"
 
     def __init__(
         self,
@@ -194,12 +197,14 @@ class ModuleTrainer(BaseTrainer):
     ) -> TorchModel:
         """A net trained on targets float32 (n, K), through T (K, K) where `noise` is given."""
         with seeded(seed):
-            net, curve = self._trained(training_set(table, targets), noise)
+            net, curve = self._trained(training_set(table, targets), noise, table.multi_label)
         return TorchModel(
             net, self, pd.DataFrame({"epoch": range(len(curve)), "train_loss": curve})
         )
 
-    def _trained(self, dataset: Dataset, noise: np.ndarray | None) -> tuple[nn.Module, list[float]]:
+    def _trained(
+        self, dataset: Dataset, noise: np.ndarray | None, multi_label: bool
+    ) -> tuple[nn.Module, list[float]]:
         device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
         net = self.make_net().to(device).train()
         n = len(dataset)  # type: ignore[arg-type]
@@ -225,7 +230,10 @@ class ModuleTrainer(BaseTrainer):
                         f"targets of shape {tuple(wanted.shape)}: want a row an item and a column "
                         "a class"
                     )
-                loss = _loss(logits, wanted, through)
+                if multi_label:
+                    loss = binary_cross_entropy_with_logits(logits, wanted)
+                else:
+                    loss = _loss(logits, wanted, through)
                 steps.zero_grad()
                 loss.backward()
                 steps.step()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from softfold.arrays import check_probabilities
+from softfold.arrays import check_independent, check_probabilities
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.trainers.protocol import BaseModel, BaseTrainer
@@ -41,6 +41,8 @@ class FunctionTrainer(BaseTrainer):
     >>> FunctionTrainer(prior).name
     'prior'
     """
+
+    multi_label = "together"
 
     def __init__(self, function: Callable[..., Predict]) -> None:
         self.function = function
@@ -104,7 +106,8 @@ class FunctionModel(BaseModel):
                 f"the predict of function {self.name!r} gave shape {made.shape}; want "
                 f"({len(table)}, {table.n_classes}), a row an item and a column a class"
             )
-        checked = check_probabilities(made, f"the predict of function {self.name!r}")
+        check = check_independent if table.multi_label else check_probabilities
+        checked = check(made, f"the predict of function {self.name!r}")
         return np.asarray(checked, dtype=np.float32)
 
 

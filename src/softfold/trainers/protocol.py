@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -170,6 +170,9 @@ class BaseTrainer:
     prepares: str | None = None
     takes_labels: bool = False
     """Whether targets may be labels int64 (n,), which stand for one-hot rows."""
+    multi_label: Literal["together", "one by one", "no"] = "one by one"
+    """How it learns a multi-label table: all classes at once, from targets (n, K) that need not sum
+    to 1, giving K independent probabilities; class by class, as questions of two classes; not."""
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -223,6 +226,8 @@ class BaseTrainer:
 
 def given_targets(trainer: Trainer, table: LabelTable) -> np.ndarray:
     """The given labels as targets: int64 (N,) for a trainer that takes them, else (N, K)."""
+    if table.multi_label:
+        return table.given.astype(np.float32)
     if getattr(trainer, "takes_labels", False):
         return table.given
     return one_hot(table.given, table.n_classes)

@@ -100,6 +100,7 @@ class FineTune(BaseTrainer):
     supports_noise = True
     saves_models = True
     uses_torch = True
+    multi_label = "no"
 
     def __init__(
         self,

@@ -1,0 +1,279 @@
+"""Reading tables of items with several labels: in one cell, or in a column a class."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from softfold.align import find, sort_names
+from softfold.data.columns import missing_names, names_of
+from softfold.data.finding import LABEL_NAMES, PATH_NAMES, columns_in_words, find_column
+from softfold.data.leaving_out import refusal
+from softfold.data.lookalikes import LookAlikes, about_names
+from softfold.data.naming import Names, check_names
+from softfold.data.places import place_of
+from softfold.data.reading import read_rows
+from softfold.data.several import SeveralLabels, about_several, split, zero_or_one
+from softfold.errors import InputError, count_of
+from softfold.multilabel.table import MultiLabelTable
+
+_JOIN, _NONE = "\x01", "\x01"
+"""Between the labels of a cell while it is read, as no label has it; and for none at all."""
+
+_LABELS, _TRUTH = "\x01labels", "\x01truth"
+"""Columns that are put together here."""
+
+
+def read_table(
+    labels: str | Path | pd.DataFrame,
+    *,
+    label: str | Sequence[str] | None = None,
+    label_delim: str | None = None,
+    images: str | Path | None = None,
+    path: str | None = None,
+    item: str | None = None,
+    valid: str | None = None,
+    truth: str | Sequence[str] | None = None,
+    group: str | None = None,
+    holdout: str | Path | pd.DataFrame | None = None,
+    holdout_label: str | None = None,
+    names: Names | None = None,
+    check_files: bool = True,
+    keys_are_enough: bool = False,
+    on_error: Literal["stop", "skip"] = "stop",
+) -> MultiLabelTable:
+    """Read a table of items with several labels from a CSV or Parquet file or a DataFrame.
+
+    Args:
+        labels: a CSV or Parquet file, or a DataFrame.
+        label: the column whose cells hold an item's labels, `sea sky`; or several columns, one a
+            class, of 0 and 1 (or true and false). By default `labels` or another usual name; beside
+            images, where there is none, every column of nothing but 0 and 1.
+        label_delim: what stands between the labels of a cell, such as " " or ";". A table of one
+            label column needs it. A cell of lists, as Parquet has them, needs none.
+        truth: right labels, known in benchmarks only: a column as that of the labels, or as many
+            columns, in the same order.
+
+    The other arguments are those of `softfold.read_table`. An empty cell means that the item has
+    none of the classes; how many there are is said in a warning.
+
+    Raises:
+        InputError: one line with what is wrong, how often, the first offender and what to do.
+    """
+    if isinstance(labels, str | Path) and Path(labels).is_dir():
+        raise InputError(
+            f"{labels}: a folder has one label an item, by its folders; several labels an item are "
+            "read from a CSV or Parquet file"
+        )
+    columns: dict[str, Any] = {"path": path, "item": item, "valid": valid, "group": group}
+    columns["truth"] = None if truth is None else _TRUTH
+    reader = _Cells(label, label_delim, truth, {path, item, valid, group})
+    raw, name, named = read_rows(
+        labels,
+        columns,
+        images=images,
+        label=None,
+        holdout=holdout,
+        holdout_label=holdout_label,
+        names=names,
+        on_error=on_error,
+        check_files=check_files,
+        keys_are_enough=keys_are_enough,
+        relabelled=reader,
+    )
+    try:
+        table = _assembled(raw, name, reader.vocab)
+    except InputError as error:
+        broken = raw["left_out"]
+        if not broken:
+            raise
+        n = len(raw["item"]) + len(broken)
+        raise InputError(f"{error}; and {refusal(name, broken, n)}") from None
+    if named:
+        source = f"--names {names}" if isinstance(names, str | Path) else "names"
+        object.__setattr__(table, "names", check_names(named, table.vocab, source))
+    empty = int((~table.given.any(axis=1)).sum())
+    if empty and not reader.one_hot:
+        warnings.warn(
+            f"{name}: {count_of(empty, 'item has', 'items have')} no label in the cell: they are "
+            "taken to have none of the classes",
+            stacklevel=2,
+        )
+    counts = table.given.sum(axis=0)
+    for line in about_names(table.vocab, counts):
+        warnings.warn(f"{name}: {line}", LookAlikes, stacklevel=2)
+    several = None if reader.one_hot else about_several(table.vocab, counts)
+    if several is not None:
+        warnings.warn(f"{name}: {several}", SeveralLabels, stacklevel=2)
+    return table
+
+
+class _Cells:
+    """Puts an item's labels into one cell, whatever columns they came in."""
+
+    def __init__(self, label: Any, delimiter: str | None, truth: Any, taken: set[Any]) -> None:
+        self.label, self.delimiter, self.truth, self.taken = label, delimiter, truth, taken
+        self.vocab: tuple[str, ...] | None = None
+        if delimiter == "":
+            raise InputError("label_delim is empty: want the sign between labels, such as ' '")
+
+    @property
+    def one_hot(self) -> bool:
+        return self.vocab is not None
+
+    def __call__(
+        self, frame: pd.DataFrame, name: str, label: str | None
+    ) -> tuple[pd.DataFrame, str]:
+        columns = self._columns(frame, name, label)
+        truth = [] if self.truth is None else _several(self.truth)
+        lacking = [c for c in truth if c not in frame.columns]
+        if lacking and not self.taken_before:
+            raise InputError(f"{name}: no column {lacking[0]!r} (truth); {columns_in_words(frame)}")
+        made = frame.drop(columns=[*dict.fromkeys([*columns, *truth])], errors="ignore")
+        made = made.assign(**{_LABELS: self._cells(frame, columns, name)})
+        if truth and not lacking:
+            made[_TRUTH] = self._cells(frame, truth, name)
+        self.taken_before = True
+        return made, _LABELS
+
+    taken_before = False
+    """Whether the training items' table was read: a hold-out's may have labels for its truth."""
+
+    def _columns(self, frame: pd.DataFrame, name: str, label: str | None) -> list[Any]:
+        """The label column, or the columns of the classes."""
+        if self.one_hot:
+            assert self.vocab is not None
+            lacking = [c for c in self.vocab if c not in set(map(str, frame.columns))]
+            if lacking:
+                raise InputError(f"{name}: no column {lacking[0]!r} of a class")
+            return [c for c in frame.columns if str(c) in set(self.vocab)]
+        asked = label or self.label
+        if asked is not None and not isinstance(asked, str):
+            asked = _several(asked)
+            lacking = [c for c in asked if c not in frame.columns]
+            if lacking or len(asked) < 2:
+                which = f"no column {lacking[0]!r}" if lacking else "one column of a class alone"
+                raise InputError(f"{name}: {which} (label); {columns_in_words(frame)}")
+            self.vocab = tuple(map(str, asked))
+            return asked
+        column = find_column(frame, name, asked, LABEL_NAMES, "label")
+        if column is not None:
+            return [column]
+        images = find_column(frame, name, None, PATH_NAMES, "path") is not None
+        found = [c for c in zero_or_one(frame) if c not in {*self.taken, *_usual(frame)}]
+        if not images or len(found) < 2:
+            raise InputError(
+                f"{name}: say which column holds the labels, or which columns are the classes "
+                f"(--label A,B; label=[...]); {columns_in_words(frame)}"
+            )
+        self.vocab = tuple(map(str, found))
+        return found
+
+    def _cells(self, frame: pd.DataFrame, columns: list[Any], name: str) -> pd.Series:
+        """(N,) the labels of each item, sorted, with a sign between them that no label has."""
+        if not self.one_hot:
+            cells = [self._parts(frame[columns[0]], i, name) for i in range(len(frame))]
+        else:
+            assert self.vocab is not None
+            if len(columns) != len(self.vocab):
+                raise InputError(
+                    f"{name}: {len(columns)} columns for {len(self.vocab)} classes: want as many"
+                )
+            has = np.stack([_yes(frame[c], name) for c in columns], axis=1)
+            own = columns if columns[0] in frame and str(columns[0]) in self.vocab else self.vocab
+            order = np.asarray(list(map(str, own)), dtype=object)
+            cells = [sorted(order[row]) for row in has]
+        joined = [_JOIN.join(sorted(cell)) or _NONE for cell in cells]
+        return pd.Series(joined, index=frame.index, dtype=object, name=columns[0])
+
+    def _parts(self, values: pd.Series, i: int, name: str) -> list[str]:
+        cell = values.iloc[i]
+        if isinstance(cell, list | tuple | set | np.ndarray):
+            return list(dict.fromkeys(map(str, cell)))
+        if missing_names(values.iloc[[i]])[0]:
+            return []
+        if self.delimiter is None:
+            raise InputError(
+                f"{name}: say what stands between the labels of a cell such as {str(cell)!r} in "
+                f"column {str(values.name)!r} (--label-delim, label_delim=)"
+            )
+        (text,) = names_of(values.iloc[[i]], name)
+        return split(text, self.delimiter)
+
+
+def _several(columns: Any) -> list[Any]:
+    return [columns] if isinstance(columns, str) else list(columns)
+
+
+def _usual(frame: pd.DataFrame) -> set[Any]:
+    """Columns of 0 and 1 that mean something else by their names."""
+    return {c for c in frame.columns if str(c).lower() in {"is_valid", "valid", "split", "item"}}
+
+
+def _yes(values: pd.Series, name: str) -> np.ndarray:
+    """(N,) bool of a class's column. Raises InputError naming the first that is neither."""
+    words = values.map(str).str.strip().str.lower()
+    yes = words.isin(["1", "1.0", "true"])
+    wrong = ~(yes | words.isin(["0", "0.0", "false"])).to_numpy()
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise InputError(
+            f"{name}: column {str(values.name)!r} of a class holds {str(values.iloc[i])!r} in "
+            f"{place_of(values, i)}: want 0 and 1"
+        )
+    return yes.to_numpy()
+
+
+def _assembled(raw: dict[str, Any], name: str, vocab: tuple[str, ...] | None) -> MultiLabelTable:
+    given = [_words(cell) for cell in raw["given"]]
+    valid = raw["valid"] if raw["valid"] is not None else np.zeros(len(given), dtype=bool)
+    if raw["valid"] is not None and valid.all():
+        raise InputError(f"{name}: all {len(given):,} items are in the hold-out, none to train on")
+    if vocab is None:
+        seen = {word for cell, held in zip(given, valid) if not held for word in cell}
+        vocab = sort_names(seen)
+    if len(vocab) < 2:
+        raise InputError(
+            f"{name}: the training items have {count_of(len(vocab), 'class', 'classes')}; two are "
+            "the least (is label_delim what stands between the labels?)"
+        )
+    matrices = [_matrix(given, vocab, name, "label")]
+    if raw["truth"] is not None:
+        known = [_words(cell or _NONE) for cell in raw["truth"]]
+        matrices.append(_matrix(known, vocab, name, "truth"))
+    return MultiLabelTable(
+        item=raw["item"],
+        given=matrices[0],
+        vocab=vocab,
+        valid=valid,
+        truth=matrices[1] if len(matrices) > 1 else None,
+        group=raw["group"],
+        data=raw["data"],
+        name=name,
+        left_out=tuple(raw["left_out"]),
+    )
+
+
+def _words(cell: str) -> list[str]:
+    return [word for word in cell.split(_JOIN) if word]
+
+
+def _matrix(cells: list[list[str]], vocab: tuple[str, ...], name: str, what: str) -> np.ndarray:
+    """(N, K) bool. Raises InputError naming the first label that is no class."""
+    made = np.zeros((len(cells), len(vocab)), dtype=bool)
+    rows = np.repeat(np.arange(len(cells)), [len(cell) for cell in cells])
+    words = [word for cell in cells for word in cell]
+    columns = find(vocab, words)
+    if (columns < 0).any():
+        first = int(np.argmax(columns < 0))
+        raise InputError(
+            f"{name}: {count_of(int((columns < 0).sum()), what)} that no training item was given; "
+            f"the first is {words[first]!r}"
+        )
+    made[rows, columns] = True
+    return made

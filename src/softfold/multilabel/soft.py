@@ -1,0 +1,95 @@
+"""Soft labels of classes that do not exclude each other, made of given labels and predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from softfold import markup
+from softfold.align import HasGiven
+from softfold.align.multilabel import align_multi_label
+from softfold.arrays import check_independent
+from softfold.multilabel.noise import MultiLabelNoise, models_of, numbered, problems
+from softfold.softening import SoftLabels
+from softfold.softening import soften as soften_one
+
+
+@dataclass(frozen=True)
+class MultiSoftLabels(SoftLabels):
+    """Soft labels (N, K), each how probably the item has the class; rows need not sum to 1.
+
+    All is as in `SoftLabels`, but for `given`: keys (M,) and given labels bool (M, K).
+    """
+
+    multi_label: ClassVar[bool] = True
+    check: ClassVar[Callable[..., np.ndarray]] = staticmethod(check_independent)
+
+    __repr__ = SoftLabels.__repr__
+
+    def _repr_html_(self) -> str:
+        """The first rows, and how many labels are in doubt."""
+        rows = [
+            [key, markup.most_likely(target, self.vocab)]
+            for key, target in zip(self.item[:5], self.targets)
+        ]
+        doubt = float(((self.targets > 0.1) & (self.targets < 0.9)).mean()) if len(self) else 0.0
+        about = f"soft labels: {self._about}; {doubt:.0%} are between 10% and 90%"
+        return markup.table(about, ["item", "soft labels"], rows)
+
+
+def soften(
+    labels: Any,
+    probabilities: Any = None,
+    strategy: str = "auto",
+    *,
+    given_weight: float = 0.7,
+    hard: bool = False,
+    threshold: float | None = None,
+    noise: MultiLabelNoise | None = None,
+    vocab: Iterable[Any] | None = None,
+) -> Any:
+    """Soft labels for a binary cross-entropy, class by class: `softfold.soften` of each.
+
+    Args:
+        labels: 0 and 1 (N, K), a data frame of them, or a MultiLabelTable (its training part).
+        probabilities: out-of-fold predictions (N, K); or an OutOfFold or a data frame
+            (`softfold.align.multilabel` has the rules).
+        strategy, given_weight, hard, threshold: as in `softfold.soften`. With `auto` a class of
+            which predictions tell nothing keeps its given labels.
+        noise: what `softfold.multilabel.estimate_noise` gave; estimated by itself.
+        vocab: K class names, in the order of an array's columns.
+
+    Returns:
+        MultiSoftLabels where the labels came with keys (a table, a data frame), else float32
+        (N, K), each in 0..1.
+
+    Raises:
+        InputError: labels and probabilities that do not belong together, unknown settings.
+
+    >>> soften(np.array([[1, 0]]), np.array([[0.5, 0.5]]), "blend", given_weight=0.5)
+    array([[0.75, 0.25]], dtype=float32)
+    """
+    both = align_multi_label(labels, probabilities, vocab)
+    how: dict[str, Any] = {"given_weight": given_weight, "hard": hard, "threshold": threshold}
+    targets = np.empty(both.labels.shape, np.float32)
+    needed = strategy in ("auto", "posterior")
+    models = models_of(noise, both.labels, both.probabilities) if needed else []
+    for k, (y, p) in enumerate(problems(both.labels, both.probabilities)):
+        model = models[k] if needed else None
+        targets[:, k] = soften_one(y, p, strategy, noise=model, **how)[:, 1]
+    if both.item is None:
+        return targets
+    names = numbered(both.vocab, targets.shape[1])
+    settings: dict[str, Any] = {"asked": strategy}
+    if strategy in ("blend", "gate", "people"):
+        settings |= {"given_weight": given_weight, "hard": hard}
+    if needed:
+        rates = MultiLabelNoise(names, tuple(models)).rates
+        settings["noise_rates"] = [None if np.isnan(r) else float(r) for r in rates]
+    made = "posterior" if strategy == "auto" else strategy
+    whole = (labels.item, labels.given) if isinstance(labels, HasGiven) else None
+    given = whole or (both.item, both.labels.astype(bool))
+    return MultiSoftLabels(both.item, targets, names, made, settings, given)

@@ -1,0 +1,51 @@
+"""Tables of items with several labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from several_labels import CLASSES, digits
+
+import softfold
+from softfold.data.folds import draw_holdout, plan_folds
+from softfold.errors import InputError
+from softfold.multilabel import MultiLabelTable
+from softfold.multilabel.table import rarest
+
+pytest.importorskip("sklearn")
+
+
+def test_parts_and_questions_keep_items_together_with_their_labels():
+    table = digits()
+    train = table.train
+    assert isinstance(train, MultiLabelTable) and train.given.shape == (900, 4)
+    nine = table.of_class("nine")
+    assert nine.vocab == ("not nine", "nine") and nine.data is table.data
+    assert (nine.given == table.given[:, 3]).all() and (nine.truth == table.truth[:, 3]).all()
+    assert "900 training items, 300 in the hold-out, 4 classes, 1." in repr(table)
+    assert "wrong, by the truth" in table._repr_html_()
+    with pytest.raises(InputError, match="no class 'ten'"):
+        table.of_class("ten")
+
+
+def test_folds_and_hold_outs_have_equal_shares_of_rare_classes():
+    table = digits().train
+    plan = plan_folds(table, 5, seed=1)
+    nines = np.array([table.given[plan.fold[:, 0] == f, 3].sum() for f in range(5)])
+    assert nines.max() - nines.min() <= 1, "the rarest class"
+    drawn = draw_holdout(table, 0.2)
+    assert abs(drawn.given[drawn.valid, 3].mean() - drawn.given[:, 3].mean()) < 0.005
+    assert rarest(table.given).max() <= len(CLASSES)
+
+
+def test_labels_of_another_shape_or_kind_are_refused():
+    keys, no = np.array(["a", "b"], dtype=object), np.zeros(2, bool)
+    with pytest.raises(InputError, match=r"given has shape \(2,\); want \(2, 2\)"):
+        MultiLabelTable(keys, np.array([0, 1]), ("x", "y"), no)
+    with pytest.raises(InputError, match="given holds other values than 0 and 1"):
+        MultiLabelTable(keys, np.array([[0, 2], [1, 1]]), ("x", "y"), no)
+
+
+def test_a_job_names_the_table_as_what_it_is():
+    with pytest.raises(InputError, match="multi-label table"):
+        softfold.run(digits())
