@@ -109,3 +109,20 @@ def test_bfloat16_gives_the_same_within_its_rounding():
         with runtime.autocast(torch.bfloat16, "cpu"):
             rough = net(batch).float()
     assert np.allclose(rough, exact, atol=0.02 * float(exact.abs().max()))
+
+
+HELPED = """
+import sys, threading
+{first}
+from softfold.machine import runtime
+runtime.setup("cpu", threads=2)
+runtime.setup("cpu", threads=2)
+print(sum(t.name == runtime._HELPER for t in threading.enumerate()))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU's OpenMP is Linux's")
+def test_where_torch_came_first_a_thread_that_sleeps_stops_the_spinning():
+    assert run(HELPED.format(first="import torch")).strip() == "1"
+    assert run(HELPED.format(first="import torch"), OMP_WAIT_POLICY="ACTIVE").strip() == "0"
+    assert run(HELPED.format(first="")).strip() == "0"

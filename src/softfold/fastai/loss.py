@@ -39,7 +39,8 @@ class SoftCrossEntropy(nn.Module):
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         target = as_distribution(target, pred.shape[-1])
-        weighted = target if self.weight is None else target * self.weight
+        # A Learner moves its net, not its loss.
+        weighted = target if self.weight is None else target * self.weight.to(pred.device)
         losses = -(weighted * F.log_softmax(plain(pred).float(), dim=-1)).sum(-1)
         if self.reduction == "mean" and self.weight is not None:
             return losses.sum() / weighted.sum()
@@ -78,7 +79,8 @@ class ForwardCrossEntropy(SoftCrossEntropy):
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         target = as_distribution(target, pred.shape[-1])
-        given = F.softmax(plain(pred).float(), dim=-1) @ self.transition
+        # before `fit`, fastai has not moved the loss to the net's device
+        given = F.softmax(plain(pred).float(), dim=-1) @ self.transition.to(pred.device)
         losses = -(target * given.clamp_min(1e-8).log()).sum(-1)
         return reduce(losses, self.reduction)
 

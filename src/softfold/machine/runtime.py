@@ -9,6 +9,8 @@ import ctypes
 import os
 import platform
 import sys
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,13 +37,38 @@ def before_torch() -> None:
     By default a thread that waits for the others of an operation spins. On a machine with other
     work the others are not running, and the spinning takes the core that they need: with two
     training jobs on two cores a step took several times as long. `OMP_WAIT_POLICY=ACTIVE` brings
-    the spinning back.
+    the spinning back. Where torch was imported first, `setup` stops it another way.
     """
     if "torch" not in sys.modules:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 before_torch()
+
+_HELPER = "softfold: lets OpenMP sleep"
+
+
+def let_wait_asleep() -> None:
+    """Stop the spinning of OpenMP's threads where torch was imported before softfold.
+
+    GNU's OpenMP spins only as long as it manages no more threads than there are processors. A
+    thread that ran one operation and then sleeps forever has a team of its own, which counts.
+    """
+    told = "OMP_WAIT_POLICY" in os.environ
+    named = any(thread.name == _HELPER for thread in threading.enumerate())
+    if told or named or not sys.platform.startswith("linux"):
+        return
+    import torch
+
+    ready = threading.Event()
+
+    def work() -> None:
+        torch.zeros(1 << 18).add_(1)  # large enough for a team
+        ready.set()
+        threading.Event().wait()
+
+    threading.Thread(target=work, name=_HELPER, daemon=True).start()
+    ready.wait()
 
 
 @dataclass(frozen=True)
@@ -99,6 +126,8 @@ def setup(device: str | None = None, threads: int | None = None) -> Runtime:
     wanted = threads or wanted_threads()
     if torch.get_num_threads() != wanted:
         torch.set_num_threads(wanted)
+    if wanted > 1:
+        let_wait_asleep()
     if name.startswith("cuda"):
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
@@ -145,6 +174,38 @@ def autocast(dtype: torch.dtype, device: str | None = None) -> AbstractContextMa
     if dtype == torch.float32:
         return nullcontext()
     return torch.autocast((device or setup().device).split(":")[0], dtype)
+
+
+def to_device(array: np.ndarray, device: str) -> torch.Tensor:
+    """A NumPy array as a tensor on the device.
+
+    A GPU fetches it from pinned memory while it works on the last one.
+    """
+    import torch
+
+    tensor = torch.from_numpy(array)
+    if not device.startswith("cuda"):
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def one_late(made: Iterable[tuple[torch.Tensor, int]], device: str) -> Iterator[np.ndarray]:
+    """The first rows of each tensor as float32 NumPy, of a GPU only when the next one is begun.
+
+    Reading waits until a GPU is done; one batch late, it has the next one to work on meanwhile.
+
+    Args:
+        made: tensors on the device, and how many of their rows count.
+    """
+    waiting: list[tuple[torch.Tensor, int]] = []
+    late = 0 if device.startswith("cpu") else 1
+    for pair in made:
+        waiting.append(pair)
+        while len(waiting) > late:
+            tensor, rows = waiting.pop(0)
+            yield tensor[:rows].float().cpu().numpy()
+    for tensor, rows in waiting:
+        yield tensor[:rows].float().cpu().numpy()
 
 
 def precision(device: str | None = None, *, training: bool = False) -> torch.dtype:

@@ -19,7 +19,7 @@ from softfold.cache.rows import Rows, RowStore
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
 from softfold.files import LARGE, scratch
-from softfold.machine.runtime import autocast, precision, setup
+from softfold.machine.runtime import autocast, one_late, precision, setup, to_device
 from softfold.pixels.decoding import decode_batches, image_keys
 from softfold.pixels.images import Images
 from softfold.vision.backbones import (
@@ -199,12 +199,16 @@ def forward_batches(
     mean = torch.tensor(backbone.mean, device=runtime.device).view(1, 3, 1, 1) * 255
     scale = 1 / (torch.tensor(backbone.std, device=runtime.device).view(1, 3, 1, 1) * 255)
     threads = runtime.decode_threads
-    for pixels in decode_batches(images, size, batch_size=batch_size, threads=threads):
-        with torch.inference_mode(), autocast(net.dtype, runtime.device):
-            # (n, height, width, 3) seen as (n, 3, height, width) is channels_last already
-            batch = torch.from_numpy(full(pixels, batch_size)).to(runtime.device)
-            out = net.module((batch.permute(0, 3, 1, 2).float() - mean) * scale)
-        yield out[: len(pixels)].float().cpu().numpy()
+
+    def outputs() -> Iterator[tuple[torch.Tensor, int]]:
+        for pixels in decode_batches(images, size, batch_size=batch_size, threads=threads):
+            with torch.inference_mode(), autocast(net.dtype, runtime.device):
+                # (n, height, width, 3) seen as (n, 3, height, width) is channels_last already
+                batch = to_device(full(pixels, batch_size), runtime.device).permute(0, 3, 1, 2)
+                out = net.module((batch.float() - mean) * scale)
+            yield out, len(pixels)
+
+    yield from one_late(outputs(), runtime.device)
 
 
 def full(batch: np.ndarray, size: int) -> np.ndarray:

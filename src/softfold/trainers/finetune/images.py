@@ -114,16 +114,17 @@ class RandomCrop(Transform):
         """Crop float (n, 3, S, S) by random numbers in 0..1, (n, 5): area, sides, place, flip."""
         if self.min_scale >= 1 and not self.flip and x.shape[-1] == self.size:
             return x
+        random = random.to(x.device)  # drawn on the processor: the same crops on every device
         area = self.min_scale + (1 - min(self.min_scale, 1)) * random[:, 0]
         sides = (2 * random[:, 1] - 1) * np.log(4 / 3) * (self.min_scale < 1)
         width = (area.sqrt() * (sides / 2).exp()).clamp(max=1)
         height = (area.sqrt() * (-sides / 2).exp()).clamp(max=1)
-        theta = torch.zeros(len(x), 2, 3)
+        theta = torch.zeros(len(x), 2, 3, device=x.device)
         theta[:, 0, 2] = (2 * random[:, 2] - 1) * (1 - width)
         theta[:, 1, 2] = (2 * random[:, 3] - 1) * (1 - height)
         theta[:, 0, 0] = torch.where(random[:, 4] < self.flip / 2, -width, width)
         theta[:, 1, 1] = height
         shape = [len(x), 3, self.size, self.size]
-        grid = F.affine_grid(theta.to(x.device), shape, align_corners=False)
+        grid = F.affine_grid(theta, shape, align_corners=False)
         out = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
         return out.contiguous(memory_format=torch.channels_last)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from softfold.cache.rows import Rows, RowStore
 from softfold.errors import InputError
-from softfold.machine.runtime import autocast, precision
+from softfold.machine.runtime import autocast, one_late, precision, to_device
 from softfold.pixels.decoding import decoded, image_keys
 from softfold.pixels.images import Images
 from softfold.trainers.finetune.images import RandomCrop
@@ -191,20 +191,24 @@ class MapMaker:
         pixels = decoded(images, self.large if view else self.size)
         mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) * 255 for v in self.scale)
         step = 32 if self.device == "cpu" else 256
-        with (
-            store.writer(len(keys), self.shape, np.float16) as writer,
-            torch.inference_mode(),
-            autocast(net.dtype, self.device),
-        ):
+
+        def outputs() -> Iterator[tuple[Tensor, int]]:
             for start in range(0, len(keys), step):
                 rows = np.arange(start, min(start + step, len(keys)))
-                batch = torch.from_numpy(full(pixels[rows], step)).to(self.device)
-                batch = (batch.permute(0, 3, 1, 2).float() - mean) / std
-                if view:
-                    random = np.stack([_uniforms(keys[row], view) for row in full(rows, step)])
-                    batch = self.crop.apply(batch, torch.from_numpy(random))
-                maps = net.module(batch)[: len(rows)].float().clamp(-65504, 65504)
-                writer.write(keys[rows], maps.cpu().numpy())
+                with torch.inference_mode(), autocast(net.dtype, self.device):
+                    batch = to_device(full(pixels[rows], step), self.device)
+                    batch = (batch.permute(0, 3, 1, 2).float() - mean) / std
+                    if view:
+                        random = np.stack([_uniforms(keys[row], view) for row in full(rows, step)])
+                        batch = self.crop.apply(batch, torch.from_numpy(random))
+                    maps = net.module(batch).float().clamp(-65504, 65504)
+                yield maps, len(rows)
+
+        with store.writer(len(keys), self.shape, np.float16) as writer:
+            done = 0
+            for maps in one_late(outputs(), self.device):
+                writer.write(keys[done : done + len(maps)], maps)
+                done += len(maps)
 
 
 def _uniforms(key: bytes, view: int) -> np.ndarray:

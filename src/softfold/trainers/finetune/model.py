@@ -57,7 +57,7 @@ class ImageModel(BaseModel):
         """Probabilities float32 (n, K), columns in the order of `vocab`."""
         import torch
 
-        from softfold.machine.runtime import precision, setup
+        from softfold.machine.runtime import one_late, precision, setup, to_device
         from softfold.pixels.decoding import decoded
 
         if not isinstance(table.data, Images):
@@ -70,11 +70,17 @@ class ImageModel(BaseModel):
         out = np.empty((len(table), len(self.vocab)), np.float32)
         step = 64 if device == "cpu" else 256
         with threads_for(self.arch), torch.inference_mode():
-            for start in range(0, len(out), step):
-                rows = np.arange(start, min(start + step, len(out)))
-                batch = torch.from_numpy(pixels[rows]).to(device).permute(0, 3, 1, 2)
-                logits = net((batch.float() - mean) / std)
-                out[rows] = logits.softmax(1).cpu().numpy()
+
+            def outputs() -> Iterator[tuple[Any, int]]:
+                for start in range(0, len(out), step):
+                    rows = np.arange(start, min(start + step, len(out)))
+                    batch = to_device(pixels[rows], device).permute(0, 3, 1, 2)
+                    yield net((batch.float() - mean) / std).softmax(1), len(rows)
+
+            done = 0
+            for part in one_late(outputs(), device):
+                out[done : done + len(part)] = part
+                done += len(part)
         net.dtype = trained_in
         self.net = net.to("cpu")
         return out

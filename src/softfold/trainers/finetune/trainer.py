@@ -332,6 +332,8 @@ class FineTune(BaseTrainer):
         noise: np.ndarray | None,
     ) -> LearnerModel:
         """Train the user's Learner; only the delivery of soft targets is added."""
+        import torch
+
         from softfold.fastai.callback import SoftLabelCallback
         from softfold.fastai.loss import ForwardCrossEntropy
         from softfold.trainers.finetune.nets import ReportProgress
@@ -341,7 +343,11 @@ class FineTune(BaseTrainer):
             frame = pd.concat([frame, frame_of(holdout, valid=True)], ignore_index=True)
         assert self.dls is not None and self.learner is not None
         dls = self.dls.dataloaders(frame) if hasattr(self.dls, "dataloaders") else self.dls(frame)
+        if self.device is not None:
+            dls = dls.to(torch.device(self.device))
         learn = self.learner(dls)
+        if self.device is not None:
+            learn.model.to(self.device)
         if noise is not None:
             learn.loss_func = ForwardCrossEntropy(noise)
         if isinstance(dls.train_ds.items, pd.DataFrame):
