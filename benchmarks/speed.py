@@ -158,7 +158,7 @@ def ranking(use: argparse.Namespace) -> list[dict[str, Any]]:
 
     rows = []
     with tempfile.TemporaryDirectory(dir=use.scratch) as folder:
-        for n, k in ((50_000, 1000), (1_000_000, 100)):
+        for n, k in ((50_000, 10), (1_000_000, 10), (50_000, 1000), (1_000_000, 100)):
             n = int(n * use.analysis_scale)
             got: dict[str, list[dict[str, float]]] = {}
             sides = ("softfold", "cleanlab", "batched")
@@ -282,6 +282,71 @@ def timed(command: list[str]) -> float:
     return time.perf_counter() - started
 
 
+def main_job(use: argparse.Namespace) -> list[dict[str, Any]]:
+    """Cold and warm, and the forward pass that a cold one cannot do without."""
+    shared = {"data": str(use.data), "n": use.job_images}
+    with tempfile.TemporaryDirectory(dir=use.scratch) as folder:
+        bare = apart("bare_forward", **shared)
+        cold = apart("job_main", folder=folder, **shared)
+        warm = apart("job_main", folder=folder, **shared)
+    scale = f"{use.job_images:,} training images, 224 px, probe, five folds, three seeds"
+    note = (
+        "processor seconds {:.0f} against {:.0f} of the bare pass ({}, {}, files decoded before); "
+        "peak {:,.0f} MB"
+    )
+    rows = []
+    for kind, found in (("cold", cold), ("warm", warm)):
+        text = note.format(found["cpu"], bare["cpu"], bare["dtype"], bare["how"], found["peak_mb"])
+        what = f"main job, {kind}, against a bare forward pass; {scale}"
+        rows.append(row(what, [found["seconds"]], [bare["seconds"]], "s", text, by_step=found))
+    return rows
+
+
+def forward_pass(use: argparse.Namespace) -> list[dict[str, Any]]:
+    """Processor seconds, both networks in turn in one process."""
+    found = apart("forward_fused", batches=use.batches)
+    note = f"{found['dtype']}, one thread, 16 images of 224 px a batch; largest difference of a "
+    note += f"feature {found['apart']:.1e} of the largest"
+    what = "an image through EfficientNet-Lite0, convolutions fused, against BatchNorm folded alone"
+    return [row(what, found["fused"], found["folded"], "s", note)]
+
+
+def decoding(use: argparse.Namespace) -> list[dict[str, Any]]:
+    found = apart("decode_rates", data=str(use.data), n=use.loaded)
+    note = "one thread, bytes in memory; the other side is Pillow's decoding alone, nothing resized"
+    what = f"JPEGs decoded at {{}} px, {use.loaded:,} of Imagewoof-160"
+    rows = [("160", found["160"], "alone"), ("224", found["224"], "alone")]
+    return [row(what.format(size), r, found[k], "images/s", note) for size, r, k in rows]
+
+
+def solver(use: argparse.Namespace) -> list[dict[str, Any]]:
+    found = apart("solver_beside", n=use.solved)
+    note = "one strength, given to both; largest difference of a probability "
+    note += f"{found['apart']:.1e}; processor seconds {found['cpu'][0]:.1f} and "
+    note += f"{found['cpu'][1]:.1f}"
+    what = f"softmax regressions of five folds, {use.solved:,} x 1,280, against scikit-learn's"
+    return [row(f"{what} LogisticRegression", found["ours"], found["theirs"], "s", note)]
+
+
+def busy(use: argparse.Namespace) -> list[dict[str, Any]]:
+    """Convolutions beside a process that keeps all cores busy, torch imported first."""
+    neighbours = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(os.cpu_count() or 1)
+    ]
+    try:
+        ours = apart("busy_step", helped=True, seconds=use.busy_seconds)
+        theirs = apart("busy_step", helped=False, seconds=use.busy_seconds)
+    finally:
+        for each in neighbours:
+            each.kill()
+    quiet = apart("busy_step", helped=True, seconds=use.busy_seconds)
+    note = f"quiet, {statistics.median(quiet['steps']) * 1e3:.0f} ms; the other side spins, as "
+    note += "torch does by itself"
+    what = "eight convolutions, torch imported before softfold, another program on every core"
+    return [row(what, ours["steps"], theirs["steps"], "s", note)]
+
+
 ROWS: dict[str, Callable[[argparse.Namespace], list[dict[str, Any]]]] = {
     "a": whole_job,
     "b": crossfit_share,
@@ -290,6 +355,11 @@ ROWS: dict[str, Callable[[argparse.Namespace], list[dict[str, Any]]]] = {
     "e": loaders,
     "f": startup,
     "g": growth,
+    "h": main_job,
+    "i": forward_pass,
+    "j": decoding,
+    "k": solver,
+    "l": busy,
 }
 
 
@@ -342,12 +412,16 @@ def main() -> None:
     parser.add_argument("--timed", type=int, default=320, help="items of row b's timed epoch")
     parser.add_argument("--loaded", type=int, default=2000, help="images of row e")
     parser.add_argument("--analysis-scale", type=float, default=1.0, help="of row d's N")
+    parser.add_argument("--job-images", type=int, default=3000, help="of row h")
+    parser.add_argument("--batches", type=int, default=20, help="of row i")
+    parser.add_argument("--solved", type=int, default=9000, help="items of row k")
+    parser.add_argument("--busy-seconds", type=int, default=20, help="of each side of row l")
     parser.add_argument("--largest", action="store_true", help="row d at 1,000,000 x 1,000 (4 GB)")
     parser.add_argument("--scratch", default=None, help="folder for large temporary files")
     use = parser.parse_args()
     asked = [letter for letter in use.rows.split(",") if letter in ROWS]
     if use.data is None:
-        asked = [letter for letter in asked if letter not in "abe"]
+        asked = [letter for letter in asked if letter not in "abehj"]
     from softfold.machine.runtime import machine
 
     RESULTS.mkdir(exist_ok=True)

@@ -501,3 +501,173 @@ def loader_fastai(data: Path, n: int, size: int) -> dict[str, float]:
         n_seen = sum(len(batch[0]) for batch in dls.train)
         rates[kind] = n_seen / (time.perf_counter() - started)
     return rates
+
+
+# (h) the main job ------------------------------------------------------------------------------
+
+
+def job_main(data: Path, n: int, folder: str) -> dict[str, Any]:
+    """`softfold run` with probes; the first call in a folder finds an empty cache."""
+    os.environ["SOFTFOLD_CACHE"] = f"{folder}/cache"
+    table = imagewoof(data, n, n // 2, "25")
+    started = time.perf_counter()
+    import softfold
+
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        run = softfold.run(
+            table, f"{out}/run", trainer="probe", seeds=3, size=224, quiet=True, device="cpu"
+        )
+        steps = run.metrics["seconds"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "cpu": cpu_seconds(), "peak_mb": peak, "steps": steps}
+
+
+def bare_forward(data: Path, n: int) -> dict[str, Any]:
+    """The same network over as many images as the job has, from arrays: nothing else."""
+    import torch
+
+    from softfold.machine.runtime import autocast, precision, setup
+    from softfold.vision.backbones import create_backbone
+    from softfold.vision.inference import prepare
+
+    setup("cpu")
+    net = prepare(create_backbone().body, 224, precision("cpu"))
+    batch = torch.randn(16, 3, 224, 224).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode(), autocast(net.dtype, "cpu"):
+        net.module(batch)
+        started, before = time.perf_counter(), cpu_seconds()
+        for _ in range(0, n + n // 2, 16):
+            net.module(batch)
+        seconds, cpu = time.perf_counter() - started, cpu_seconds() - before
+    return {"seconds": seconds, "cpu": cpu, "how": net.how, "dtype": str(precision("cpu"))}
+
+
+# (i) fused layers --------------------------------------------------------------------------------
+
+
+def forward_fused(batches: int) -> dict[str, Any]:
+    """Processor seconds an image of both networks, in turn."""
+    import torch
+
+    from softfold.machine.runtime import autocast, precision, setup
+    from softfold.vision.backbones import create_backbone, with_stages
+    from softfold.vision.inference import prepare
+
+    setup("cpu", threads=1)
+    dtype, body = precision("cpu"), with_stages(create_backbone())
+    nets = {"fused": prepare(body, 224, dtype)}
+    os.environ["SOFTFOLD_FUSED"] = "0"
+    nets["folded"] = prepare(body, 224, dtype)
+    batch = torch.randn(16, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    batch = batch.contiguous(memory_format=torch.channels_last)
+    took: dict[str, list[float]] = {name: [] for name in nets}
+    out = {}
+    with torch.inference_mode():
+        for i in range(batches + 1):
+            for name, net in nets.items():
+                before = time.process_time()
+                with autocast(net.dtype, "cpu"):
+                    out[name] = net.module(batch).float()
+                if i:
+                    took[name].append((time.process_time() - before) / 16)
+    apart = (out["fused"] - out["folded"]).abs().max() / out["folded"].abs().max()
+    return {**took, "apart": float(apart), "dtype": f"{dtype}, {nets['fused'].how}"}
+
+
+# (j) decoding ------------------------------------------------------------------------------------
+
+
+def decode_rates(data: Path, n: int) -> dict[str, Any]:
+    """Images a second: ours at two sizes, and the library alone, in turns."""
+    import io
+
+    from PIL import Image
+
+    from softfold.pixels.decoding import decode
+
+    table = imagewoof(data, n, 10)
+    encoded = [Path(table.data.path(i)).read_bytes() for i in range(n)]
+    found: dict[str, list[float]] = {"160": [], "224": [], "alone": []}
+    work = {
+        "160": lambda image: decode(image, 160),
+        "224": lambda image: decode(image, 224),
+        "alone": lambda image: np.asarray(Image.open(io.BytesIO(image)).convert("RGB")),
+    }
+    for _ in range(3):
+        for name, one in work.items():
+            before = time.process_time()
+            for image in encoded:
+                one(image)
+            found[name].append(len(encoded) / (time.process_time() - before))
+    return found
+
+
+# (k) the solver ----------------------------------------------------------------------------------
+
+
+def solver_beside(n: int, d: int = 1280, k: int = 10) -> dict[str, Any]:
+    """Softmax regressions of five folds at one strength, a quarter of the labels wrong: by the
+    probe's solver, all folds together, and by scikit-learn, the same loss, fold by fold.
+    """
+    import torch
+    from sklearn.linear_model import LogisticRegression
+
+    from softfold.machine.runtime import setup
+    from softfold.trainers.probe.fold_solver import FoldSolver
+    from softfold.trainers.probe.softmax_regression import Design
+
+    setup("cpu")
+    rng, strength = np.random.default_rng(0), 1.0
+    truth = rng.integers(0, k, n)
+    x = rng.normal(size=(n, 200)) @ rng.normal(size=(200, d)) / 14
+    x += rng.normal(size=(k, d))[truth] * 0.5 + rng.normal(size=(n, d))
+    x = x.astype(np.float32)
+    labels = np.where(rng.random(n) < 0.25, rng.integers(0, k, n), truth)
+    part = rng.permutation(n) % 5
+    folds = [(np.flatnonzero(part != f), np.flatnonzero(part == f)) for f in range(5)]
+    started, before = time.perf_counter(), cpu_seconds()
+    solver = FoldSolver(Design.of(x), np.eye(k, dtype=np.float32)[labels], folds)
+    found = solver.plain(strength)
+    ours, cpu = time.perf_counter() - started, [cpu_seconds() - before]
+    p = np.empty((n, k), np.float32)
+    for (_, held), logits in zip(folds, found.logits, strict=True):
+        p[held] = torch.softmax(logits * found.temperature, 1).numpy()
+    started, before = time.perf_counter(), cpu_seconds()
+    q, z = np.empty_like(p), (x - x.mean(0)) / x.std(0)
+    for train, held in folds:
+        model = LogisticRegression(C=1 / (strength * len(train)), max_iter=1000)
+        q[held] = model.fit(z[train], labels[train]).predict_proba(z[held])
+    seconds, cpu = time.perf_counter() - started, [*cpu, cpu_seconds() - before]
+    return {"ours": [ours], "theirs": [seconds], "cpu": cpu, "apart": float(np.abs(p - q).max())}
+
+
+# (l) a busy machine ------------------------------------------------------------------------------
+
+
+def busy_step(helped: bool, seconds: float) -> dict[str, Any]:
+    """Seconds of steps on all cores, torch imported first; at most some hundred of them."""
+    os.environ.pop("OMP_WAIT_POLICY", None)
+    code = (
+        "import json, sys, time, torch\n"
+        "helped, seconds = sys.argv[1] == 'True', float(sys.argv[2])\n"
+        "if helped:\n    from softfold.machine import runtime\n    runtime.let_wait_asleep()\n"
+        "net = torch.nn.Sequential(*[torch.nn.Conv2d(32, 32, 3, padding=1) for _ in range(8)])\n"
+        "x, took, begun = torch.randn(4, 32, 28, 28), [], time.perf_counter()\n"
+        "with torch.inference_mode():\n"
+        "    while len(took) < 200 and time.perf_counter() - begun < seconds:\n"
+        "        started = time.perf_counter(); net(x)\n"
+        "        took.append(time.perf_counter() - started)\n"
+        "print(json.dumps({'steps': took[1:] or took}))"
+    )
+    import json
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(helped), str(seconds)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
