@@ -4,9 +4,14 @@ The root of the repository is the source, so that a page's links to the README, 
 benchmarks and to files are the same here and on GitHub.
 """
 
+import os
+import re
+import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
+
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # softfold
 
 project = "softfold"
 author = "the softfold authors"
@@ -60,10 +65,21 @@ myst_dmath_allow_labels = False
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 600
 nb_execution_show_tb = True
 nb_merge_streams = False
 nb_output_stderr = "error"
+
+EXECUTED = {"docs/annotators", "docs/frameworks", "docs/own-trainer"}
+"""Pages whose Python blocks are run, one after the other, and shown with what they print."""
+
+NOTEBOOK = """---
+file_format: mystnb
+kernelspec: {display_name: Python 3, language: python, name: python3}
+mystnb: {output_stderr: remove}
+---
+
+"""
 
 autosummary_generate = True
 autodoc_typehints = "signature"
@@ -116,5 +132,13 @@ def resolve_home(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     return domain.resolve_xref(env, at, app.builder, node["reftype"], name, node, contnode)
 
 
+def run_blocks(app: Any, name: str, content: list[str]) -> None:
+    """Python blocks of a plain page become cells: on GitHub they are read, here they run."""
+    if name in EXECUTED:
+        cells = re.sub(r"^```python$", "```{code-cell} python3", content[0], flags=re.MULTILINE)
+        content[0] = NOTEBOOK + cells
+
+
 def setup(app: Any) -> None:
+    app.connect("source-read", run_blocks)
     app.connect("missing-reference", resolve_home)
