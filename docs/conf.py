@@ -67,7 +67,7 @@ nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_execution_show_tb = True
-nb_merge_streams = False
+nb_merge_streams = True
 nb_output_stderr = "error"
 
 EXECUTED = {"docs/annotators", "docs/frameworks", "docs/own-trainer"}
