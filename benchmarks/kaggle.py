@@ -1,13 +1,13 @@
 """The first place's protocol, step by step: what fold models, views and the mean of both give.
 
     python benchmarks/kaggle.py --work DIR digits/pair-40 digits/30
-    python benchmarks/kaggle.py --work DIR --data IMAGEWOOF --labels CSV --items 2000 imagewoof/5
+    python benchmarks/kaggle.py --work DIR --data IMAGEWOOF --labels CSV --items 800 imagewoof/5
 
 Each row is `softfold run --recipe kaggle` with three seeds, as users call it: five folds, soft
 labels of 0.7 given and 0.3 predicted probabilities, fold models retrained on them, eight views of
 every image. Digits are fine-tuned as in the demo (a small net from random weights, 16 px, no view
-mirrored), Imagewoof by the probe; a row that ends in `/auto` has softfold's own soft labels in
-place of the blend. Every mean of models is compared with the one soft model on clean hold-out
+mirrored), Imagewoof by the probe at 128 px; a row that ends in `/auto` has softfold's own soft
+labels in place of the blend. Every mean of models is compared with the one soft model on clean hold-out
 items that took part in nothing. `--items` draws so many training images, and half as many of the
 hold-out, with seed 0. DIR keeps the runs: a second call goes on with them. Tables go to
 benchmarks/results/kaggle.md, figures to kaggle.json; without rows the tables are made again.
@@ -70,7 +70,7 @@ def prepared(row: str, args: argparse.Namespace) -> tuple[LabelTable, dict, dict
         )
         table = table.take(np.sort(np.concatenate([rng.permutation(r)[:n] for r, n in parts])))
     about = {"name": name, "data": f"Imagewoof, {noise}% noise"}
-    return table, {"trainer": "probe"} | settings, about
+    return table, {"trainer": "probe", "size": 128} | settings, about
 
 
 def measured(table: LabelTable, settings: dict, folder: Path, seeds: int) -> Run:

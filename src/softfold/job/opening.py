@@ -133,7 +133,7 @@ def reopen_job(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
     same = (trainers.oof.name, trainers.oof.describe())
     with told_if_damaged(run.path / "config.json"):
         before = (config["oof_trainer"], config["oof_trainer_settings"])
-        if settings.recipe is None and same != before:
+        if same != before and "recipe" not in before[1]:
             known = {**before[1], "device": settings.device}
             known["features"] = known_features(run, before[1])
             trainers = replace(trainers, oof=create_trainer(before[0], **known))

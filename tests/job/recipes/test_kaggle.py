@@ -199,6 +199,18 @@ def test_training_anew_makes_the_fold_models_anew(made, tmp_path):
     assert verify(copy) == []
 
 
+def test_a_run_is_compared_anew_with_other_final_models(made, tmp_path):
+    from softfold.job.running import compare_run
+
+    copy = tmp_path / "run"
+    shutil.copytree(made[0].path, copy)
+    again = compare_run(copy, quiet=True, epochs=0, seeds=1)
+    assert (again.oof.probabilities == made[0].oof.probabilities).all()
+    models = again.metrics["ensemble"]["models"]
+    assert len(models["both_folds_views"]["accuracy"]) == 1
+    assert models["given"]["accuracy"] != made[0].metrics["baseline"]["accuracy"][:1]
+
+
 def test_fold_models_are_an_option_of_any_strategy_and_of_numbers(tmp_path):
     run = softfold.run(table_of(), tmp_path / "run", trainer="probe", ensemble=True, folds=3,
                        seeds=1, strategy="auto", quiet=True)  # fmt: skip
