@@ -7,9 +7,9 @@ Each row is `softfold run --recipe kaggle` with three seeds, as users call it: f
 labels of 0.7 given and 0.3 predicted probabilities, fold models retrained on them, eight views of
 every image. Digits are fine-tuned as in the demo (a small net from random weights, 16 px, no view
 mirrored), Imagewoof by the probe at 128 px; a row that ends in `/auto` has softfold's own soft
-labels in place of the blend. Every mean of models is compared with the one soft model on clean hold-out
-items that took part in nothing. `--items` draws so many training images, and half as many of the
-hold-out, with seed 0. DIR keeps the runs: a second call goes on with them. Tables go to
+labels in place of the blend. Every mean of models is compared with the one soft model on clean
+hold-out items that took part in nothing. `--items` draws so many training images, and half as many
+of the hold-out, with seed 0. DIR keeps the runs: a second call goes on with them. Tables go to
 benchmarks/results/kaggle.md, figures to kaggle.json; without rows the tables are made again.
 """
 
