@@ -100,8 +100,7 @@ def as_markdown(known: dict) -> str:
             f"{100 * metrics['noise']['rate_truth']:.1f}% have a wrong label, "
             f"{data['n_valid']:,} in the hold-out; {net['arch']} at {net['size']} px, soft labels: "
             f"{metrics['soft']['strategy']}; {about['seeds']} seeds; "
-            f"{metrics['seconds']['total']:,.0f} s beside other work on "
-            f"{about['machine']['cores']} cores ({about['machine']['processor']}).",
+            f"{about['machine']['processor']}, {about['machine']['cores']} cores.",
             "",
             "| models | accuracy | ROC AUC | less the one soft model |",
             "| --- | --- | --- | --- |",
