@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -218,22 +219,24 @@ def main() -> None:
             )
             print(row, flush=True)
             (work / f"{name}.row").write_text(row + "\n")
-        rows = [work / f"{name}.row" for name in [*PROMISES, *OLDEST]]
-        if not all(row.exists() for row in rows):
-            return
-        extras = "".join(row.read_text() for row in rows[: len(PROMISES)])
-        oldest = "".join(row.read_text() for row in rows[len(PROMISES) :])
+        extras, oldest = ("".join(finished(work, names)) for names in (PROMISES, OLDEST))
     RESULTS.write_text(
         "# The packages\n\n"
         f"Made by `python benchmarks/packages.py`: {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, {os.cpu_count()} cores that other work shared. "
         "Seconds of installing are those of uv with packages in its cache; CUDA is what torch "
-        f"brings on Linux. {built}\n\n"
+        f"brings on Linux. {built} Rows that are not here were not run.\n\n"
         "| `pip install softfold[...]` | packages | seconds | MB | of them CUDA | what works |\n"
         f"| --- | --- | --- | --- | --- | --- |\n{extras}\n"
         "The oldest versions that pyproject.toml allows, tests against the installed wheel:\n\n"
         f"| versions | tests |\n| --- | --- |\n{oldest}"
     )
+
+
+def finished(work: Path, names: Iterable[str]) -> list[str]:
+    """The rows that are kept, in the order of the names."""
+    files = [work / f"{name}.row" for name in names]
+    return [file.read_text() for file in files if file.exists()]
 
 
 def build(dist: Path) -> tuple[Path, str]:

@@ -199,7 +199,10 @@ def test_cross_fit_uses_it_on_tables():
 @pytest.mark.parametrize(
     ("call", "line"),
     [
-        (lambda: Estimator(arch="os.system"), "want a scikit-learn classifier by its dotted name"),
+        (
+            lambda: Estimator(arch="os.system").fit(digits(10), np.eye(10), seed=0),
+            "want a scikit-learn classifier by its dotted name",
+        ),
         (lambda: Estimator(arch="sklearn.tree._classes.Tree"), "by its dotted name"),
         (lambda: Estimator(arch="sklearn.ensemble.Nothing"), "no such classifier"),
         (lambda: Estimator(arch="sklearn.nothing.Nothing"), "no such classifier"),

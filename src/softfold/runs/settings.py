@@ -191,7 +191,8 @@ class Settings:
     )
     arch: str | None = setting(
         None,
-        "backbone, by torchvision's or timm's name",
+        "backbone, by torchvision's or timm's name; of texts a sentence-transformers model, by "
+        "name or folder; of tables a scikit-learn classifier",
         BACKBONE,
     )
     weights: str | None = setting(

@@ -27,6 +27,7 @@ from softfold.trainers.encoding import (
     threads_for,
 )
 from softfold.trainers.protocol import BaseModel, BaseTrainer, Fold, Progress
+from softfold.trainers.text_features import TextFeatures
 
 _LEAST_WEIGHT = 0.01
 """A class with less of an item's soft label than this gets no copy of the item."""
@@ -46,7 +47,9 @@ class Estimator(BaseTrainer):
             sees the data as they are, as does any other classifier unless it would meet text
             columns.
         arch: the same by dotted name, such as "sklearn.ensemble.RandomForestClassifier"; it gets
-            missing values filled, numbers scaled and categories one-hot encoded.
+            missing values filled, numbers scaled and categories one-hot encoded. Of texts also a
+            sentence-transformers model, by name or local folder: a logistic regression learns its
+            features.
         params: keyword arguments for `arch`.
         features: made elsewhere, and used in place of the items' data, as `Probe` takes them.
 
@@ -83,10 +86,16 @@ class Estimator(BaseTrainer):
         self.estimator = estimator
         self.arch = arch
         self.params = dict(params or {})
-        self._given = as_item_features(features)
+        self._given: ItemFeatures | TextFeatures | None = as_item_features(features)
         self._choice: tuple[str, Choice] | None = None
-        self.prepares = "classifier" if estimator is None and arch is None else None
-        if arch is not None:
+        by_name = arch is not None and (bool(params) or _is_dotted(arch))
+        if arch is not None and not by_name:
+            self._given = TextFeatures(arch)
+        self._chooses = estimator is None and not by_name
+        self.prepares = None
+        if self._chooses:
+            self.prepares = "features" if isinstance(self._given, TextFeatures) else "classifier"
+        if arch is not None and by_name:
             _by_name(arch, self.params)
 
     @property
@@ -96,7 +105,8 @@ class Estimator(BaseTrainer):
 
     def describe(self) -> dict[str, Any]:
         """Settings that make the same trainer again where the estimator was given by name."""
-        given = {} if self._given is None else {"features": self._given.digest}
+        own = isinstance(self._given, ItemFeatures)
+        given = {"features": self._given.digest} if own else {}
         if self.estimator is None:
             return {"arch": self.arch, "params": self.params, **given}
         params = _params(self.estimator).items()
@@ -108,7 +118,9 @@ class Estimator(BaseTrainer):
 
     def prepare(self, table: LabelTable, progress: Progress | None = None) -> None:
         """Choose the classifier by the given labels of the training items, where none was given."""
-        if self.prepares is not None:
+        if isinstance(self._given, TextFeatures):
+            self._given.on(table, progress)
+        if self._chooses:
             self._chosen(table.train if table.valid.any() else table)
 
     def _chosen(self, table: LabelTable) -> Choice:
@@ -134,7 +146,7 @@ class Estimator(BaseTrainer):
         noise: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
         """Predictions of each fold's second rows; all folds have the classifier of the table."""
-        choice = self._chosen(table) if self.prepares is not None else None
+        choice = self._chosen(table) if self._chooses else None
         for i, (train, predict) in enumerate(folds):
             made = self._fit(table.take(train), targets[train], seed + i, choice)
             yield made.predict(table.take(predict))
@@ -160,7 +172,7 @@ class Estimator(BaseTrainer):
             raise InputError(
                 f"targets have shape {targets.shape}; want ({len(table)}, {table.n_classes})"
             )
-        if choice is None and self.prepares is not None:
+        if choice is None and self._chooses:
             choice = self._chosen(table)
         classifier = self._build(data, choice)
         set_random_state(classifier, seed)
@@ -225,7 +237,7 @@ class EstimatorModel(BaseModel):
         vocab: tuple[str, ...],
         settings: dict[str, Any],
         seen: pd.DataFrame | np.ndarray,
-        given: ItemFeatures | None = None,
+        given: ItemFeatures | TextFeatures | None = None,
     ) -> None:
         self.classifier, self.classes, self.vocab = classifier, classes, vocab
         self.settings, self.given = settings, given
@@ -342,6 +354,11 @@ def _dotted(estimator: Any) -> str:
         return _dotted(estimator.steps[-1][1])
     parts = type(estimator).__module__.split(".") + [type(estimator).__qualname__]
     return ".".join(p for p in parts if not p.startswith("_"))
+
+
+def _is_dotted(arch: str) -> bool:
+    """Whether that is meant to be a class of scikit-learn's, not a model of texts."""
+    return arch.split(".", maxsplit=1)[0] == "sklearn"
 
 
 def _by_name(arch: str, params: dict[str, Any]) -> Any:

@@ -210,7 +210,7 @@ def _build_timm(name: str, pretrained: bool, size: int | None) -> tuple[Any, ...
         if not pretrained:
             body, source = timm.create_model(known, **settings), "random"
         else:
-            with _downloading(name, "timm"), _hub_without_retries():
+            with _downloading(name, "timm"), hub_without_retries():
                 body = timm.create_model(known, pretrained=True, **settings)
             source = "timm"
         mean, std = (config.mean, config.std) if config else _IMAGENET
@@ -320,7 +320,7 @@ def _downloading(name: str, library: str) -> Iterator[None]:
 
 
 @contextmanager
-def _hub_without_retries() -> Iterator[None]:
+def hub_without_retries() -> Iterator[None]:
     """Without a network, look into the local cache only, at once, and not after five retries."""
     from huggingface_hub import constants
 
