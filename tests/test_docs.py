@@ -117,3 +117,17 @@ def test_what_cleanlab_has_gives_scores_and_a_mask_in_the_order_of_items(capsys)
     assert page["quality"].shape == page["theirs"].shape == wrong.shape
     assert wrong[page["issues"]["index"]].mean() > 0.9
     assert "softfold: " in capsys.readouterr().out
+
+
+def test_several_labels_are_read_softened_ranked_and_compared(capsys):
+    for module in ("torch", "sklearn"):
+        pytest.importorskip(module)
+    page = run_page("multilabel.md")
+    train, issues = page["table"].train, page["issues"]
+    names = [list(train.vocab).index(name) for name in issues["class"]]
+    wrong = (train.given != train.truth)[issues["index"], names]
+    assert wrong.mean() > 0.8, "issues are wrong labels"
+    gain = page["comparison"].metrics["difference"]["micro_f1"]
+    assert gain["mean"] > 0.02
+    assert page["target"].shape == (3,) and float(page["loss"]) > 0
+    assert "micro F1" in capsys.readouterr().out

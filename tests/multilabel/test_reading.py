@@ -82,7 +82,7 @@ def test_an_empty_cell_is_no_class_and_is_said(frame):
 
 def test_another_delimiter_than_is_there_is_warned_of():
     frame = pd.DataFrame({"x": np.arange(8) + 0.5, "labels": [*LABELS, "boat sky", "boat"]})
-    with pytest.warns(SeveralLabels, match="read them with label_delim=' '"):
+    with pytest.warns(SeveralLabels, match="label_delim=' '"):
         assert "sea sky" in read_table(frame, label_delim=";").vocab
 
 

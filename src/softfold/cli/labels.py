@@ -95,6 +95,23 @@ def issues(
 
     if out is not None and Path(out).suffix.lower() not in {".csv", ".parquet"}:
         raise InputError(f"--out {out}: the list goes to a .csv or .parquet file")
+    if asked.get("label_delim") is not None:
+        from softfold.job.several import several_issues
+
+        if pred_probs or given or suggested or run_folder:
+            raise InputError(
+                "--label-delim does not go with --pred-probs, --given, --suggested and --run: "
+                "softfold.multilabel.rank_issues does it in Python"
+            )
+        several = several_issues(Settings(labels=labels, **asked), quiet=quiet)
+        several = several.above(min_suspicion)
+        if out is not None:
+            several.write(out)
+        if json:
+            print_json(several.to_json(top))
+        else:
+            print(several.text(top))
+        return
     if (Path(labels) / "config.json").exists():
         listing = run_issues(labels)
     elif pred_probs is not None:

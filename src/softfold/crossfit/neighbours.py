@@ -55,7 +55,7 @@ def nearest(features: np.ndarray, fold: np.ndarray, count: int = NEIGHBOURS) -> 
         return _indexed(features, fold, names, count)
     import torch
 
-    x = torch.as_tensor(np.asarray(features, dtype=np.float32))
+    x = torch.as_tensor(np.require(features, np.float32, "W"))
     x = x - x.mean(dim=0)
     if len(x) > WIDE_ITEMS and x.shape[1] > nearby.WIDTH:
         some = x[:: max(1, len(x) // WIDE_ITEMS)]

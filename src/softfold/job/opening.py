@@ -70,6 +70,11 @@ def open_job(
     """
     require("pyarrow", extra="cli")
     require("safetensors", extra="cli")
+    if settings.label_delim is not None:
+        raise InputError(
+            "--label-delim: a job is for one label an item; softfold issues lists what is "
+            "suspicious where items have several, and Python does the rest (docs/multilabel.md)"
+        )
     settings, run = settings.absolute(), Run(out)
     progress = Progress(quiet=quiet, profile=profile)
     _claim(run, settings, resume)

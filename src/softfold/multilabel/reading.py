@@ -169,7 +169,7 @@ class _Cells:
         if not images or len(found) < 2:
             raise InputError(
                 f"{name}: say which column holds the labels, or which columns are the classes "
-                f"(--label A,B; label=[...]); {columns_in_words(frame)}"
+                f"(label=[...]); {columns_in_words(frame)}"
             )
         self.vocab = tuple(map(str, found))
         return found
@@ -200,7 +200,7 @@ class _Cells:
         if self.delimiter is None:
             raise InputError(
                 f"{name}: say what stands between the labels of a cell such as {str(cell)!r} in "
-                f"column {str(values.name)!r} (--label-delim, label_delim=)"
+                f"column {str(values.name)!r} (label_delim=)"
             )
         (text,) = names_of(values.iloc[[i]], name)
         return split(text, self.delimiter)

@@ -140,6 +140,9 @@ class Settings:
     path: str | None = setting(None, "column of image paths or encoded images", READING)
     item: str | None = setting(None, "column of item keys, of a table without images", READING)
     label: str | None = setting(None, "column of given labels", READING)
+    label_delim: str | None = setting(
+        None, "what stands between labels where items have several: issues alone", CROSS_FITTING
+    )
     valid: str | None = setting(None, "column that marks the hold-out (is_valid)", READING)
     truth: str | None = setting(None, "column of right labels, to measure with only", READING)
     group: str | None = setting(None, "column of groups that share a fold", CROSS_FITTING)
@@ -341,6 +344,8 @@ class Settings:
             raise InputError(
                 f"{option} is for known datasets ({', '.join(DATASETS)}), not for {self.labels}"
             )
+        if self.label_delim is not None:
+            return self._read_several(on_error)
         if self.annotator is not None:
             from softfold.runs.voted import read_voted
 
@@ -358,6 +363,24 @@ class Settings:
             holdout_label=self.holdout_label,
             names=self.names,
             keys_are_enough=self.features is not None,
+            on_error=on_error,
+        )
+
+    def _read_several(self, on_error: Literal["stop", "skip"]) -> LabelTable:
+        """The table of items with several labels."""
+        from softfold.multilabel.reading import read_table
+
+        return read_table(
+            self.labels,
+            label=self.label,
+            label_delim=self.label_delim,
+            images=self.images,
+            path=self.path,
+            item=self.item,
+            valid=self.valid,
+            truth=self.truth,
+            group=self.group,
+            names=self.names,
             on_error=on_error,
         )
 
