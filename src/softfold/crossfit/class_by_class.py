@@ -64,9 +64,10 @@ def class_by_class(
         if progress is not None:
             progress(len(made), table.n_classes)
     classes = [made[k] for k in range(table.n_classes)]
+    models: Any = MultiLabelNoise(table.vocab, tuple(each.noise for each in classes))
     return NoiseAware(
         _joined(table, [each.oof for each in classes], plan),
-        MultiLabelNoise(table.vocab, tuple(each.noise for each in classes)),
+        models,
         _joined(table, [each.plain for each in classes], plan),
         [
             {"class": name, **entry}

@@ -109,7 +109,9 @@ def noise_aware_cross_fit(
     how: dict[str, Any] = {"seed": seed, "out": out, "engine": engine, "max_rounds": max_rounds}
     if table.multi_label:
         from softfold.crossfit.class_by_class import class_by_class
+        from softfold.multilabel.table import MultiLabelTable
 
+        assert isinstance(table, MultiLabelTable)
         return class_by_class(table, trainer, plan, progress=progress, **how)
     return from_plain(table, trainer, plan, progress=progress, **how)
 

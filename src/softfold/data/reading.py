@@ -142,7 +142,7 @@ def read_table(
 
 def read_rows(
     labels: str | Path | pd.DataFrame,
-    columns: dict[str, str | None],
+    columns: dict[str, Any],
     *,
     images: str | Path | None,
     label: str | None,

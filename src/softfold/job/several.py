@@ -84,5 +84,6 @@ def several_issues(settings: Settings, *, quiet: bool = False) -> SeveralListing
         made = noise_aware_cross_fit(
             table, trainer, n_folds=settings.folds, seed=settings.seed, progress=advance
         )
-    ranked = rank_issues(table, made.oof, noise=made.noise)
-    return SeveralListing(ranked.drop(columns="index"), made.noise, len(table.train))
+    noise: Any = made.noise  # a MultiLabelNoise, of such a table
+    ranked = rank_issues(table, made.oof, noise=noise)
+    return SeveralListing(ranked.drop(columns="index"), noise, len(table.train))

@@ -79,7 +79,8 @@ def soften(
     models = models_of(noise, both.labels, both.probabilities) if needed else []
     for k, (y, p) in enumerate(problems(both.labels, both.probabilities)):
         model = models[k] if needed else None
-        targets[:, k] = soften_one(y, p, strategy, noise=model, **how)[:, 1]
+        both_ways = np.asarray(soften_one(y, p, strategy, noise=model, **how))
+        targets[:, k] = both_ways[:, 1]
     if both.item is None:
         return targets
     names = numbered(both.vocab, targets.shape[1])
