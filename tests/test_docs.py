@@ -66,7 +66,7 @@ def test_own_trainer_names_every_member_of_the_protocol():
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Lightning's advice, transformers' on memory
 def test_every_framework_gains_in_the_lines_that_the_page_says(tmp_path, monkeypatch):
-    for module in ("torch", "sklearn", "lightning", "transformers"):
+    for module in ("torch", "sklearn", "fastai", "lightning", "transformers"):
         pytest.importorskip(module)
     import torch
 
@@ -82,6 +82,7 @@ def test_every_framework_gains_in_the_lines_that_the_page_says(tmp_path, monkeyp
     x_test, y_test = page["x_test"], page["y_test"]
     assert page["soft"].score(x_test, y_test) > page["plain"].score(x_test, y_test) + 0.1
     assert page["accuracy"](page["net"]) > plain + 0.2
+    assert page["learn"].validate()[1] > plain + 0.2
     assert page["accuracy"](page["module"]) > plain + 0.2
     assert (page["guesses"] == y_test).mean() > plain + 0.2
     text = (DOCS / "frameworks.md").read_text(encoding="utf-8")
