@@ -83,7 +83,7 @@ def soften(
         targets[:, k] = both_ways[:, 1]
     if both.item is None:
         return targets
-    names = numbered(both.vocab, targets.shape[1])
+    names = numbered(both.vocab, both.labels.shape[1])
     settings: dict[str, Any] = {"asked": strategy}
     if strategy in ("blend", "gate", "people"):
         settings |= {"given_weight": given_weight, "hard": hard}

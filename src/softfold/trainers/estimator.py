@@ -105,8 +105,8 @@ class Estimator(BaseTrainer):
 
     def describe(self) -> dict[str, Any]:
         """Settings that make the same trainer again where the estimator was given by name."""
-        own = isinstance(self._given, ItemFeatures)
-        given = {"features": self._given.digest} if own else {}
+        own = self._given if isinstance(self._given, ItemFeatures) else None
+        given = {} if own is None else {"features": own.digest}
         if self.estimator is None:
             return {"arch": self.arch, "params": self.params, **given}
         params = _params(self.estimator).items()
