@@ -45,7 +45,7 @@ _LONGEST_HEADER = 100 << 20
 _CHECKSUM_BLOCK = 1 << 20
 """Bytes read at a time, so that memory stays flat on large files."""
 
-LARGE = 1 << 30
+LARGE = 1 << 29
 """Bytes; a larger array is on the disk, and read and written in parts."""
 
 _TYPES = {np.dtype(kind): name for name, kind in _MAPPED.items()}

@@ -58,7 +58,8 @@ class Job:
     @cached_property
     def engine(self) -> Engine:
         """Where its trainings run."""
-        return get_engine(self.settings.engine, ray_address=self.settings.ray_address)
+        asked = self.settings
+        return get_engine(asked.engine, workers=asked.workers, ray_address=asked.ray_address)
 
     def seed(self, s: int) -> int:
         """The number of the s-th seed."""

@@ -31,7 +31,7 @@ from softfold.trainers import Trainer, create_trainer, default_trainers, takes
 _ASIDE = ".damaged"
 """What is put behind the name of a file that is not what was written."""
 
-_MAY_DIFFER = ("seeds", "names", "engine", "ray_address")
+_MAY_DIFFER = ("seeds", "names", "engine", "workers", "ray_address")
 """Settings that a job may go on with changed: names are only shown."""
 
 _TRAINER_SETTINGS = ("arch", "weights", "size", "epochs", "device")

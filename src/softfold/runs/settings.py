@@ -266,6 +266,12 @@ class Settings:
         "run crossfit train compare",
         check=_one_of(_engines),
     )
+    workers: int = setting(
+        1,
+        "processes that train side by side on this machine",
+        "run crossfit train compare",
+        check=at_least(1),
+    )
     ray_address: str | None = setting(
         None, "address of the Ray cluster: auto, HOST:PORT, ray://...", "run crossfit train compare"
     )
@@ -281,6 +287,8 @@ class Settings:
             self._refuse_with_votes()
         if self.ray_address is not None and self.engine != "ray":
             raise InputError(f"--ray-address goes with --engine ray, not {self.engine}")
+        if self.workers != 1 and self.engine != "local":
+            raise InputError(f"--workers goes with --engine local, not {self.engine}")
         if self.threshold is not None and self.strategy != "gate":
             raise InputError(f"--threshold goes with --strategy gate, not {self.strategy}")
 

@@ -1,9 +1,11 @@
 """The local engine: every fold trained on its own rows with its own seed, and told as it ends."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from mortal import Mortal
 from small_tables import table_of
 
 from softfold.crossfit.engines import Engine, get_engine
@@ -76,6 +78,30 @@ def test_a_fold_is_told_before_the_next_is_trained():
     trainer, finished = Echo(), []
     cross_fit(TABLE, trainer, PLAN, progress=lambda n, _: finished.append((n, len(trainer.fits))))
     assert finished == [(1, 1), (2, 2), (3, 3), (4, 4)]
+
+
+TREES = {"n_estimators": 5}
+FOREST = "sklearn.ensemble.RandomForestClassifier"
+
+
+def test_side_by_side_in_processes_gives_the_same_folds_also_where_one_is_lost(tmp_path):
+    pytest.importorskip("sklearn")
+    from softfold.trainers.estimator import Estimator
+
+    table, forest = table_of(30).train, Estimator(arch=FOREST, params=TREES)
+    data = np.random.default_rng(0).normal(size=(len(table), 4))
+    table = replace(table, data=data)
+    here = cross_fit(table, forest, n_folds=3).probabilities
+    there = cross_fit(table, Mortal(str(tmp_path / "killed")), n_folds=3, engine=Local(2))
+    assert (tmp_path / "killed").exists() and len(there) == len(table)
+    made = cross_fit(table, forest, n_folds=3, out=tmp_path / "folds", engine=Local(2))
+    assert np.array_equal(made.probabilities, here)
+    assert len(list((tmp_path / "folds").glob("repeat-*"))) == 3
+
+
+def test_what_cannot_be_sent_is_said():
+    with pytest.raises(InputError, match="--workers: what is trained cannot be sent"):
+        cross_fit(TABLE, lambda table, targets: None, n_folds=3, engine=Local(2))
 
 
 def test_an_engine_that_is_not_there_is_refused_with_what_helps(monkeypatch):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from typing import Any
 
 from softfold import stopping
 from softfold.crossfit.engines.protocol import Done, Needs, Task
+from softfold.crossfit.engines.working import do
 from softfold.errors import InputError, count_of, require
-from softfold.machine import runtime
 
 _RETRIES = 3
 """How often a task is begun again whose worker or node was lost."""
@@ -53,7 +52,7 @@ class Ray:
         slots, cpus = self._room(needs)
         parts = [self._put(part) for part in shared]
         asked = {"num_cpus": cpus, "num_gpus": needs.gpus, "max_retries": _RETRIES}
-        work, left = ray.remote(_work), {}
+        work, left = ray.remote(do), {}
         for task in tasks:
             named = work.options(name=task.name, retry_exceptions=False, **asked)
             left[named.remote(task.work, task.own, needs, *parts)] = task
@@ -136,18 +135,3 @@ def _is_same(known: Any, part: Any) -> bool:
     if isinstance(known, tuple) and isinstance(part, tuple):
         return len(known) == len(part) and all(a is b for a, b in zip(known, part))
     return known is part
-
-
-def _work(work: Any, own: dict[str, Any], needs: Needs, *shared: Any) -> Any:
-    """A task, in a process of Ray's on some node."""
-    with ExitStack() as stack:
-        try:
-            from threadpoolctl import threadpool_limits
-
-            stack.enter_context(threadpool_limits(needs.threads))
-        except ImportError:
-            pass
-        if needs.uses_torch:
-            runtime.setup("cuda" if needs.gpus else "cpu", threads=needs.threads)
-        made = work(shared, **own)
-        return list(made) if isinstance(made, Iterator) else made
