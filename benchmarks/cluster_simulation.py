@@ -150,6 +150,8 @@ def checked(measured: dict[str, list[float]], network: float, disk: float) -> li
 
 
 def hours(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
     return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"
 
 
@@ -174,7 +176,8 @@ def main() -> None:
     train = min(args.train_rate, args.loader_rate * args.cores)
     predict = min(args.predict_rate, args.loader_rate * args.cores)
     fold = args.epochs * IMAGES * (1 - 1 / FOLDS) / train + IMAGES / FOLDS / predict
-    features = IMAGES / predict
+    shard = 1024
+    shards = Job([shard / predict] * -(-IMAGES // shard), 2e7, 200.0 * shard, 8.0 * shard * WIDTH)
     columns, seconds = pass_of(args.results)
     one_pass = seconds + 4 * IMAGES * (WIDTH - columns) * FOLDS * CLASSES / args.flops
     few = 100_000 / IMAGES * 4  # strengths are searched on so many items, as often
@@ -194,11 +197,12 @@ def main() -> None:
             8.0 * IMAGES,
             matrix,
         )
+        features = start + simulate(shards, Cluster(nodes, slots, *common)).seconds
         runs = [simulate(probe, Cluster(nodes, 1, *common), s) for s in range(20)]
         spent = start + float(np.mean([r.seconds for r in runs]))
         again = np.mean([r.begun_again for r in runs])
         lines.append(
-            f"| probe | {gpus} | {hours(features)} | {hours(spent)} | 0% | "
+            f"| probe | {gpus} | {hours(features)} | {hours(spent)} | - | "
             f"{hours(features + 3 * spent)} | {again:.2f} |"
         )
         job = Job([fold] * FOLDS * REPEATS, matrix, 8.0 * IMAGES, matrix / FOLDS)
@@ -236,8 +240,9 @@ def main() -> None:
         f"{args.lost} machines lost a machine and hour. **Measured:** {1000 * overhead:.1f} ms a "
         "task, "
         f"{start:.1f} s until workers are there{told}.\n\n" + "\n".join(lines) + "\n\n"
-        "Features of a probe are made by the process that starts the job, on one GPU; its solver "
-        "runs on processors, one task a repeat, which has all cores of a machine.\n\n"
+        "Rounds through the noise are two more cross-fits. Features are made once, on GPUs, 1,024 "
+        "images a task; a probe's solver runs on "
+        "processors, one task a repeat, which has all cores of a machine.\n\n"
         "| limit | at this size |\n| --- | --- |\n"
         f"| object store of a node, probe | {4 * IMAGES * WIDTH / 1e9:.1f} GB of features |\n"
         f"| object store of a node, fine-tuning | {matrix / 1e9:.1f} GB of one-hot targets |\n"

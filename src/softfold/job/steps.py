@@ -41,6 +41,7 @@ from softfold.job.ensembling import (
 from softfold.job.fitting import Fit, fit_seeds
 from softfold.job.items import items_frame
 from softfold.job.job import Job
+from softfold.job.sharding import shard_features
 from softfold.noise.estimation import audited, estimate_noise
 from softfold.noise.model import NoiseModel
 from softfold.noise.words import rate_fields
@@ -375,6 +376,7 @@ def prepare(job: Job, trainer: Trainer) -> None:
     if trainer.prepares is None:
         return
     with job.progress.step("crossfit", f"{trainer.prepares} ({trainer.name})") as advance:
+        shard_features(trainer, job.table, job.engine, advance)
         trainer.prepare(job.table, progress=advance)
     line = getattr(trainer, "found", None)
     if line is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -112,36 +113,97 @@ def _of_kind(
     progress: Advance | None,
 ) -> np.ndarray:
     """The features or the stages of the images, from the cache as far as it has them."""
-    torch = require("torch", extra="torch")
-    size = settings["size"]
+    require("torch", extra="torch")
     if not settings["pretrained"] and settings["weights"] is None:
         net = create_backbone(**settings)
         part = slice(net.n_features) if kind == "features" else slice(net.n_features, None)
+        size = settings["size"]
         made = [batch[:, part] for batch in forward_batches(images, net, size, batch_size, device)]
         return np.concatenate(made)
+    stores, keys = _stores(settings, device), image_keys(images)
+    rows, todo = _found(stores[kind], keys)
+    if rows is None or len(todo):
+        n_features, batches = _forward(images.take(todo), settings, batch_size, device)
+        _store(stores, keys[todo], batches, n_features, progress)
+        rows, todo = _found(stores[kind], keys)
+    if rows is None or len(todo):
+        raise InputError("the feature cache is too small for this data: raise SOFTFOLD_CACHE_GB")
+    return read_features(rows)
+
+
+def _stores(settings: dict[str, Any], device: str | None) -> dict[str, RowStore]:
     about = {
         "backbone": settings["name"],
         "weights": weights_identity(settings["name"], settings["weights"]),
-        "size": size,
+        "size": settings["size"],
         "precision": arithmetic(setup(device).device, precision(setup(device).device)),
         "version": 3,
     }
-    stores = {name: RowStore(name, about) for name in ("features", "stages")}
-    keys = image_keys(images)
-    rows, missing = stores[kind].find(keys)
-    if rows is None or missing.any():
-        _, first = np.unique(keys[missing], return_index=True)
-        todo = np.flatnonzero(missing)[np.sort(first)]
-        with torch.random.fork_rng(devices=[]):  # a cold cache changes nothing that is random
-            net = create_backbone(settings["name"], weights=settings["weights"], size=size)
-            batches = forward_batches(images.take(todo), net, size, batch_size, device)
-            _store(stores, keys[todo], batches, net.n_features, progress)
-        rows, missing = stores[kind].find(keys)
-        if missing.any():
-            rows = None
-    if rows is None:
-        raise InputError("the feature cache is too small for this data: raise SOFTFOLD_CACHE_GB")
-    return read_features(rows)
+    return {name: RowStore(name, about) for name in ("features", "stages")}
+
+
+def _found(store: RowStore, keys: np.ndarray) -> tuple[Rows | None, np.ndarray]:
+    """What the cache has of images, and the rows (m,) of those that it lacks, each content once."""
+    rows, missing = store.find(keys)
+    _, first = np.unique(keys[missing], return_index=True)
+    return rows, np.flatnonzero(missing)[np.sort(first)]
+
+
+def _forward(
+    images: Images, settings: dict[str, Any], batch_size: int | None, device: str | None
+) -> tuple[int, Iterator[np.ndarray]]:
+    """How many features are pooled ones, and `forward_batches` of a pretrained network."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):  # a cold cache changes nothing that is random
+        net = create_backbone(settings["name"], weights=settings["weights"], size=settings["size"])
+    return net.n_features, forward_batches(images, net, settings["size"], batch_size, device)
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The images that the cache has no features of, in parts that any process can compute.
+
+    Args are those of `image_features`. An image's features are the same in whatever part.
+    """
+
+    images: Images
+    backbone: str = DEFAULT
+    size: int = 224
+    weights: str | Path | None = None
+    device: str | None = None
+
+    def parts(self, size: int) -> list[Images]:
+        """The images that the cache lacks, `size` of them a part."""
+        keys = image_keys(self.images)
+        todo = _found(_stores(self._settings, self.device)["features"], keys)[1]
+        return [self.images.take(todo[at : at + size]) for at in range(0, len(todo), size)]
+
+    def compute(self, part: Images) -> tuple[int, np.ndarray] | None:
+        """How many features are pooled ones, and features of a part, float32 (n, D).
+
+        None where its files are not on this machine.
+        """
+        paths = [part.path(i) for i in range(len(part))]
+        if any(path is not None and not path.exists() for path in paths):
+            return None
+        n_features, batches = _forward(part, self._settings, None, self.device)
+        return n_features, np.concatenate(list(batches))
+
+    def keep(self, part: Images, made: tuple[int, np.ndarray] | None) -> None:
+        """Put what `compute` gave into the cache."""
+        if made is None:
+            return
+        stores = _stores(self._settings, self.device)
+        _store(stores, image_keys(part), iter([made[1]]), made[0], None)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return _settings(self.backbone, self.weights, self.size, True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: not the images, of which a task brings its own."""
+        return vars(self) | {"images": None}
 
 
 def read_features(rows: Rows) -> np.ndarray:

@@ -101,7 +101,7 @@ def test_side_by_side_in_processes_gives_the_same_folds_also_where_one_is_lost(t
 
 def test_what_cannot_be_sent_is_said():
     with pytest.raises(InputError, match="--workers: what is trained cannot be sent"):
-        cross_fit(TABLE, lambda table, targets: None, n_folds=3, engine=Local(2))
+        cross_fit(TABLE, lambda table, targets: None, n_folds=2, engine=Local(2))
 
 
 def test_an_engine_that_is_not_there_is_refused_with_what_helps(monkeypatch):

@@ -101,6 +101,14 @@ class Probe(BaseTrainer):
             "stages": self.stages,
         }
 
+    def shards(self, table: LabelTable) -> Any:
+        """What `prepare` computes, in parts for other processes; None where it computes nothing."""
+        if self._given is not None or not isinstance(table.data, Images):
+            return None
+        from softfold.vision.features import Shards
+
+        return Shards(table.data, self.arch, self.size, self.weights, self.device)
+
     def prepare(self, table: LabelTable, progress: Progress | None = None) -> None:
         """Compute the features of all items once; later fits look them up."""
         if self._given is not None:

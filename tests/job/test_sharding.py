@@ -1,0 +1,49 @@
+"""Features by several processes are those by one, and are computed once."""
+
+# ruff: noqa: E402
+
+import numpy as np
+import pytest
+
+for module in ("torch", "timm", "PIL"):
+    pytest.importorskip(module)
+from pictures import encode, photo
+
+from softfold.crossfit.engines.local import Local
+from softfold.data.table import LabelTable
+from softfold.job import sharding
+from softfold.pixels.images import Images
+from softfold.trainers.probe import Probe
+from softfold.vision import features
+
+
+def test_shards_of_two_processes_are_what_one_would_compute(tmp_path, monkeypatch):
+    images = Images(encoded=[encode(photo()) for _ in range(6)])
+    keys = np.array([str(i) for i in range(6)], object)
+    table = LabelTable(keys, np.arange(6) % 2, ("a", "b"), np.zeros(6, bool), data=images)
+    monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path / "one"))
+    alone = Probe(size=32)
+    alone.prepare(table)
+    monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path / "two"))
+    monkeypatch.setattr(sharding, "SHARD", 3)
+    told = []
+    sharding.shard_features(Probe(size=32), table, Local(2), lambda *done: told.append(done))
+    assert told == [(1, 2), (2, 2)]
+    monkeypatch.setattr(features, "forward_batches", None)  # nothing is left to compute
+    sharded = Probe(size=32)
+    sharded.prepare(table)
+    assert sharded.features(table).tobytes() == alone.features(table).tobytes()
+    assert sharded._stages.tobytes() == alone._stages.tobytes()
+
+
+def test_one_process_and_trainers_without_images_have_no_shards():
+    data = np.eye(4, dtype=np.float32)
+    table = LabelTable(
+        np.array(list("abcd"), object),
+        np.arange(4) % 2,
+        ("a", "b"),
+        data=data,
+        valid=np.zeros(4, bool),
+    )
+    assert Probe().shards(table) is None
+    sharding.shard_features(Probe(), table, Local(2))
