@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from softfold.arrays import likeliest
 from softfold.errors import InputError, count_of
 
 
@@ -18,7 +19,7 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     0.5
     """
     probabilities, labels = _checked(probabilities, labels)
-    return float((probabilities.argmax(axis=1) == labels).mean())
+    return float((likeliest(probabilities) == labels).mean())
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:

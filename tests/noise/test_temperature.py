@@ -26,3 +26,12 @@ def test_search_stays_within_its_bounds(slope, end):
     found = search(lambda t: slope * t, *TEMPERATURES)
     assert found == pytest.approx(end, rel=0.06)
     assert TEMPERATURES[0] <= found <= TEMPERATURES[1]
+
+
+def test_of_many_classes_more_than_a_handful_of_items_are_looked_at():
+    k = 2000
+    labels = np.repeat(np.arange(k), 2)
+    p = np.full((len(labels), k), 0.2 / (k - 1), np.float32)
+    p[np.arange(len(labels)), labels] = 0.8
+    given = np.where(np.arange(len(labels)) % 5 == 2, (labels + 1) % k, labels)
+    assert 0.7 < fitted_temperature(Sample.of(given, p, np.arange(len(labels)))) < 1.5

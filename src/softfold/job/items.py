@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from softfold.arrays import likeliest
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.table import LabelTable
 from softfold.issues import rank_issues
@@ -34,7 +35,7 @@ def items_frame(
     own = oof.probabilities[np.arange(len(train)), train.given].astype(np.float32)
     rows, n = np.flatnonzero(~table.valid), len(table)
     frame["fold"] = _spread([f.tolist() for f in oof.fold], rows, [[] for _ in range(n)])
-    frame["predicted"] = _spread(names[oof.probabilities.argmax(1)], rows, [None] * n)
+    frame["predicted"] = _spread(names[likeliest(oof.probabilities)], rows, [None] * n)
     frame["self_confidence"] = _spread(own, rows, np.full(n, np.nan, np.float32))
     frame["suspicion"] = _spread(suspicion, rows, np.full(n, np.nan, np.float32))
     frame["suggested"] = _spread(names[ranked["suggested"].to_numpy()], rows, [None] * n)

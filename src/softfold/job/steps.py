@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import find
-from softfold.arrays import one_hot
+from softfold.arrays import likeliest, one_hot
 from softfold.crossfit.noise_aware import noise_aware_cross_fit
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit
@@ -423,7 +423,7 @@ def _cross_fit_metrics(job: Job, made: SeedCrossFit) -> dict[str, Any]:
     if train.truth is not None and (train.truth >= 0).any():
         known = train.truth >= 0
         wrong = train.given[known] != train.truth[known]
-        out["oof"]["accuracy_truth"] = float(accuracy(p[known], train.truth[known]))
+        out["oof"]["accuracy_truth"] = float((likeliest(p) == train.truth)[known].mean())
         out["noise"]["rate_truth"] = float(wrong.mean())
         if 0 < wrong.sum() < len(wrong):
             suspicion = Run(job.writer.path).suspicion[known]

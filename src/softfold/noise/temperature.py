@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 TEMPERATURES = (0.1, 8.0)
 """Temperatures that are looked at, least and most."""
 
-CELLS = 20_000
-"""Probabilities that a temperature is fitted to."""
+CELLS, LEAST_ITEMS = 20_000, 200
+"""Probabilities that a temperature is fitted to, of so many items at least: among twenty there may
+be no wrong label, and the sharpest predictions would look best."""
 
 NEARLY_CLEAN = 0.002
 """Even noise assumed where temperature alone is fitted: one slip costs no more than log 0.002."""
@@ -26,7 +27,7 @@ NEARLY_CLEAN = 0.002
 
 def fitted_temperature(sample: Sample) -> float:
     """The t at which p^(1/t) makes the given labels likeliest, all of them taken as right."""
-    part = sample.about(CELLS // sample.n_classes)
+    part = sample.about(max(LEAST_ITEMS, CELLS // sample.n_classes))
     return search(lambda t: part.even_level(part.own(t), NEARLY_CLEAN), *TEMPERATURES)
 
 
