@@ -2,8 +2,8 @@
 
 Above a size, an inverted file (Jegou et al. 2011) by the library faiss: rows are dealt to the
 nearest of 4 sqrt(N) centres, and a query is compared with the rows of a few centres alone. Time
-grows with N^1.5. What is found is compared exactly; that something close is missed is rare
-(benchmarks/results/growth.md). Centres are drawn with a fixed seed: the same rows give the same
+grows with N^1.5. What is found is compared exactly; some of what is close may be missed
+(`benchmarks/growth.py --images`). Centres are drawn with a fixed seed: the same rows give the same
 answer, on as many threads.
 """
 
