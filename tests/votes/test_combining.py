@@ -152,3 +152,18 @@ def test_errors_say_what_is_wrong(votes, probabilities, words):
     with pytest.raises(InputError) as error:
         combine_votes(votes, probabilities)
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_one_annotator_who_swaps_two_classes_does_not_rename_them(seed):
+    rng, n, k = np.random.default_rng(seed), 1500, 10
+    truth = rng.integers(0, k, n)
+
+    def often_right(accuracy):
+        wrong = rng.random(n) > accuracy
+        return np.where(wrong, (truth + rng.integers(1, k, n)) % k, truth)
+
+    swapped = np.r_[1, 0, 2:k][truth]  # always right but for the names of two classes
+    made = combine_votes(np.stack([often_right(0.89), swapped, often_right(0.8)], axis=1))
+    assert (made.targets.argmax(axis=1) == truth).mean() > 0.97
+    assert made.model.accuracy[0] > made.model.accuracy[1]

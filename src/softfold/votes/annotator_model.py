@@ -96,6 +96,23 @@ class AnnotatorModel:
         drawn[layout.said[mine]] += self.counts[mine]
         return (drawn / (self.totals[w] + self.strength)).T
 
+    def names(self, layout: Layout) -> np.ndarray:
+        """(K,) int64: which class most votes would call 0, 1, ...; 0 to K - 1 where names are right.
+
+        Votes alone do not tell a class from its name: that one annotator is always right and all
+        others take two classes for one another is as likely as that this one does. Two classes
+        change names as long as more votes agree then.
+        """
+        agreed = _by_label(self.counts, layout)
+        names = np.arange(len(agreed))
+        while True:
+            own = np.diag(agreed)
+            gain = agreed + agreed.T - own[:, None] - own[None, :]
+            a, b = np.unravel_index(int(gain.argmax()), gain.shape)
+            if gain[a, b] <= 1e-6 * max(1.0, agreed.sum()):
+                return names
+            agreed[[a, b]], names[[a, b]] = agreed[[b, a]], names[[b, a]]
+
 
 def expected_counts(votes: Votes, layout: Layout, targets: np.ndarray) -> np.ndarray:
     """float32 (P, K): sum of the soft labels of the items of each pair's votes."""
@@ -139,13 +156,19 @@ def _common(counts: np.ndarray, totals: np.ndarray, layout: Layout, hits: float)
     right = (hits + 1) / (totals.sum() + 2)
     even = np.full((k, k), (1 - right) / (k - 1))
     np.fill_diagonal(even, right)
+    return (_by_label(counts, layout) + k * even) / (totals.sum(axis=0) + k)[:, None]
+
+
+def _by_label(counts: np.ndarray, layout: Layout) -> np.ndarray:
+    """float64 (K, K): expected votes of all annotators, rows truth, columns label."""
+    k = counts.shape[1]
     sums = np.zeros((k, k))
     order = np.argsort(layout.said, kind="stable")
     for rows in row_blocks(len(order), k):
         said = layout.said[order[rows]]
         starts = np.flatnonzero(np.r_[True, said[1:] != said[:-1]])
         sums[said[starts]] += np.add.reduceat(counts[order[rows]], starts, axis=0)
-    return (sums.T + k * even) / (totals.sum(axis=0) + k)[:, None]
+    return sums.T
 
 
 def _choose_strength(model: AnnotatorModel, layout: Layout) -> float:

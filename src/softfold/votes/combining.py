@@ -215,7 +215,10 @@ def _combine(votes: Votes, predicted: np.ndarray | None, max_rounds: int) -> Com
             t, _ = heard.best(columns, prior, t, 1.0, weights=False)
         targets, level = heard.together(columns, prior, t, 1.0, targets)
         if level - last < CLOSE * abs(level) and i > LEAST_ROUNDS:
-            break
+            named = model.names(layout) if predicted is None else None
+            if named is None or (named == np.arange(len(named))).all():
+                break
+            targets, level = targets[:, named], -np.inf
         last = level
     assert model is not None
     t, c = heard.best(columns, prior, t, 1.0, weights=True)
