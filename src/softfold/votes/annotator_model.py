@@ -97,7 +97,7 @@ class AnnotatorModel:
         return (drawn / (self.totals[w] + self.strength)).T
 
     def names(self, layout: Layout) -> np.ndarray:
-        """(K,) int64: which class most votes would call 0, 1, ...; 0 to K - 1 where names are right.
+        """(K,) int64: which class most votes would call 0, 1, ...: 0 to K - 1 where all is well.
 
         Votes alone do not tell a class from its name: that one annotator is always right and all
         others take two classes for one another is as likely as that this one does. Two classes
