@@ -42,7 +42,8 @@ def SoftCategoryBlock(
         root: folder that relative keys start from, where keys are not written alike.
 
     Raises:
-        InputError: when an item is read: no soft label or no given label for it (it is named).
+        InputError: a training item without a soft label; and when a validation item is read, one
+            without a given label. The first is named.
     """
     return TransformBlock(type_tfms=SoftCategorize(as_soft_labels(soft), labels, root))
 
@@ -65,11 +66,18 @@ class SoftCategorize(Transform):
         keys, names = _keys_and_names(labels, soft)
         self.label_rows, self.names = RowIndex(keys, root), names
 
+    def setup(self, items: Any = None, train_setup: bool = False) -> None:
+        """Refuse training items without a soft label, before the first is read.
+
+        `split_idx` does not tell a training item later: `Learner.tta` reads validation items as 0.
+        """
+        train = getattr(items, "train", items)
+        if train is not None:
+            self.soft_rows.rows([str(key) for key in train])
+
     def __call__(self, key: Any, split_idx: int | None = None, **kwargs: Any) -> torch.Tensor:
         key = str(key)
         row = self.soft_rows.get(key)
-        if split_idx == 0 and row is None:
-            self.soft_rows.rows([key])  # says what is wrong
         if row is not None and split_idx != 1:
             target = torch.from_numpy(np.array(self.targets[row], dtype=np.float32))
             return target.as_subclass(TensorSoftTarget)
