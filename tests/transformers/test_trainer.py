@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("transformers")
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    DataCollatorWithPadding,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainingArguments,
+)
 
+import softfold
 from softfold.errors import InputError
 from softfold.torch import with_soft_targets
 from softfold.transformers import SoftLabelTrainer, soft_cross_entropy
@@ -135,3 +146,39 @@ def test_the_loss_is_torchs_cross_entropy():
         soft_cross_entropy((logits,), None)
     with pytest.raises(InputError, match=r"labels have shape \(6, 2\), logits \(6, 3\)"):
         soft_cross_entropy((logits,), soft[:, :2])
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_dataset_of_hugging_face_trains_with_the_label_under_its_usual_name(padded, tmp_path):
+    """Columns text and label, tokens beside, and the collator that the Trainer takes by itself."""
+    datasets = pytest.importorskip("datasets")
+    sentences = Sentences()
+    names = ["animal", "tool", "food"]
+    columns = {"text": [f"sentence {i}" for i in range(len(sentences))], "label": sentences.labels}
+    columns |= {"input_ids": sentences.ids.tolist()}
+    columns |= {"attention_mask": (sentences.ids > 0).long().tolist()}
+    data = datasets.Dataset.from_dict(columns).cast_column(
+        "label", datasets.ClassLabel(names=names)
+    )
+    table = softfold.read_table(data.select_columns(["text", "label"]))
+    p = pd.DataFrame(np.eye(3)[sentences.labels] * 0.7 + 0.1, columns=names)
+    soft = softfold.soften(table, p, "blend")
+    collator = {}
+    if padded:
+        words = {"[PAD]": 0, "[UNK]": 1}
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=Tokenizer(WordLevel(words, unk_token="[UNK]")), pad_token="[PAD]"
+        )
+        collator = {"data_collator": DataCollatorWithPadding(tokenizer)}
+    trainer = SoftLabelTrainer(
+        model=make_model(sentences),
+        args=arguments(tmp_path, num_train_epochs=8, learning_rate=0.01),
+        train_dataset=with_soft_targets(data, soft),
+        eval_dataset=data,
+        **collator,
+    )
+    trainer.train()
+    found = trainer.predict(data).predictions
+    assert (found.argmax(1) == sentences.truth).mean() > 0.95
+    p = torch.tensor(found).softmax(1).numpy()
+    assert 0.85 < p.max(axis=1).mean() < 0.97, "as sure as the targets are, which is 0.94"

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from softfold.align.frames import as_frame, keyed_frame
 from softfold.align.keys import (
     as_keys,
     as_objects,
@@ -106,7 +107,8 @@ def align_predictions(
             `vocab`, else of the table's vocab, else of the sorted names;
             an OutOfFold or SoftLabels, or a data frame whose index has the items' keys and whose
             columns have the class names: in any order, and with further items. A frame numbered
-            from 0, as pandas does by itself, goes by position.
+            from 0, as pandas does by itself, goes by position. A frame of polars has the keys in
+            a column `item`.
         vocab: K class names.
 
     Returns:
@@ -118,7 +120,13 @@ def align_predictions(
             repeats, labels or probabilities that are none; the first offender is named.
     """
     names = None if vocab is None else unique_names(vocab, "vocab")
+    if not isinstance(labels, np.ndarray):
+        labels = as_frame(labels)
     if isinstance(labels, pd.DataFrame):
+        if probabilities is not None and not any(str(c).startswith(TRUE) for c in labels):
+            raise InputError(
+                "labels are a data frame: give softfold.read_table(frame), or its column of labels"
+            )
         if probabilities is not None:
             raise InputError("the data frame holds the predictions as well; give it alone")
         return _of_frame(labels, names)
@@ -376,6 +384,8 @@ def _as_keyed(
         return KeyedMatrix(value, what=what, row=row)
     if isinstance(value, KeyedMatrix):
         return value
+    if not isinstance(value, pd.DataFrame):
+        value = keyed_frame(value, vocab)
     if isinstance(value, pd.DataFrame):
         keys = _axis_keys(value.index, item, "index")
         names = _axis_keys(value.columns, vocab, "columns")

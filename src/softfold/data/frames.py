@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from softfold.align import as_frame
 from softfold.data.delimited import is_delimited, read_delimited
 from softfold.data.folders import scan_folder
 from softfold.errors import InputError, count_of, require
@@ -14,14 +17,23 @@ KNOWN_DATASETS = ("digits", "imagewoof", "imagenette", "cifar10n", "fashion-mnis
 """What `softfold.data.datasets` loads by name; what is not found may be a misspelt one of these."""
 
 
-def read_frame(labels: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, Path | None]:
+def read_frame(labels: Any) -> tuple[pd.DataFrame, str, Path | None]:
     """The rows, a name for messages, and the folder that relative paths start from.
 
-    Cells of text files are text as written (see `softfold.data.delimited`).
+    Labels are a file, a folder, a data frame, or a table that `softfold.align.as_frame` takes.
+    Cells of text files are text as written (see `softfold.data.delimited`). Images that are
+    dictionaries, as Hugging Face's datasets and their Parquet files have them, are their bytes;
+    their paths where none of the column has bytes.
     """
+    labels = as_frame(labels)
     if isinstance(labels, pd.DataFrame):
         _refuse_twice(labels, "the data frame")
-        return labels, "the data frame", None
+        return _plain_images(labels), "the data frame", None
+    if not isinstance(labels, str | os.PathLike):
+        raise InputError(
+            f"{type(labels).__name__} is no label table: give a file, a folder or a data frame, "
+            "such as its to_pandas() where it has one"
+        )
     file = Path(labels)
     if file.is_dir():
         return scan_folder(file), str(file), file
@@ -51,7 +63,20 @@ def read_frame(labels: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, Pa
     if frame.empty:
         raise InputError(f"{file}: the table has no rows")
     _refuse_twice(frame, file.name)
-    return frame, file.name, file.parent
+    return _plain_images(frame), file.name, file.parent
+
+
+def _plain_images(frame: pd.DataFrame) -> pd.DataFrame:
+    for name in [name for name in frame if pd.api.types.is_object_dtype(frame[name])]:
+        first = next((cell for cell in frame[name] if isinstance(cell, dict)), None)
+        if first is None or not first.keys() <= {"bytes", "path"}:
+            continue
+        cells = [cell if isinstance(cell, dict) else {"bytes": cell} for cell in frame[name]]
+        part = "path" if all(cell.get("bytes") is None for cell in cells) else "bytes"
+        plain = [cell.get(part) for cell in cells]
+        frame = frame.copy(deep=False)
+        frame[name] = pd.Series(plain, index=frame.index, dtype=object)
+    return frame
 
 
 def _refuse_twice(frame: pd.DataFrame, name: str) -> None:

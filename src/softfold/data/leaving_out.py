@@ -122,8 +122,7 @@ def whole_rows(
     reason[missing_names(frame[label])] = f"no label in {label!r}"
     in_files, lost = False, np.zeros(len(frame), dtype=bool)
     if path is not None:
-        cells = [v.get("bytes") if isinstance(v, dict) else v for v in frame[path]]
-        lost = missing_names(pd.Series(cells, dtype=object))
+        lost = missing_names(frame[path])
         reason[lost] = f"nothing in {path!r}"
         in_files = any(isinstance(value, str) for value in frame[path])
     broken = np.flatnonzero(reason)

@@ -75,7 +75,8 @@ def read_table(
 
     Args:
         labels: CSV or Parquet file, a folder with one folder a class (optionally below `train`
-            and `valid`, `val` or `test`), or a DataFrame.
+            and `valid`, `val` or `test`), or a DataFrame; also one of polars, a Dataset of
+            Hugging Face's datasets, or an Arrow table.
         images: folder that the paths are relative to; by default the folder of the file.
         path: column of image paths or of encoded images (bytes). By default the first column
             with a usual name (path, filename, image, ...). A table without one is tabular data:
@@ -302,13 +303,11 @@ def _take(raw: dict[str, Any], rows: np.ndarray) -> None:
 
 
 def image_column(column: pd.Series, base: Path | None = None) -> tuple[np.ndarray, Images]:
-    """Item keys and images of a column of paths or of encoded images (bytes, or a dict of them).
+    """Item keys and images of a column of paths or of encoded images (bytes).
 
     Encoded images have the numbers of their rows as keys.
     """
     values = column.tolist()
-    if values and isinstance(values[0], dict):
-        values = [v.get("bytes") if isinstance(v, dict) else v for v in values]
     encoded = [isinstance(v, (bytes, bytearray, memoryview)) for v in values]
     if any(encoded):
         if not all(encoded):

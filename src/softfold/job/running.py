@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from softfold.align import as_frame
 from softfold.align.inputs import refuse_multi_label
 from softfold.data.reading import read_table
 from softfold.data.table import LabelTable
@@ -50,6 +51,7 @@ def run(
     Returns:
         The run folder, with `metrics`, `items`, `soft_labels` and the rest.
     """
+    labels = as_frame(labels)
     refuse_multi_label(labels)
     table = labels if isinstance(labels, LabelTable) else None
     if isinstance(labels, pd.DataFrame):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from softfold.align import as_frame
 from softfold.data.columns import ITEM, row_keys
 from softfold.data.delimited import is_delimited
 from softfold.data.finding import PATH_NAMES, columns_in_words, usual_column
@@ -166,6 +167,7 @@ def _on_features(items: Any, features: Any, vocab: tuple[str, ...]) -> LabelTabl
 
 def _keys_of(items: Any, vocab: tuple[str, ...]) -> np.ndarray:
     """Item keys as a label table of these items has them."""
+    items = as_frame(items)
     if not (isinstance(items, pd.DataFrame) or _is_table(items)):
         return unlabelled(items, vocab, "image").item
     frame, name, _ = read_frame(items)
@@ -182,6 +184,7 @@ def unlabelled(items: Any, vocab: tuple[str, ...], kind: str) -> LabelTable:
     left_out: list[LeftOut] = []
     keys: Any
     data: Data
+    items = as_frame(items)
     if isinstance(items, LabelTable):
         return replace(items, left_out=())  # was said when it was read
     if isinstance(items, (str, Path)) and Path(items).is_dir():

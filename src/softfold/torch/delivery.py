@@ -68,7 +68,8 @@ def with_soft_targets(
         items: key of each item of the dataset, in its order, where `soft` is SoftLabels: rows are
             found by key. Without it the keys must be positions, as those of `label_table` are.
         vocab: class names in the order in which the dataset numbers its classes; by itself
-            `dataset.classes`. Columns are found by name.
+            `dataset.classes`, or those of the feature "label" of a Hugging Face Dataset. Columns
+            are found by name.
         multi_label: a matrix `soft` is of classes that do not exclude each other: each in 0..1, and
             rows need not sum to 1. MultiSoftLabels say so themselves.
 
@@ -155,13 +156,25 @@ def dataset_length(dataset: Any) -> int:
             f"{type(dataset).__name__} has no length or no items by position: soft targets need a "
             "map-style dataset"
         )
+    if hasattr(dataset, "columns") and hasattr(dataset, "shape"):
+        raise InputError(
+            f"a {type(dataset).__name__} is a table, and its [i] is no item: make a dataset of it, "
+            "such as datasets.Dataset.from_pandas(frame) or a TensorDataset"
+        )
     return len(dataset)
 
 
 def class_names(dataset: Any) -> tuple[str, ...] | None:
-    """Names of the classes by number, as torchvision's datasets have them; also below a Subset."""
+    """Names of the classes by number, as datasets of torchvision and Hugging Face have them.
+
+    Also below a Subset.
+    """
     while dataset is not None:
         names = getattr(dataset, "classes", None)
+        features = getattr(dataset, "features", None)
+        if names is None and isinstance(features, Mapping):
+            labels = (features[key] for key in LABEL_KEYS if key in features)
+            names = getattr(next(labels, None), "names", None)
         if isinstance(names, list | tuple):
             return tuple(map(str, names))
         dataset = getattr(dataset, "dataset", None)

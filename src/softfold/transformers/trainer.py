@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from transformers import Trainer
 
 from softfold.errors import InputError
+from softfold.torch.delivery import LABEL_KEYS
 
 
 def soft_cross_entropy(
@@ -55,10 +57,10 @@ class SoftLabelTrainer(Trainer):
     """A Trainer of transformers for a classifier with soft targets.
 
     Everything else is that of `transformers.Trainer`. Training items bring targets float (K,) as
-    `softfold.torch.with_soft_targets` gives them; items to evaluate on may keep class indices. A
-    label smoothing of the arguments is applied. The model is marked as one of a single label, so
-    that later users of its config take a softmax, and so that a Trainer without this loss stops at
-    soft targets and does not train something else.
+    `softfold.torch.with_soft_targets` gives them, under "labels" or "label"; items to evaluate on
+    may keep class indices. A label smoothing of the arguments is applied. The model is marked as
+    one of a single label, so that later users of its config take a softmax, and so that a Trainer
+    without this loss stops at soft targets and does not train something else.
 
     Raises:
         InputError: the model is one of several labels an item, or a loss is given as well.
@@ -82,3 +84,22 @@ class SoftLabelTrainer(Trainer):
         self.compute_loss_func = partial(
             soft_cross_entropy, label_smoothing=self.args.label_smoothing_factor
         )
+        if getattr(self.data_collator, "__module__", "").startswith("transformers."):
+            self.data_collator = partial(_collated, self.data_collator)
+
+
+def _collated(collate: Any, items: list[Any]) -> Any:
+    """A batch of the items, and their soft targets (n, K) as its labels.
+
+    The collators of transformers stack class indices; soft targets under "label", as Hugging Face's
+    datasets name it, or beside a tokenizer's padding stop them.
+    """
+    first = items[0]
+    key = next((k for k in LABEL_KEYS if isinstance(first, Mapping) and k in first), None)
+    if key is None or not torch.is_tensor(first[key]) or first[key].ndim != 1:
+        return collate(items)
+    if not first[key].is_floating_point():
+        return collate(items)
+    batch = collate([{k: v for k, v in item.items() if k != key} for item in items])
+    batch["labels"] = torch.stack([item[key] for item in items])
+    return batch

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.align import sort_names
+from softfold.align import as_frame, sort_names
 from softfold.data.finding import LABEL_NAMES, PATH_NAMES, usual_column
 from softfold.data.frames import read_frame
 from softfold.data.places import place_of, renumbered
@@ -111,6 +111,7 @@ def read_votes(
     """
     if isinstance(votes, Votes):
         return votes if vocab is None else votes.with_vocab(vocab)
+    votes = as_frame(votes)
     if not isinstance(votes, (str, Path, pd.DataFrame)):
         return _from_array(np.asarray(votes), vocab)
     frame, name, _ = read_frame(votes)
