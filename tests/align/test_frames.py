@@ -11,6 +11,7 @@ from PIL import Image
 
 import softfold
 from softfold.align import as_frame
+from softfold.data.item_features import as_item_features
 from softfold.errors import InputError
 
 N = 30
@@ -73,6 +74,13 @@ def test_predictions_are_found_by_the_column_item_and_by_the_names_of_classes(ki
         softfold.soften(table, kind(p[["neg", "so-so"]].reset_index()))
     with pytest.raises(InputError, match=r"give softfold.read_table\(frame\)"):
         softfold.rank_issues(kind(FRAME), p)
+
+
+@pytest.mark.parametrize("kind", [polars, arrow])
+def test_features_are_found_by_the_column_item(kind):
+    p = predictions()
+    features = as_item_features(kind(p.sample(frac=1, random_state=0).reset_index()))
+    np.testing.assert_allclose(np.asarray(features.of(FRAME["item"].to_numpy())), p, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [polars, hugging_face])

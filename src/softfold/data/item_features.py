@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.align import match_rows
+from softfold.align import as_frame, match_rows
 from softfold.align.keys import as_keys, refuse_repeats
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of, require
@@ -160,6 +160,7 @@ def as_item_features(features: Any) -> ItemFeatures | None:
     """
     if features is None or isinstance(features, ItemFeatures):
         return features
+    features = as_frame(features)
     if isinstance(features, pd.DataFrame):
         keys = features.get("item", features.index)
         numbers = features.drop(columns="item", errors="ignore")

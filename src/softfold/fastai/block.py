@@ -32,7 +32,8 @@ def SoftCategoryBlock(
 
     `get_y` gives the item's key. Training items get the soft label with that key, validation
     items the class index of their given label. `dls.vocab` is the soft labels' classes, the loss
-    `SoftCrossEntropy`, `show_batch` shows the most likely class.
+    `SoftCrossEntropy`, `show_batch` shows the most likely class. A confusion matrix of training
+    items (`ds_idx=0`) wants class indices: train with `SoftLabelCallback` for that.
 
     Args:
         soft: SoftLabels, or a frame of `y_true_*` and `y_pred_*` columns, blended 0.7 to 0.3.
