@@ -426,3 +426,16 @@ def test_labels_whose_row_names_stand_in_another_order_are_not_taken_by_position
     assert (both.probabilities.argmax(1) == shuffled.to_numpy()).all()
     few = given[given.index % 2 == 0]  # names with gaps: the frame is numbered by itself
     assert align_predictions(few, pd.DataFrame(p[::2])).labels.tolist() == [0, 0, 1]
+
+
+def test_names_in_sorted_order_beside_columns_of_another_order_are_doubted():
+    names = np.array(["zero", "one", "two", "three"], object)
+    codes = np.arange(80) % 4
+    p = 0.1 + 0.6 * np.eye(4)[codes]
+    with pytest.warns(UserWarning, match="say it with vocab="):
+        align_predictions(names[codes], p)
+    columns = [sorted(names).index(n) for n in names]
+    sorted_p = np.empty_like(p)
+    sorted_p[:, columns] = p
+    assert align_predictions(names[codes], sorted_p).labels.tolist() == [columns[c] for c in codes]
+    align_predictions(names[codes], p, vocab=names)

@@ -281,7 +281,7 @@ COMMANDS = {
     "run digits --data nowhere --quiet": "--data nowhere: no such folder",
     "run cifar10n --noise aggre --quiet": "cifar10n: give the folder with train.parquet",
     "run cifar10n --noise 5 --quiet": "cifar10n has no labels '5': choose --noise aggre or random1",
-    "run": "Missing argument 'labels'",
+    "run": "say which labels: a CSV or Parquet file, a folder or a known dataset",
     "nonsense": "No such command 'nonsense'",
     "run labels.csv --quiet --out labels.csv": "labels.csv: a file is there; give a folder",
     "run labels.csv --quiet --out img": "img: the folder is not empty and holds no run",

@@ -178,7 +178,9 @@ def test_a_shell_completes_commands_and_options(words, word):
 
 
 def test_completion_can_be_installed(tmp_path):
-    environ = {**os.environ, "HOME": str(tmp_path)}
+    # which shell it is run from does not matter here: make has sh
+    told = {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    environ = {**os.environ, **told}
     call = [sys.executable, "-c", "from softfold.cli import main; main()", "--install-completion"]
     done = subprocess.run([*call, "bash"], env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -203,3 +205,15 @@ def test_what_a_run_wrote_of_its_settings_runs_it_again(tmp_path, monkeypatch, c
     assert made[0] == made[1]
     code, _, err = ends(capsys, "run", "--quiet")
     assert code == 2 and "say which labels" in err
+
+
+def test_labels_alone_are_enough_beside_predictions(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    label = np.arange(40) % 2
+    p = 0.1 + 0.8 * np.eye(2)[label]
+    label[3] = 1 - label[3]
+    np.save("p.npy", p)
+    for columns in ({}, {"item": [f"i{i}" for i in range(40)]}):
+        pd.DataFrame({**columns, "label": label}).to_csv("labels.csv", index=False)
+        code, out, _ = ends(capsys, "issues", "labels.csv", "--pred-probs", "p.npy", "--top", "1")
+        assert code == 0 and ("i3" if columns else "3 ") in out

@@ -105,3 +105,13 @@ def test_what_cannot_be_read_is_one_line(frame, tmp_path):
         read_table(frame, label_delim="")
     with pytest.raises(InputError, match="no column 'right' \\(truth\\)"):
         read_table(frame, label_delim=" ", truth="right")
+
+
+def test_a_column_of_the_same_labels_is_no_feature(frame):
+    given = read_table(frame, label_delim=" ").given
+    beside = frame.assign(
+        right=["sky sea", "sea", "sky", "boat", "sea", "sky"], word=list("abcdef")
+    )
+    with pytest.warns(UserWarning, match="'right' holds the same labels"):
+        table = read_table(beside, label_delim=" ")
+    assert list(table.data) == ["x", "word"] and (table.given == given).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -27,6 +28,9 @@ from softfold.errors import InputError, count_of
 
 TRUE, PREDICTED = "y_true_", "y_pred_"
 """How the columns of a frame of one-hot labels and of predictions begin."""
+
+_MOST_DOUBTED = 2000
+"""Classes up to which the order of columns is looked at: K x K counts."""
 
 
 @dataclass(frozen=True)
@@ -312,6 +316,25 @@ def _of_training(
     return take_part(matrix.values, None if shape[0] == len(item) else train, columns)
 
 
+def _doubt_order(codes: np.ndarray, values: np.ndarray, names: Sequence[str]) -> None:
+    """Warn where names were taken in sorted order and columns look like another order.
+
+    They do where of most labels another class is predicted more often than the label itself.
+    """
+    k = len(names)
+    if k > _MOST_DOUBTED or values.ndim != 2 or not len(codes):
+        return
+    cells = codes * k + np.asarray(values).argmax(axis=1)
+    counts = np.bincount(cells, minlength=k * k).reshape(k, k)
+    if 2 * np.trace(counts) < counts.max(axis=1).sum():
+        warnings.warn(
+            f"the columns are taken in the sorted order of the names ({names[0]!r}, {names[1]!r}, "
+            "...), and of most labels another class is predicted: if the columns have another "
+            "order, say it with vocab=",
+            stacklevel=4,
+        )
+
+
 def _of_labels(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -> Aligned:
     """Labels without a table: rows by position, unless both sides have keys."""
     item, rows, columns = None, None, None
@@ -331,6 +354,8 @@ def _of_labels(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -
     if matrix.vocab is not None and names is not None:
         columns = match_columns(matrix.vocab, names, matrix.what, "vocab=")
     codes, values = check_both(codes, take_part(matrix.values, rows, columns))
+    if named and names is None and matrix.vocab is None:
+        _doubt_order(codes, values, named)
     return Aligned(codes, values, item, found)
 
 

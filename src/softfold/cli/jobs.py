@@ -51,6 +51,7 @@ def run(
     from softfold.runs.settings import read_settings
 
     settings = settings_of(**((read_settings(config) if config is not None else {}) | asked))
+    settings.check_labels()
     out = out or default_out(settings.labels, settings.recipe or settings.noise)
     metrics = run_settings(settings, out, resume=resume, quiet=quiet, profile=profile).metrics
     if json:

@@ -117,7 +117,8 @@ def issues(
     elif pred_probs is not None:
         if asked.get("on_error") == "skip":
             raise InputError("--on-error skip does not go with --pred-probs, a row of it an item")
-        listing = predicted_issues(Settings(labels=labels, **asked).read_labels(), pred_probs)
+        table = Settings(labels=labels, **asked).read_labels(keys_are_enough=True)
+        listing = predicted_issues(table, pred_probs)
     else:
         from softfold.job.running import crossfit_settings
 

@@ -264,7 +264,7 @@ def _conflicts(job: Job, pairs: np.ndarray) -> list[str]:
     several = "pairs of near copies have"
     return [
         f"{count_of(len(frame), 'pair of near copies has', several)} different labels, so that one "
-        "of each is wrong (conflicting_copies.parquet); the first: "
+        "of each is probably wrong (conflicting_copies.parquet); the first: "
         f"{shown(first['item'])} is {first['given']}, {shown(first['copy'])} is "
         f"{first['copy_given']}"
     ]

@@ -134,12 +134,32 @@ class _Cells:
         lacking = [c for c in truth if c not in frame.columns]
         if lacking and not self.taken_before:
             raise InputError(f"{name}: no column {lacking[0]!r} (truth); {columns_in_words(frame)}")
-        made = frame.drop(columns=[*dict.fromkeys([*columns, *truth])], errors="ignore")
+        others = [] if self.one_hot else self._other_labels(frame, [*columns, *truth], name)
+        made = frame.drop(columns=[*dict.fromkeys([*columns, *truth, *others])], errors="ignore")
         made = made.assign(**{_LABELS: self._cells(frame, columns, name)})
         if truth and not lacking:
             made[_TRUTH] = self._cells(frame, truth, name)
         self.taken_before = True
         return made, _LABELS
+
+    def _other_labels(self, frame: pd.DataFrame, known: list[Any], name: str) -> list[Any]:
+        """Columns of nothing but the labels' words: labels, which as features would tell."""
+        if self.delimiter is None or not known:
+            return []
+        words = _said(frame[known[0]], self.delimiter)
+        found = []
+        for column in frame.columns:
+            if column in known or column in self.taken or frame[column].dtype.kind in "biufc":
+                continue
+            said = _said(frame[column], self.delimiter)
+            if said <= words and 2 * len(said) > len(words):
+                found.append(column)
+                warnings.warn(
+                    f"{name}: column {str(column)!r} holds the same labels; it is taken for labels "
+                    "and left out of the features (truth= or --truth says that they are right)",
+                    stacklevel=2,
+                )
+        return found
 
     taken_before = False
     """Whether the training items' table was read: a hold-out's may have labels for its truth."""
@@ -204,6 +224,12 @@ class _Cells:
             )
         (text,) = names_of(values.iloc[[i]], name)
         return split(text, self.delimiter)
+
+
+def _said(column: pd.Series, delimiter: str) -> set[str]:
+    """All words in the cells of a column."""
+    cells = column[~missing_names(column)].map(str).unique()
+    return {word for cell in cells for word in split(cell, delimiter)}
 
 
 def _several(columns: Any) -> list[Any]:

@@ -329,11 +329,19 @@ class Settings:
 
         return self.labels in DATASETS or Path(str(self.labels)).exists()
 
-    def read_labels(self, on_error: Literal["stop", "skip"] = "stop") -> LabelTable:
+    def check_labels(self) -> None:
+        """Raises InputError where no labels are named."""
+        if self.labels is None:
+            raise InputError("say which labels: a CSV or Parquet file, a folder or a known dataset")
+
+    def read_labels(
+        self, on_error: Literal["stop", "skip"] = "stop", *, keys_are_enough: bool = False
+    ) -> LabelTable:
         """The label table that the settings name.
 
         Args:
             on_error: what to do about rows that cannot be used, see `read_table`.
+            keys_are_enough: the items need not be here, since predictions of them are.
 
         Raises:
             InputError: no such table, or options that do not go with it.
@@ -341,8 +349,8 @@ class Settings:
         from softfold.data.datasets import DATASETS, load_dataset
         from softfold.data.reading import read_table
 
-        if self.labels is None:
-            raise InputError("say which labels: a CSV or Parquet file, a folder or a known dataset")
+        self.check_labels()
+        assert self.labels is not None
         if self.labels in DATASETS and not Path(self.labels).exists():
             return load_dataset(
                 self.labels, noise=self.noise, data=self.data, names=self.names, seed=0
@@ -370,7 +378,7 @@ class Settings:
             holdout=self.holdout,
             holdout_label=self.holdout_label,
             names=self.names,
-            keys_are_enough=self.features is not None,
+            keys_are_enough=keys_are_enough or self.features is not None,
             on_error=on_error,
         )
 
