@@ -27,10 +27,11 @@ from softfold.align import (
 from softfold.align.keys import as_keys, refuse_repeats, unique_names
 from softfold.arrays import check_probabilities, one_hot, row_blocks
 from softfold.errors import InputError, count_of
-from softfold.files import pack_keys, read_tensors, scratch, unpack_keys, write_tensors
+from softfold.large_arrays import scratch
 from softfold.noise.estimation import check_second, estimate_checked
 from softfold.noise.model import NoiseModel, as_noise_model, posterior
 from softfold.noise.sample import Sample
+from softfold.tensors import pack_keys, read_tensors, unpack_keys, write_tensors
 
 GATE_THRESHOLD = 0.8
 

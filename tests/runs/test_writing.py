@@ -9,11 +9,11 @@ from small_tables import random_pictures, soft_of, table_of
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.files import read_tensors
 from softfold.noise.model import as_noise_model
 from softfold.pixels.images import Images
 from softfold.runs.folder import Run
 from softfold.runs.writing import RunWriter
+from softfold.tensors import read_tensors
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("safetensors")

@@ -15,7 +15,7 @@ import numpy as np
 
 from softfold import nearby
 from softfold.arrays import row_blocks
-from softfold.files import scratch
+from softfold.large_arrays import scratch
 from softfold.noise.model import Explanation
 from softfold.noise.sample import FLOOR
 

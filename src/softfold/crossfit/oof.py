@@ -12,13 +12,8 @@ from softfold import markup
 from softfold.align import KeyedMatrix
 from softfold.data.folds import FoldPlan
 from softfold.errors import InputError, count_of
-from softfold.files import (
-    pack_keys,
-    read_tensors,
-    told_if_damaged,
-    unpack_keys,
-    write_tensors,
-)
+from softfold.files import told_if_damaged
+from softfold.tensors import pack_keys, read_tensors, unpack_keys, write_tensors
 
 _MULTI = {"multi_label": "true"}
 

@@ -16,7 +16,7 @@ from softfold.crossfit.store import FoldStore, FoldTask, fold_fingerprint
 from softfold.data.folds import FoldPlan, plan_folds
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.files import scratch
+from softfold.large_arrays import scratch
 from softfold.trainers import Trainer, TrainerLike, create_trainer
 from softfold.trainers.checkpoints import checkpoints_in
 from softfold.trainers.per_class import for_multi_label

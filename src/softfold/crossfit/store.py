@@ -11,8 +11,8 @@ import numpy as np
 
 from softfold.arrays import target_blocks
 from softfold.errors import require
-from softfold.files import read_tensors_of, write_tensors
 from softfold.stopping import stop_here
+from softfold.tensors import read_tensors_of, write_tensors
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,9 @@ from softfold.align import as_frame, match_rows
 from softfold.align.keys import as_keys, refuse_repeats
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of, require
-from softfold.files import (
-    memory_map,
-    pack_keys,
-    replacing,
-    scratch,
-    write_bytes,
-    write_tensors,
-)
+from softfold.files import replacing, write_bytes
+from softfold.large_arrays import scratch
+from softfold.tensors import memory_map, pack_keys, write_tensors
 
 SUFFIXES = (".npy", ".parquet", ".pq", ".safetensors")
 _BLOCK = 16384

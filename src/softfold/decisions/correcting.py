@@ -16,7 +16,7 @@ from softfold.align import find
 from softfold.arrays import one_hot, row_blocks
 from softfold.data.table import LabelTable
 from softfold.decisions.applying import read_decisions
-from softfold.files import taken
+from softfold.large_arrays import taken
 from softfold.noise.audit import audited_rate, reweighed
 from softfold.noise.model import (
     LEAST_WEIGHT,

@@ -21,18 +21,10 @@ from softfold.arrays import target_blocks
 from softfold.crossfit.engines import Engine, Needs, Task, get_engine
 from softfold.data.folds import FoldPlan
 from softfold.data.table import LabelTable
-from softfold.files import (
-    Damaged,
-    checksum,
-    read_parquet,
-    read_tensors_of,
-    write_bytes,
-    write_parquet,
-    write_tensors,
-    write_text,
-)
+from softfold.files import Damaged, checksum, read_parquet, write_bytes, write_parquet, write_text
 from softfold.softening import SoftLabels
 from softfold.stopping import stop_here
+from softfold.tensors import read_tensors_of, write_tensors
 from softfold.trainers import Trainer, check_model
 from softfold.trainers.checkpoints import checkpoints_in
 from softfold.trainers.ensemble import Views

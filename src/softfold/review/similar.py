@@ -10,11 +10,11 @@ from softfold.cache.folder import cache_dir
 from softfold.cache.rows import RowStore
 from softfold.data.item_features import read_item_features
 from softfold.errors import InputError
-from softfold.files import memory_map
 from softfold.pixels.decoding import image_keys
 from softfold.pixels.images import Images
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
+from softfold.tensors import memory_map
 
 MOST_GROUPED = 20_000
 """Only the most suspicious items are grouped; the rest are groups of one."""

@@ -22,20 +22,14 @@ from softfold.data.leaving_out import SKIPPED
 from softfold.data.naming import check_names, titles_of
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.files import (
-    Damaged,
-    memory_map,
-    read_json,
-    read_parquet,
-    read_tensors,
-    told_if_damaged,
-)
+from softfold.files import Damaged, read_json, read_parquet, told_if_damaged
 from softfold.noise.model import NoiseModel
 from softfold.pixels.images import Images
 from softfold.runs.manifest import check
 from softfold.runs.settings import Settings
 from softfold.runs.shapes import check_shape
 from softfold.softening import SoftLabels
+from softfold.tensors import memory_map, read_tensors
 
 FILES = {
     "config": "config.json",

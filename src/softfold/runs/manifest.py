@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from softfold.files import Damaged, checksum, trust, write_json
+from softfold.files import Damaged, checksum, write_json
+from softfold.tensors import trust
 
 MANIFEST = "manifest.json"
 

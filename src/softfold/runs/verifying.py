@@ -10,9 +10,10 @@ import numpy as np
 
 from softfold.decisions.log import LOG, check_log
 from softfold.errors import InputError
-from softfold.files import check_tensors, read_parquet
+from softfold.files import read_parquet
 from softfold.runs import manifest
 from softfold.runs.folder import FILES, Run
+from softfold.tensors import check_tensors
 
 
 def verify(path: str | Path) -> list[str]:

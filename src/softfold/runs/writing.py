@@ -15,12 +15,13 @@ from softfold.data.delimited import csv_text
 from softfold.data.item_features import ItemFeatures
 from softfold.data.leaving_out import SKIPPED, LeftOut, as_frame
 from softfold.data.table import LabelTable
-from softfold.files import write_json, write_parquet, write_tensors, write_text
+from softfold.files import write_json, write_parquet, write_text
 from softfold.noise.model import NoiseModel
 from softfold.pixels.images import Images
 from softfold.runs.given_features import FEATURES
 from softfold.runs.manifest import written
 from softfold.softening import SoftLabels
+from softfold.tensors import write_tensors
 
 _CURVES = {
     "model": str,

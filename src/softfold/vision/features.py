@@ -19,7 +19,7 @@ import numpy as np
 from softfold.cache.rows import Rows, RowStore
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
-from softfold.files import LARGE, scratch
+from softfold.large_arrays import LARGE, scratch
 from softfold.machine.runtime import autocast, one_late, precision, setup, to_device
 from softfold.pixels.decoding import decode_batches, image_keys
 from softfold.pixels.images import Images
@@ -209,7 +209,7 @@ class Shards:
 def read_features(rows: Rows) -> np.ndarray:
     """Cached features as one array (N, D), read in blocks.
 
-    float32; where that is `softfold.files.LARGE`, float16 as in the cache, in a map of a file.
+    float32; where that is `LARGE`, float16 as in the cache, in a map of a file.
     """
     large = 4 * len(rows) * int(np.prod(rows.shape)) > LARGE
     out = scratch((len(rows), *rows.shape), rows.dtype if large else np.float32)

@@ -20,9 +20,10 @@ import softfold
 from softfold.data.corruption import corrupt
 from softfold.errors import InputError
 from softfold.evaluation import accuracy, paired_difference
-from softfold.files import Damaged, read_tensors
+from softfold.files import Damaged
 from softfold.runs.folder import Run
 from softfold.runs.verifying import verify
+from softfold.tensors import read_tensors
 from softfold.trainers import load_model
 
 NET = ["--trainer", "finetune", "--arch", "small_cnn", "--size", "16", "--epochs", "1"]

@@ -15,8 +15,9 @@ import pandas as pd
 from softfold.align import match_columns, take_part
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
-from softfold.files import check_tensors, told_if_damaged, write_torch_tensors
+from softfold.files import told_if_damaged
 from softfold.pixels.images import Images
+from softfold.tensors import check_tensors, write_torch_tensors
 from softfold.trainers.protocol import BaseModel
 
 SMALL_CNN = "small_cnn"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from softfold.files import scratch
+from softfold.large_arrays import scratch
 from softfold.trainers.probe.softmax_regression import Design, Targets, solve
 from softfold.trainers.protocol import Fold
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from softfold.files import scratch, taken
+from softfold.large_arrays import scratch, taken
 
 _BLOCK_ROWS = 4096
 _BLOCK_CELLS = 1 << 22

@@ -23,9 +23,10 @@ from softfold.arrays import row_blocks
 from softfold.data.item_features import as_item_features
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of
-from softfold.files import read_tensors, scratch, taken, write_tensors
+from softfold.large_arrays import scratch, taken
 from softfold.pixels.images import Images
 from softfold.pixels.views import WHOLE
+from softfold.tensors import read_tensors, write_tensors
 from softfold.trainers.probe.features import INNER_FOLDS, inner_folds, numbers, stages_help
 from softfold.trainers.probe.fold_solver import FoldSolver, Solved
 from softfold.trainers.probe.softmax_regression import Design, Targets, hard_labels, solve
