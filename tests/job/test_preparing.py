@@ -56,17 +56,3 @@ def test_a_table_whose_rows_are_mostly_alike_is_said_to_be_so():
     frame = pd.DataFrame({"x": np.arange(60) % 12, "y": 1.0})
     _, notes, _ = prepare_items(labelled(frame), Settings())
     assert any(n.startswith("most rows have all their values in common") for n in notes)
-
-
-def test_copies_with_different_labels_are_listed_as_pairs(tmp_path):
-    from softfold.job.opening import open_job
-    from softfold.job.steps import note_near_copies
-
-    frame = texts().assign(label=["yes", "no", "yes"] * 25)
-    frame.loc[60, "label"] = "no"  # a near copy of row 0, which is "yes"
-    job = open_job(Settings(), tmp_path / "run", table=read_table(frame), quiet=True)
-    lines = note_near_copies(job)
-    assert any("different labels, so that one of each is probably wrong" in line for line in lines)
-    kept = pd.read_parquet(tmp_path / "run" / "conflicting_copies.parquet")
-    assert (kept["given"] != kept["copy_given"]).all()
-    assert {"0", "60"} in [{a, b} for a, b in zip(kept["item"], kept["copy"], strict=True)]

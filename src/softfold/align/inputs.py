@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from softfold.align.frames import as_frame, keyed_frame
+from softfold.align.frames import as_frame
 from softfold.align.keys import (
     as_keys,
     as_objects,
@@ -23,6 +23,7 @@ from softfold.align.keys import (
     take_part,
     unique_names,
 )
+from softfold.align.matrices import as_keyed, numbered
 from softfold.arrays import check_both, check_independent, check_probabilities
 from softfold.errors import InputError, count_of
 
@@ -31,32 +32,6 @@ TRUE, PREDICTED = "y_true_", "y_pred_"
 
 _MOST_DOUBTED = 2000
 """Classes up to which the order of columns is looked at: K x K counts."""
-
-
-@dataclass(frozen=True)
-class KeyedMatrix:
-    """A matrix and what its rows and columns belong to.
-
-    Attributes:
-        values: (N, K) numbers, perhaps a memory map.
-        item: (N,) str keys of the rows, or None where only their position is known.
-        vocab: K class names of the columns, or None where only their position is known.
-        what: what the matrix is called in messages.
-        row: what one row is called, with its article.
-    """
-
-    values: np.ndarray
-    item: np.ndarray | None = None
-    vocab: tuple[str, ...] | None = None
-    what: str = "predictions"
-    row: str = "a prediction"
-
-
-@runtime_checkable
-class HasKeys(Protocol):
-    """What knows the keys of its rows and the names of its columns: OutOfFold, SoftLabels."""
-
-    def keyed(self) -> KeyedMatrix: ...
 
 
 @runtime_checkable
@@ -160,10 +135,10 @@ def align_second(
         if isinstance(labels, HasGiven):
             other = align_predictions(labels, second, vocab)
         else:
-            if isinstance(labels, pd.Series) and not _numbered(labels.index):
+            if isinstance(labels, pd.Series) and not numbered(labels.index):
                 item = as_keys(labels.index)
             if not isinstance(labels, pd.DataFrame):
-                first = _as_keyed(probabilities, "predictions", "a prediction", None, names)
+                first = as_keyed(probabilities, "predictions", "a prediction", None, names)
                 names, item = names or first.vocab, first.item if item is None else item
             keyed = both.labels if item is None else pd.Series(both.labels, index=as_objects(item))
             other = align_predictions(keyed, second, names)
@@ -189,8 +164,8 @@ def align_targets(table: HasGiven, targets: Any) -> np.ndarray:
     Raises:
         InputError: an item or class without target, or rows that are no distributions.
     """
-    item, given, train = _training_part(table)
-    matrix = _of_training(table, item, train, targets, None, "targets", "a target")
+    item, given, train = training_part(table)
+    matrix = of_training(table, item, train, targets, None, "targets", "a target")
     check = check_probabilities if given.ndim == 1 else check_independent
     return check(matrix, "targets").astype(np.float32, copy=False)
 
@@ -204,78 +179,15 @@ def refuse_multi_label(table: Any) -> None:
         )
 
 
-def align_several(several: Sequence[Any]) -> tuple[list[np.ndarray], Any, Any]:
-    """Several models' predictions, with the rows and the columns of the first.
-
-    Args:
-        several: each a matrix (N, K), an OutOfFold, SoftLabels, or a data frame whose index has
-            the items' keys and whose columns have the class names. Where one has keys or class
-            names, all have: what has none is taken by position beside others that have none.
-
-    Returns:
-        Each (N, K), and the first's item keys (N,) and K class names, None where it has none.
-
-    Raises:
-        InputError: items or classes that only one has, one with keys beside one without, rows
-            that are no probabilities; the model is named by its number, from 1.
-    """
-    if not len(several):
-        raise InputError("predictions: there are none")
-    first: KeyedMatrix | None = None
-    matrices: list[np.ndarray] = []
-    for number, value in enumerate(several, 1):
-        what = f"model {number}'s predictions"
-        matrix = _as_keyed(value, what, "a prediction", None, None)
-        rows = columns = None
-        if first is None:
-            first = matrix
-            if matrix.item is not None:
-                refuse_repeats(as_keys(matrix.item), f"keys of {what}")
-            if matrix.vocab is not None:
-                unique_names(matrix.vocab, f"classes of {what}")
-        else:
-            rows, columns = _as_the_first(first, matrix, what)
-        values = check_probabilities(take_part(matrix.values, rows, columns), what)
-        if matrices and values.shape != matrices[0].shape:
-            raise InputError(f"{what} of shape {values.shape}; the first are {matrices[0].shape}")
-        matrices.append(values)
-    assert first is not None
-    return matrices, first.item, first.vocab
-
-
-def _as_the_first(
-    first: KeyedMatrix, matrix: KeyedMatrix, what: str
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Rows and columns of a matrix in the order of the first; both have the same items."""
-    for part in ("item", "vocab"):
-        word = {"item": "keys of items", "vocab": "names of classes"}[part]
-        if (getattr(first, part) is None) != (getattr(matrix, part) is None):
-            has, lacks = ("the first have", "have none")
-            if getattr(first, part) is None:
-                has, lacks = ("these have", "the first have none")
-            raise InputError(
-                f"{what}: {has} {word} and {lacks}: give data frames or matrices, not both"
-            )
-    rows = columns = None
-    if first.item is not None and matrix.item is not None:
-        more = len(matrix.item) - len(first.item)
-        rows = match_rows(matrix.item, first.item, f"not among {what}", of=f"keys of {what}")
-        if more:
-            raise InputError(f"{what}: {count_of(more, 'item')} more than the first have")
-    if first.vocab is not None and matrix.vocab is not None:
-        columns = match_columns(matrix.vocab, first.vocab, what, "first predictions")
-    return rows, columns
-
-
 def _of_table(table: HasGiven, probabilities: Any, names: tuple[str, ...] | None) -> Aligned:
-    item, given, train = _training_part(table)
+    item, given, train = training_part(table)
     refuse_multi_label(table)
-    matrix = _of_training(table, item, train, probabilities, names, "predictions", "a prediction")
+    matrix = of_training(table, item, train, probabilities, names, "predictions", "a prediction")
     labels, matrix = check_both(given, matrix)
     return Aligned(labels, matrix, item, unique_names(table.vocab, "classes"))
 
 
-def _training_part(table: HasGiven) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def training_part(table: HasGiven) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Keys and given labels of the training items, and their rows (None: all are)."""
     valid = np.asarray(table.valid)
     if not valid.any():
@@ -286,7 +198,7 @@ def _training_part(table: HasGiven) -> tuple[np.ndarray, np.ndarray, np.ndarray 
     return as_keys(table.item[train]), table.given[train], train
 
 
-def _of_training(
+def of_training(
     table: HasGiven,
     item: np.ndarray,
     train: np.ndarray | None,
@@ -298,7 +210,7 @@ def _of_training(
     """A matrix with the rows of a table's training items and the columns of its classes."""
     vocab = unique_names(table.vocab, f"classes of {table.name}")
     columns = None if names is None else match_columns(names, vocab, "vocab=")
-    matrix = _as_keyed(value, what, row, item, vocab)
+    matrix = as_keyed(value, what, row, item, vocab)
     shape = matrix.values.shape
     if matrix.vocab is not None:
         columns = match_columns(matrix.vocab, vocab, matrix.what)
@@ -338,9 +250,9 @@ def _doubt_order(codes: np.ndarray, values: np.ndarray, names: Sequence[str]) ->
 def _of_labels(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -> Aligned:
     """Labels without a table: rows by position, unless both sides have keys."""
     item, rows, columns = None, None, None
-    if isinstance(labels, pd.Series) and not _numbered(labels.index):
+    if isinstance(labels, pd.Series) and not numbered(labels.index):
         item = as_keys(labels.index)
-    matrix = _as_keyed(probabilities, "predictions", "a prediction", item, names)
+    matrix = as_keyed(probabilities, "predictions", "a prediction", item, names)
     if matrix.item is None:
         item = None
     if item is not None:
@@ -399,60 +311,6 @@ def _check_count(vocab: tuple[str, ...], k: int, given: bool) -> None:
         f"labels have {count_of(len(vocab), 'name')}, probabilities have {k} columns: name the "
         f"columns with vocab= (the labels' names: {some(vocab)})"
     )
-
-
-def _as_keyed(
-    value: Any, what: str, row: str, item: np.ndarray | None, vocab: tuple[str, ...] | None
-) -> KeyedMatrix:
-    """What was given as a matrix, with the keys and names it has; `item` and `vocab` are wanted."""
-    if isinstance(value, np.ndarray):
-        return KeyedMatrix(value, what=what, row=row)
-    if isinstance(value, KeyedMatrix):
-        return value
-    if not isinstance(value, pd.DataFrame):
-        value = keyed_frame(value, vocab)
-    if isinstance(value, pd.DataFrame):
-        keys = _axis_keys(value.index, item, "index")
-        names = _axis_keys(value.columns, vocab, "columns")
-        return KeyedMatrix(
-            _numbers(value, what), keys, None if names is None else tuple(names), what, row
-        )
-    if isinstance(value, HasKeys):
-        return value.keyed()
-    try:
-        return KeyedMatrix(np.asanyarray(value), what=what, row=row)
-    except ValueError:  # lists of other lengths
-        raise InputError(f"{what}: no matrix, its rows differ in length") from None
-
-
-def _axis_keys(index: pd.Index, wanted: Any, what: str) -> np.ndarray | None:
-    """The keys that a frame's index or columns give, None where pandas numbered them."""
-    if not _numbered(index):
-        return as_keys(index)
-    if wanted is None:
-        return None
-    numbers = as_keys(range(len(index)))
-    at = find(numbers, wanted)
-    if (at < 0).any():
-        return None
-    if (np.diff(at) < 0).any():
-        raise InputError(
-            f"data frame: its {what} are 0 to {len(index) - 1}, which may be positions or names, "
-            f"and the orders differ; the first wanted is {wanted[0]!r}: name the {what}"
-        )
-    return numbers
-
-
-def _numbered(index: pd.Index) -> bool:
-    """Whether an index is the one that pandas gives by itself: 0, 1, 2, ..."""
-    return isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1
-
-
-def _numbers(frame: pd.DataFrame, what: str) -> np.ndarray:
-    for name, kind in frame.dtypes.items():
-        if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
-            raise InputError(f"{what}: column {str(name)!r} of the data frame holds {kind}")
-    return frame.to_numpy()
 
 
 def _of_frame(frame: pd.DataFrame, names: tuple[str, ...] | None) -> Aligned:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.align.inputs import HasGiven, _as_keyed, _of_training, _training_part
+from softfold.align.inputs import HasGiven, of_training, training_part
 from softfold.align.keys import match_columns, match_rows, refuse_repeats, take_part, unique_names
+from softfold.align.matrices import as_keyed
 from softfold.arrays import check_independent
 from softfold.errors import InputError
 
@@ -61,18 +62,18 @@ def align_multi_label(
                 f"{labels.name}: one label an item; softfold.estimate_noise, soften and "
                 "rank_issues are for it (softfold.multilabel.read_table reads several an item)"
             )
-        item, given, train = _training_part(labels)
+        item, given, train = training_part(labels)
         what = "predictions", "a prediction"
-        matrix = _of_training(labels, item, train, probabilities, names, *what)
+        matrix = of_training(labels, item, train, probabilities, names, *what)
         own = unique_names(labels.vocab, "classes")
         return AlignedMulti(given.astype(np.int64), check_independent(matrix), item, own)
     return _of_matrices(labels, probabilities, names)
 
 
 def _of_matrices(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -> AlignedMulti:
-    given = _as_keyed(labels, "labels", "a label", None, names)
+    given = as_keyed(labels, "labels", "a label", None, names)
     own = names if given.vocab is None else given.vocab
-    matrix = _as_keyed(probabilities, "predictions", "a prediction", given.item, own)
+    matrix = as_keyed(probabilities, "predictions", "a prediction", given.item, own)
     values = _zeros_and_ones(given.values)
     if names is not None and given.vocab is not None:
         values = take_part(values, None, match_columns(given.vocab, names, "labels", "vocab="))

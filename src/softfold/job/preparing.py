@@ -13,12 +13,11 @@ from softfold.data.item_features import ItemFeatures
 from softfold.data.leaving_out import MEND, NO_TEXT, LeftOut, note_of, refusal, shown
 from softfold.data.lookalikes import about_names
 from softfold.data.table import LabelTable, empty_texts
-from softfold.data.texts import near_texts
 from softfold.decisions.applying import apply_decisions
 from softfold.errors import InputError, count_of
+from softfold.job.near_copies import near_pairs
 from softfold.pixels.images import Images
 from softfold.runs.settings import Settings
-from softfold.trainers import create_trainer
 
 OF_RUN = "the run was made with them, so bring them back or make another"
 
@@ -140,19 +139,3 @@ def only_usable(table: LabelTable, on_error: str, *, of_run: bool = False) -> La
             f"that can be used; the first is {first!r} ({one.shown}: {one.reason}): {MEND}"
         )
     return replace(kept, left_out=tuple(left_out))
-
-
-def near_pairs(
-    table: LabelTable, settings: Settings, features: ItemFeatures | None = None
-) -> np.ndarray:
-    """(P, 2) rows of items whose features are close, or of texts that share most words."""
-    if table.kind == "text":
-        return near_texts(table.frame.iloc[:, 0])[0]
-    from softfold.vision.near_copies import near_copies
-
-    asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "device")}
-    probe = create_trainer("probe", features=features, **asked)
-    probe.prepare(table)
-    known = probe.features(table)
-    assert known is not None
-    return near_copies(known)[0]

@@ -16,6 +16,7 @@ from softfold.data.table import LabelTable
 from softfold.files import remove_unfinished
 from softfold.job import steps
 from softfold.job.job import Job
+from softfold.job.metrics import write_metrics, write_rate
 from softfold.job.opening import open_job, reopen_job
 from softfold.job.recipes import get_recipe, settings_of
 from softfold.profiling import Profile
@@ -105,7 +106,7 @@ def crossfit_settings(settings: Settings, out: str | Path, **how: Any) -> dict[s
 
 def crossfit_labels(job: Job) -> dict[str, Any]:
     """Out-of-fold predictions and the noise model of a job's first seed; gives the metrics."""
-    return steps.write_metrics(job, steps.cross_fit_seeds(job, 1)[0])
+    return write_metrics(job, steps.cross_fit_seeds(job, 1)[0])
 
 
 def soften_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> tuple[Job, SoftLabels]:
@@ -116,7 +117,7 @@ def soften_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> tupl
         made = steps.with_audit(job, before)
         if made.noise is not before.noise:
             steps.write_cross_fit(job, made)
-            steps.write_rate(job, made.noise)
+            write_rate(job, made.noise)
         return job, steps.soften_seeds(job, [made])[0]
 
 

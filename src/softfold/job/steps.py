@@ -12,22 +12,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from softfold.align import find
-from softfold.arrays import likeliest, one_hot
+from softfold.arrays import one_hot
 from softfold.crossfit.noise_aware import noise_aware_cross_fit
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit
-from softfold.data.leaving_out import shown
-from softfold.data.texts import near_texts
 from softfold.decisions.audit import checked
 from softfold.decisions.correcting import confirm_soft_labels, learn_noise
 from softfold.decisions.log import LOG
 from softfold.errors import InputError, count_of
-from softfold.evaluation import accuracy, average_precision, log_loss
-from softfold.files import Damaged, read_json, told_if_damaged, write_json, write_parquet
+from softfold.files import Damaged, read_json, told_if_damaged, write_json
 from softfold.job.comparing import Comparison, compare_fits
 from softfold.job.ensembling import (
     average,
@@ -41,10 +35,11 @@ from softfold.job.ensembling import (
 from softfold.job.fitting import Fit, fit_seeds
 from softfold.job.items import items_frame
 from softfold.job.job import Job
+from softfold.job.metrics import write_metrics
+from softfold.job.near_copies import note_near_copies
 from softfold.job.sharding import shard_features
 from softfold.noise.estimation import audited, estimate_noise
 from softfold.noise.model import NoiseModel
-from softfold.noise.words import rate_fields
 from softfold.runs.folder import Run
 from softfold.runs.manifest import written
 from softfold.runs.voted import read_run_votes
@@ -56,10 +51,6 @@ from softfold.votes.reading import Votes
 
 NOISE_AWARE = ("auto", "posterior")
 """Strategies whose out-of-fold predictions are made through a noise model."""
-
-NO_INDEX = (
-    "near copies were not looked for among {}, for lack of an index: pip install 'softfold[index]'"
-)
 
 _MADE_FROM = "made_from.json"
 _ITEMS = "items or data"
@@ -207,69 +198,6 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def note_near_copies(job: Job) -> list[str]:
-    """Name near copies that different folds or the hold-out could share; they stay there."""
-    table, by = job.table, "features"
-    if job.settings.group_near_copies:
-        return []
-    if job.features is not None:
-        return []  # how close copies are in features that others made is not known
-    if table.kind == "text":
-        pairs, similarity = near_texts(table.frame.iloc[:, 0])
-        by = "their words"
-    else:
-        features = job.oof_trainer.features(table) if table.kind == "image" else None
-        if features is None:
-            return []
-        from softfold.vision.near_copies import can_be_compared, near_copies
-
-        if not can_be_compared(len(table)):
-            return _told(job, NO_INDEX.format(count_of(len(table), "image")))
-        pairs, similarity = near_copies(features)
-    if not len(pairs):
-        return []
-    across = int((table.valid[pairs[:, 0]] != table.valid[pairs[:, 1]]).sum())
-    a, b = map(shown, table.item[pairs[0]])
-    line = (
-        f"{count_of(len(pairs), 'pair of near copies', 'pairs of near copies')} by {by}, "
-        f"{across:,} of them between training and hold-out; the closest: {a} and {b} "
-        f"({similarity[0]:.3f}); --group-near-copies keeps them together"
-    )
-    return _told(job, line, *_conflicts(job, pairs))
-
-
-def _told(job: Job, *lines: str) -> list[str]:
-    """The lines that are new to the run, said and kept in it."""
-    fresh = [line for line in lines if line not in job.notes]
-    for line in fresh:
-        job.progress.say(line)
-    job.write_config(*fresh)
-    return fresh
-
-
-def _conflicts(job: Job, pairs: np.ndarray) -> list[str]:
-    """Lines on copies with different labels among pairs (P, 2) of rows, which the run keeps."""
-    table = job.table
-    pairs = pairs[table.given[pairs[:, 0]] != table.given[pairs[:, 1]]]
-    if not len(pairs):
-        return []
-    a, b = pairs.T
-    names = np.asarray(table.vocab, dtype=object)
-    columns = {"item": table.item[a], "given": names[table.given[a]]}
-    columns |= {"copy": table.item[b], "copy_given": names[table.given[b]]}
-    frame = pd.DataFrame(columns)
-    with job.writer.writing("conflicting_copies.parquet") as file:
-        write_parquet(file, frame)
-    first = frame.iloc[0]
-    several = "pairs of near copies have"
-    return [
-        f"{count_of(len(frame), 'pair of near copies has', several)} different labels, so that one "
-        "of each is probably wrong (conflicting_copies.parquet); the first: "
-        f"{shown(first['item'])} is {first['given']}, {shown(first['copy'])} is "
-        f"{first['copy_given']}"
-    ]
-
-
 # -- soft labels ----------------------------------------------------------------------------------
 
 
@@ -381,52 +309,3 @@ def prepare(job: Job, trainer: Trainer) -> None:
     line = getattr(trainer, "found", None)
     if line is not None:
         job.progress.say(line)
-
-
-def write_rate(job: Job, noise: NoiseModel) -> None:
-    """What an audit found, in the metrics.json that is there."""
-    metrics = Run(job.writer.path).get("metrics")
-    if metrics is not None:
-        metrics["noise"] |= rate_fields(noise)
-        job.writer.metrics(metrics)
-
-
-def write_metrics(
-    job: Job, first: SeedCrossFit, comparison: Comparison | None = None, **more: Any
-) -> dict[str, Any]:
-    """metrics.json: of the first seed's cross-fit, and of the comparison where there is one."""
-    metrics = _cross_fit_metrics(job, first) | more
-    if comparison is not None:
-        metrics.update(comparison.metrics)
-    known = Run(job.writer.path).get("metrics", {})
-    spent = {**known.get("seconds", {}), **job.progress.seconds}
-    spent["total"] = sum(v for k, v in spent.items() if k != "total")
-    metrics["seconds"] = {k: round(v, 3) for k, v in spent.items()}
-    job.writer.metrics(metrics)
-    return metrics
-
-
-def _cross_fit_metrics(job: Job, made: SeedCrossFit) -> dict[str, Any]:
-    train, p = job.train, made.oof.probabilities
-    out: dict[str, Any] = {
-        "data": {
-            "n_train": len(train),
-            "n_valid": int(job.table.valid.sum()),
-            "n_classes": job.table.n_classes,
-        },
-        "oof": {
-            "accuracy_given": float(accuracy(p, train.given)),
-            "log_loss_given": float(log_loss(p, train.given)),
-        },
-        "noise": rate_fields(made.noise),
-    }
-    if train.truth is not None and (train.truth >= 0).any():
-        known = train.truth >= 0
-        wrong = train.given[known] != train.truth[known]
-        out["oof"]["accuracy_truth"] = float((likeliest(p) == train.truth)[known].mean())
-        out["noise"]["rate_truth"] = float(wrong.mean())
-        if 0 < wrong.sum() < len(wrong):
-            suspicion = Run(job.writer.path).suspicion[known]
-            found = average_precision(suspicion, wrong)
-            out["issues"] = {} if found is None else {"average_precision": float(found)}
-    return out

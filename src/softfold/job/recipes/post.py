@@ -20,13 +20,8 @@ from softfold.errors import InputError
 from softfold.files import write_parquet
 from softfold.job.comparing import Comparison, comparison_table, holdout_labels
 from softfold.job.job import Job
-from softfold.job.steps import (
-    SeedCrossFit,
-    keep_cross_fit,
-    write_comparison,
-    write_cross_fit,
-    write_metrics,
-)
+from softfold.job.metrics import write_metrics
+from softfold.job.steps import SeedCrossFit, keep_cross_fit, write_comparison, write_cross_fit
 from softfold.noise.estimation import estimate_noise
 from softfold.runs.settings import Settings
 from softfold.softening import SoftLabels, soften
