@@ -231,14 +231,21 @@ def of_training(
 def _doubt_order(codes: np.ndarray, values: np.ndarray, names: Sequence[str]) -> None:
     """Warn where names were taken in sorted order and columns look like another order.
 
-    They do where of most labels another class is predicted more often than the label itself.
+    They do where of most labels another class is predicted more often than the label itself, and
+    these are different classes: a model that says one class of nearly all items tells no order.
     """
     k = len(names)
     if k > _MOST_DOUBTED or values.ndim != 2 or not len(codes):
         return
     cells = codes * k + np.asarray(values).argmax(axis=1)
     counts = np.bincount(cells, minlength=k * k).reshape(k, k)
-    if 2 * np.trace(counts) < counts.max(axis=1).sum():
+    likeliest = counts.argmax(axis=1)[counts.any(axis=1)]
+    elsewhere = likeliest != np.flatnonzero(counts.any(axis=1))
+    if (
+        2 * elsewhere.sum() > k
+        and 2 * len(np.unique(likeliest)) > k
+        and (2 * np.trace(counts) < counts.max(axis=1).sum())
+    ):
         warnings.warn(
             f"the columns are taken in the sorted order of the names ({names[0]!r}, {names[1]!r}, "
             "...), and of most labels another class is predicted: if the columns have another "

@@ -17,7 +17,7 @@ from softfold.data.leaving_out import refusal
 from softfold.data.lookalikes import LookAlikes, about_names
 from softfold.data.naming import Names, check_names
 from softfold.data.places import place_of
-from softfold.data.reading import read_rows
+from softfold.data.rows import read_rows
 from softfold.data.several import SeveralLabels, about_several, split, zero_or_one
 from softfold.errors import InputError, count_of
 from softfold.multilabel.table import MultiLabelTable

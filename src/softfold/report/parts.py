@@ -15,6 +15,9 @@ from softfold.runs.looks import Looks, data_uri
 PICTURE = 160
 """Pixels of the longer side of a picture in the report."""
 
+Section = tuple[str, str, list[Any]]
+"""Key (for links), title, contents."""
+
 
 def el(tag: str, *children: Any, **attributes: Any) -> FT:
     """An HTML element; text children and attributes are escaped when it is written."""

@@ -20,7 +20,7 @@ from softfold.data.frames import read_frame
 from softfold.data.item_features import as_item_features, read_item_features
 from softfold.data.leaving_out import ON_ERROR, LeftOut, note_of, refusal, rows_with
 from softfold.data.places import renumbered
-from softfold.data.reading import image_column
+from softfold.data.rows import image_column
 from softfold.data.table import Data, LabelTable
 from softfold.errors import InputError
 from softfold.files import told_if_damaged
