@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -23,6 +24,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import pandas as pd
 from accuracy import machine
+from speed_sides import OwnMemory
 
 from softfold import rank_issues, soften
 from softfold.evaluation import average_precision
@@ -290,28 +292,50 @@ def made_predictions(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def speed() -> list[str]:
-    """Seconds of `rank_issues` and of cleanlab's `find_label_issues`, in turns, the median of 5."""
+    """Seconds of `rank_issues` and of cleanlab's `find_label_issues`, in turns, the median of 5.
+
+    Then what each takes of memory above its input, once more.
+    """
     from cleanlab.filter import find_label_issues
 
+    sizes = ((50_000, 10), (1_000_000, 10), (50_000, 1_000), (1_000_000, 100))
     lines = [
-        "| items x classes | softfold | cleanlab, one process | ratio cleanlab / softfold |",
-        "| --- | --- | --- | --- |",
+        "| items x classes | softfold | cleanlab, one process | ratio cleanlab / softfold | "
+        "MB above the input: softfold | cleanlab |",
+        "|" + " --- |" * 6,
     ]
-    for n, k in ((50_000, 10), (1_000_000, 10), (50_000, 1_000), (1_000_000, 100)):
+    for n, k in sizes:
         given, p = made_predictions(n, k)
-        ours, theirs = [], []
-        rank_issues(given[:1000], p[:1000])
-        for _ in range(5 if n * k <= 50_000_000 else 3):
-            begun = time.perf_counter()
+
+        def ours(given=given, p=p) -> None:
             rank_issues(given, p)
-            ours.append(time.perf_counter() - begun)
-            begun = time.perf_counter()
+
+        def theirs(given=given, p=p) -> None:
             find_label_issues(given, p, return_indices_ranked_by="self_confidence", n_jobs=1)
-            theirs.append(time.perf_counter() - begun)
-        a, b = np.median(ours), np.median(theirs)
-        lines.append(f"| {n:,} x {k:,} | {a:.3f} s | {b:.3f} s | {b / a:.2f} |")
+
+        rank_issues(given[:1000], p[:1000])
+        turns = [(seconds(ours), seconds(theirs)) for _ in range(5 if n * k <= 5e7 else 3)]
+        a, b = np.median(turns, axis=0)
+        memory = [taken(ours), taken(theirs)]
+        lines.append(
+            f"| {n:,} x {k:,} | {a:.3f} s | {b:.3f} s | {b / a:.2f} | "
+            f"{memory[0]:,.0f} | {memory[1]:,.0f} |"
+        )
         print(lines[-1], flush=True)
     return lines
+
+
+def seconds(work: Callable[[], None]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def taken(work: Callable[[], None]) -> float:
+    """MB of its own that the work takes at its peak, looked at 100 times a second."""
+    with OwnMemory() as memory:
+        work()
+    return memory.above_mb
 
 
 def main() -> None:
@@ -326,7 +350,7 @@ def main() -> None:
     where = f"{about['cores']} cores, {about['platform']}, Python {about['python']}, "
     where += f"{about['versions']}"
     if args.speed:
-        name, title, lines = "analysis_speed", "Analysis: seconds beside cleanlab's", speed()
+        name, title, lines = "analysis_speed", "Analysis: seconds and memory beside cleanlab's", speed()
         how = f"Made by `python benchmarks/real_predictions.py --speed`: {where}."
     elif args.second:
         from second_models import about_table, table
