@@ -68,7 +68,7 @@ def main() -> None:
             before.append(found(Estimator(boosting), table, truth, seed))
             trainer = Estimator()
             now.append(found(trainer, table, truth, seed))
-            chosen[str(trainer.found).split(": ")[1].split(", with")[0]] += 1
+            chosen[str(trainer.prepare(table)).split(": ")[1].split(", with")[0]] += 1
         gain = np.array(now) - before
         half = stats.t.ppf(0.975, SEEDS - 1) * gain.std(ddof=1) / SEEDS**0.5
         low, high = gain.mean() - half, gain.mean() + half

@@ -27,7 +27,13 @@ def test_importing_softfold_imports_nothing_heavy(module):
 
 def test_help_imports_nothing_heavy():
     code = "from softfold.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass"
-    assert not imported_by(code) & {*HEAVY, "pandas", "numpy", "rich"}
+    assert not imported_by(code) & {*HEAVY, "pandas", "numpy", "rich", "tomllib"}
+
+
+def test_the_estimator_needs_nothing_of_vision():
+    pytest.importorskip("sklearn")
+    found = imported_by("import softfold.trainers.estimator")
+    assert not {name for name in found if name.startswith(("softfold.vision", "torch"))}
 
 
 def test_the_core_needs_numpy_and_pandas_only():

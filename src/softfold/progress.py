@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from softfold.profiling import Profile
 
 Advance = Callable[[int, int], None]
+"""Called with (done, all)."""
+
+
+def part_of(advance: Advance, part: int, parts: int) -> Advance:
+    """What tells `advance` of one of several equal parts, all of them together being the whole.
+
+    >>> part_of(lambda done, total: print(done, "of", total), 1, 3)(2, 5)
+    7 of 15
+    """
+    return lambda done, total: advance(part * total + done, parts * total)
 
 
 class Progress:

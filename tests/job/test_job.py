@@ -76,11 +76,14 @@ def test_only_a_trainer_that_saves_models_leaves_one(job):
 
 
 def test_config_json_says_what_runs_and_gives_the_same_settings(job):
-    job.write_config("a class has few items")
+    job.write_config()
+    assert job.note("a class has few items", "copies share a fold") == ["a class has few items"]
+    assert job.note("a class has few items") == []
+    job.note("one more")
     config = Run.open(job.writer.path).config
     assert Settings.from_json(config["settings"]) == job.settings
     assert config["seeds"] == [7, 8, 9]
-    assert config["notes"] == ["copies share a fold", "a class has few items"]
+    assert config["notes"] == ["copies share a fold", "a class has few items", "one more"]
     assert (config["trainer"], config["trainer_settings"]) == ("Plain", {"steps": 3})
     assert (config["oof_trainer"], config["oof_trainer_settings"]) == ("Saving", {"steps": 9})
     assert (config["kind"], config["recipe"]) == ("table", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from softfold.errors import InputError
-from softfold.runs.settings import REOPENING, Settings, read_settings, settings_table, taken_by
+from softfold.runs.settings import REOPENING, Settings, settings_table, taken_by
+from softfold.runs.settings_file import ON_THE_COMMAND_LINE, read_settings
 from softfold.softening import STRATEGIES
 from softfold.trainers import TRAINERS
 
@@ -76,6 +78,9 @@ def test_a_file_of_settings_is_that_of_a_run_or_ones_own(tmp_path):
     [
         ("fold = 3", "'fold' is no setting of softfold run; did you mean folds?"),
         ("folds: 3", "neither a run's config.json nor a file of settings"),
+        ("folds = 1", "own.toml: folds 1: at least 2 is needed"),
+        ('device = "cpu"\nfolds = "5"', "own.toml: folds '5': want a whole number"),
+        ('out = "runs/own"', "'out' is no setting: give it on the command line, --out"),
         (None, "No such file"),
     ],
 )
@@ -85,3 +90,10 @@ def test_a_file_that_is_none_of_settings_is_refused(tmp_path, content, line):
         own.write_text(content)
     with pytest.raises(InputError, match=re.escape(line)):
         read_settings(own)
+
+
+def test_what_a_command_takes_beside_settings_is_said_to_be_no_setting():
+    from softfold.cli import jobs
+
+    own = set(inspect.signature(jobs.run).parameters) - {"asked"}
+    assert own == set(ON_THE_COMMAND_LINE)

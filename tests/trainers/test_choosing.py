@@ -1,8 +1,11 @@
 """Tables get by default the classifier under which held-out labels are likeliest."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
+import several_labels
 
 from softfold.arrays import one_hot
 from softfold.crossfit.plain import cross_fit
@@ -12,8 +15,10 @@ from softfold.evaluation import average_precision
 from softfold.issues import label_quality
 
 pytest.importorskip("sklearn")
+pytest.importorskip("safetensors")
 from sklearn.datasets import load_breast_cancer
 
+from softfold.job.comparing import compare
 from softfold.trainers.choosing import choose_classifier
 from softfold.trainers.estimator import Estimator
 
@@ -49,23 +54,59 @@ def test_wrong_labels_of_a_real_table_are_found_by_default():
     assert average_precision(1 - label_quality(table, oof), given != truth) > 0.9
 
 
-def test_folds_and_final_models_have_one_classifier_that_the_hold_out_did_not_choose():
+def test_folds_and_final_models_have_one_classifier_that_the_hold_out_did_not_choose(monkeypatch):
     data, given = squares(500)
     valid = np.arange(500) >= 400
-    trainer, other = Estimator(), Estimator()
-    trainer.prepare(table_of(data, given, valid))
+    trainer = Estimator()
+    line = trainer.prepare(table_of(data, given, valid))
     turned = np.where(valid, 1 - given, given)
-    other.prepare(table_of(data, turned, valid))
-    assert trainer.found == other.found is not None
+    assert line == Estimator().prepare(table_of(data, turned, valid)) is not None
     train = table_of(data, given, valid).train
-    targets = one_hot(train.given, 2)
-    rows = np.arange(400)
-    [held] = trainer.fit_folds(train, [(rows[:200], rows[200:])], targets, seed=0)
-    again = trainer.fit(train.take(rows[:200]), targets[:200], seed=0).predict(
-        train.take(rows[200:])
+    chosen = choose_classifier(train)
+    assert chosen.line == line
+    monkeypatch.setattr("softfold.trainers.estimator.choose_classifier", never)
+    targets, first, rest = one_hot(train.given, 2), np.arange(200), np.arange(200, 400)
+    [held] = trainer.fit_folds(train, [(first, rest)], targets, seed=0)
+    by_hand = Estimator(chosen.make(train.data)).fit(train.take(first), targets[first], seed=0)
+    np.testing.assert_array_equal(held, by_hand.predict(train.take(rest)))
+    final = trainer.fit(train, targets, seed=0)
+    by_hand = Estimator(chosen.make(train.data)).fit(train, targets, seed=0)
+    np.testing.assert_array_equal(final.predict(train), by_hand.predict(train))
+
+
+def never(_):
+    pytest.fail("it is chosen already")
+
+
+def test_the_classifier_of_each_class_is_chosen_once_for_all_folds(monkeypatch):
+    tables = []
+    monkeypatch.setattr(
+        "softfold.trainers.estimator.choose_classifier",
+        lambda table: tables.append(table) or choose_classifier(table),
     )
-    assert held.shape == (200, 2) and (held.argmax(axis=1) == train.given[200:]).mean() > 0.85
-    assert again.shape == held.shape
+    cross_fit(several_labels.digits(n=200, n_holdout=0), "estimator", n_folds=3)
+    assert len(tables) == 4
+
+
+class Copying:
+    """An engine whose tasks get a copy of what they share, as those of other processes do."""
+
+    name = "copying"
+
+    def run(self, tasks, shared, done, needs):
+        for task in tasks:
+            done(task, task.work(copy.deepcopy(shared), **task.own))
+
+
+def test_models_that_are_trained_elsewhere_choose_nothing(monkeypatch):
+    data, given = squares(300)
+    table, chosen = table_of(data, given, np.arange(300) >= 240), []
+    monkeypatch.setattr(
+        "softfold.trainers.estimator.choose_classifier",
+        lambda table: chosen.append(table) or choose_classifier(table),
+    )
+    compare(table, one_hot(table.train.given, 2), "estimator", seeds=2, engine=Copying())
+    assert len(chosen) == 1
 
 
 def test_many_classes_and_wide_features_are_not_boosted():

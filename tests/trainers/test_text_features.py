@@ -49,8 +49,8 @@ def test_a_model_in_a_folder_gives_features_that_are_computed_once(model, monkey
     table = texts()
     trainer = Estimator(arch=str(model))
     steps = []
-    trainer.prepare(table, progress=lambda done, total: steps.append((done, total)))
-    assert steps == [(40, 40)] and "logistic regression" in trainer.found
+    line = trainer.prepare(table, progress=lambda done, total: steps.append((done, total)))
+    assert steps == [(40, 40)] and "logistic regression" in line
     made = trainer.fit(table, one_hot(table.given, 2), seed=0)
     p = made.predict(table)
     assert (p.argmax(axis=1) == table.given).mean() > 0.9

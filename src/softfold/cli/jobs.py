@@ -48,16 +48,17 @@ def run(
     """The whole job: cross-fit, soften, train, compare, report."""
     from softfold.job.recipes import get_recipe, settings_of
     from softfold.job.running import run_settings
-    from softfold.runs.settings import read_settings
+    from softfold.runs.settings_file import read_settings
 
     settings = settings_of(**((read_settings(config) if config is not None else {}) | asked))
     settings.check_labels()
     out = out or default_out(settings.labels, settings.recipe or settings.noise)
     metrics = run_settings(settings, out, resume=resume, quiet=quiet, profile=profile).metrics
+    summary = None if settings.recipe is None else get_recipe(settings.recipe).summary
     if json:
         print_json(metrics)
-    elif settings.recipe is not None and get_recipe(settings.recipe).summary is not None:
-        print(get_recipe(settings.recipe).summary(metrics))
+    elif summary is not None:
+        print(summary(metrics))
     else:
         print_comparison(metrics, out)
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from softfold.runs.settings import REOPENING, Setting, taken_by
+from softfold.runs.setting import Setting
+from softfold.runs.settings import REOPENING, taken_by
 
 Asked = dict[str, Any]
 """The settings that were given on the command line, by name."""

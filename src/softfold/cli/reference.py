@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
 from softfold.cli.commands import COMMANDS
-from softfold.runs.settings import Setting, settings_table, taken_by
+from softfold.runs.setting import Setting
+from softfold.runs.settings import settings_table, taken_by
 
 _HEAD = """# Settings and commands
 

@@ -13,7 +13,7 @@ from softfold.arrays import row_blocks
 from softfold.crossfit.engines import Engine, Needs, Task, get_engine
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.store import FoldStore, FoldTask, fold_fingerprint
-from softfold.data.folds import FoldPlan, plan_folds
+from softfold.data.folds import FoldPlan, fold_seed, plan_folds
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.large_arrays import scratch
@@ -124,7 +124,7 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
     left: list[FoldTask] = []
     for repeat in range(plan.repeats):
         tasks = [
-            FoldTask(repeat, fold, train, predict, seed=seed * 1009 + repeat * 101 + fold)
+            FoldTask(repeat, fold, train, predict, seed=fold_seed(seed, fold, repeat))
             for fold, (train, predict) in enumerate(plan.splits(repeat))
         ]
         known = [store.load(task) if store is not None else None for task in tasks]

@@ -108,6 +108,15 @@ class FoldPlan:
         )
 
 
+def fold_seed(seed: int, fold: int, repeat: int = 0) -> int:
+    """The seed of the model that is blind to a fold, in a cross-fit with `seed`.
+
+    >>> fold_seed(0, 2), fold_seed(1, 2, repeat=1)
+    (2, 1112)
+    """
+    return seed * 1009 + repeat * 101 + fold
+
+
 def plan_folds(
     table: LabelTable,
     n_folds: int = 5,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
     from softfold.job.job import Job
 
 
-def config_of(job: Job, more_notes: Sequence[str] = ()) -> dict[str, Any]:
+def config_of(job: Job) -> dict[str, Any]:
     """The fields of config.json, as JSON holds them."""
     return {
         "settings": job.settings.to_json(),
@@ -23,7 +22,7 @@ def config_of(job: Job, more_notes: Sequence[str] = ()) -> dict[str, Any]:
         "oof_trainer": job.oof_trainer.name,
         "oof_trainer_settings": job.oof_trainer.describe(),
         "seeds": [job.seed(s) for s in range(job.settings.seeds)],
-        "notes": [*job.notes, *more_notes],
+        "notes": [*job.notes, *job.found],
         "versions": versions(),
         "machine": machine(),
     }

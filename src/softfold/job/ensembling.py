@@ -18,6 +18,7 @@ from softfold.job.comparing import Comparison
 from softfold.job.fitting import Fit, Seen, fit_folds
 from softfold.job.job import Job
 from softfold.pixels.views import views
+from softfold.progress import Advance, part_of
 from softfold.runs.manifest import written
 from softfold.runs.members import LABELS, member, title_of
 from softfold.softening import SoftLabels
@@ -50,7 +51,9 @@ def folds_are_kept_from_cross_fit(job: Job) -> bool:
     return job.settings.ensemble and job.settings.repeats == 1 and job.trainer is job.oof_trainer
 
 
-def train_folds(job: Job, s: int, soft: SoftLabels | None) -> list[Fit]:
+def train_folds(
+    job: Job, s: int, soft: SoftLabels | None, progress: Advance | None = None
+) -> list[Fit]:
     """The s-th seed's fold models on soft labels, or (None) on given ones; the first seed's models
     are kept in the run."""
     labels = LABELS[soft is not None]
@@ -67,6 +70,7 @@ def train_folds(job: Job, s: int, soft: SoftLabels | None) -> list[Fit]:
             model_files=[job.writer.path / name for name in names] or None,
             engine=job.engine,
             seen=seen_by(job),
+            progress=progress,
         )
 
 
@@ -107,8 +111,7 @@ def _folds(job: Job, labels: str, softs: Sequence[SoftLabels | None]) -> list[li
     with job.progress.step("ensemble", title) as advance:
         out = []
         for s, soft in enumerate(softs):
-            out.append(train_folds(job, s, soft))
-            advance(s + 1, len(softs))
+            out.append(train_folds(job, s, soft, part_of(advance, s, len(softs))))
     return out
 
 

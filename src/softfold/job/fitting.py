@@ -10,6 +10,7 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +20,7 @@ import pandas as pd
 
 from softfold.arrays import target_blocks
 from softfold.crossfit.engines import Engine, Needs, Task, get_engine
-from softfold.data.folds import FoldPlan
+from softfold.data.folds import FoldPlan, fold_seed
 from softfold.data.table import LabelTable
 from softfold.files import Damaged, checksum, read_parquet, write_bytes, write_parquet, write_text
 from softfold.softening import SoftLabels
@@ -28,7 +29,7 @@ from softfold.tensors import read_tensors_of, write_tensors
 from softfold.trainers import Trainer, check_model
 from softfold.trainers.checkpoints import checkpoints_in
 from softfold.trainers.ensemble import Views
-from softfold.trainers.protocol import given_targets
+from softfold.trainers.protocol import Fold, given_targets
 
 
 @dataclass(frozen=True)
@@ -82,22 +83,18 @@ def fit_seeds(
         engine: where the models are trained.
         seen: which views of the hold-out's images are predicted as well.
     """
-    train, holdout = table.train, table.holdout
+    common = _Common(trainer, table, seen, out)
+    learned = {id(soft): common.targets(soft) for soft in softs}  # of each, whatever its seeds
     wanted = [
-        _wanted(
-            train,
-            holdout,
+        common.wanted(
             "baseline" if soft is None else "soft",
-            _targets(trainer, train, soft),
-            trainer,
+            learned[id(soft)],
             seed + s,
-            out,
             model_file if s == 0 else None,
-            seen,
         )
         for s, soft in enumerate(softs)
     ]
-    return _fit_all(wanted, (trainer, train, holdout, seen), out, engine, progress)
+    return _fit_all(wanted, common, engine, progress)
 
 
 def fit_folds(
@@ -123,37 +120,24 @@ def fit_folds(
         seed: of the first fold's model; the fits have the seeds of `softfold.cross_fit`.
         model_files: where to keep each fold's model.
     """
-    train, holdout = table.train, table.holdout
-    targets = _targets(trainer, train, soft)
+    common = _Common(trainer, table, seen, out)
+    learned = common.targets(soft)
     wanted = [
-        _wanted(
-            train,
-            holdout,
+        common.wanted(
             f"{labels}-fold-{fold}",
-            targets,
-            trainer,
-            seed * 1009 + fold,
-            out,
+            learned,
+            fold_seed(seed, fold),
             None if model_files is None else model_files[fold],
-            seen,
-            rows,
-            held,
+            split,
         )
-        for fold, (rows, held) in enumerate(plan.splits(0))
+        for fold, split in enumerate(plan.splits(0))
     ]
-    return _fit_all(wanted, (trainer, train, holdout, seen), out, engine, progress)
-
-
-def _targets(trainer: Trainer, train: LabelTable, soft: SoftLabels | None) -> np.ndarray:
-    if soft is None:
-        return given_targets(trainer, train)
-    return soft.aligned(train.item, train.vocab)
+    return _fit_all(wanted, common, engine, progress)
 
 
 def _fit_all(
     wanted: Sequence[_Wanted],
-    shared: tuple[Trainer, LabelTable, LabelTable, Seen],
-    out: str | Path | None,
+    common: _Common,
     engine: str | Engine,
     progress: Callable[[int, int], None] | None,
 ) -> list[Fit]:
@@ -172,9 +156,12 @@ def _fit_all(
 
     tell()
     if left:
+        trainer = common.trainer
+        trainer.prepare(common.table)
         todo = [Task(name, _fit, one.given()) for name, one in left.items()]
-        with checkpoints_in(out):
-            get_engine(engine).run(todo, (shared,), done, Needs.of(shared[0]))
+        shared = (trainer, common.train, common.holdout, common.seen)
+        with checkpoints_in(common.out):
+            get_engine(engine).run(todo, (shared,), done, Needs.of(trainer))
     return [fits[one.name] for one in wanted]
 
 
@@ -251,34 +238,75 @@ class _Wanted:
             stop_here()
 
 
-def _wanted(
-    train: LabelTable,
-    holdout: LabelTable,
-    name: str,
-    targets: np.ndarray,
-    trainer: Trainer,
-    seed: int,
-    out: str | Path | None,
-    model_file: str | Path | None,
-    seen: Seen,
-    rows: np.ndarray | None = None,
-    held: np.ndarray | None = None,
-) -> _Wanted:
-    part = train if rows is None else train.take(rows)
-    targets = targets if rows is None else targets[rows]
-    about: list[Any] = [] if seen.tta == 1 else [asdict(seen)]
-    if held is not None:
-        about.append(train.take(held).fingerprint)
-    return _Wanted(
-        name=f"{name}, seed {seed}",
-        targets=targets,
-        seed=seed,
-        mark=_fingerprint(part, holdout, targets, trainer, seed, *about),
-        file=None if out is None else Path(out) / f"{name}-seed-{seed}.safetensors",
-        model_file=None if model_file is None else Path(model_file),
-        rows=rows,
-        held=held,
-    )
+@dataclass(frozen=True)
+class _Targets:
+    """What is learned: values (n, K) or (n,), and their hash."""
+
+    values: np.ndarray
+    digest: str
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What all fits of a call share; what identifies it is computed once for all of them."""
+
+    trainer: Trainer
+    table: LabelTable
+    seen: Seen
+    out: str | Path | None
+
+    @cached_property
+    def train(self) -> LabelTable:
+        return self.table.train
+
+    @cached_property
+    def holdout(self) -> LabelTable:
+        return self.table.holdout
+
+    @cached_property
+    def about(self) -> list[Any]:
+        """What identifies items, trainer and views."""
+        trainer, seen = self.trainer, self.seen
+        views = [] if seen.tta == 1 else [asdict(seen)]
+        items = [self.train.fingerprint, self.holdout.fingerprint]
+        return [*items, trainer.name, trainer.describe(), *views]
+
+    def targets(self, soft: SoftLabels | None) -> _Targets:
+        """The soft labels, or (None) the given ones, as the trainer takes them."""
+        train = self.train
+        if soft is None:
+            values = given_targets(self.trainer, train)
+        else:
+            values = soft.aligned(train.item, train.vocab)
+        digest = hashlib.sha256()
+        for block in target_blocks(values, train.n_classes):
+            digest.update(block.data)
+        return _Targets(values, digest.hexdigest())
+
+    def wanted(
+        self,
+        name: str,
+        targets: _Targets,
+        seed: int,
+        model_file: str | Path | None,
+        split: Fold | None = None,
+    ) -> _Wanted:
+        """One fit on all training items, or on the first rows of a split."""
+        rows, held = (None, None) if split is None else split
+        parts = [] if split is None else [hashlib.sha256(np.asarray(held).data).hexdigest()]
+        about = [*self.about, targets.digest, seed, *parts]
+        mark = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
+        out = None if self.out is None else Path(self.out)
+        return _Wanted(
+            name=f"{name}, seed {seed}",
+            targets=targets.values if rows is None else targets.values[rows],
+            seed=seed,
+            mark=mark.hexdigest(),
+            file=None if out is None else out / f"{name}-seed-{seed}.safetensors",
+            model_file=None if model_file is None else Path(model_file),
+            rows=rows,
+            held=held,
+        )
 
 
 def _kept_mark(file: Path, model_file: Path) -> Path:
@@ -308,19 +336,3 @@ def _finished(file: Path, mark: str) -> Fit | None:
         return None
     views, held = kept.get("views"), kept.get("held")
     return Fit(kept["probabilities"], history, is_new=False, views=views, held=held)
-
-
-def _fingerprint(
-    train: LabelTable,
-    holdout: LabelTable,
-    targets: np.ndarray,
-    trainer: Trainer,
-    seed: int,
-    *more: Any,
-) -> str:
-    """A hash of everything that one model's predictions follow from."""
-    about = [train.fingerprint, holdout.fingerprint, trainer.name, trainer.describe(), seed, *more]
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
-    for block in target_blocks(targets, train.n_classes):
-        digest.update(block.data)
-    return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Job:
         progress: tells what happens, and keeps the seconds.
         features: what the settings' features are of these items, in their order, or None.
         reopened: the items come from the run, not from where its settings say.
+        found: notes that steps add (`note`), such as near copies and the classifier chosen.
     """
 
     settings: Settings
@@ -49,6 +50,7 @@ class Job:
     progress: Progress
     features: ItemFeatures | None = None
     reopened: bool = False
+    found: list[str] = field(default_factory=list)
 
     @cached_property
     def train(self) -> LabelTable:
@@ -89,6 +91,16 @@ class Job:
             groups=self.groups,
         )
 
-    def write_config(self, *more_notes: str) -> None:
+    def note(self, *lines: str) -> list[str]:
+        """Say what steps found out and keep it beside the notes; gives the lines that are new."""
+        fresh = [line for line in lines if line not in (*self.notes, *self.found)]
+        for line in fresh:
+            self.progress.say(line)
+        self.found.extend(fresh)
+        if fresh:
+            self.write_config()
+        return fresh
+
+    def write_config(self) -> None:
         """Write config.json: what runs, and all that is needed to run it again."""
-        self.writer.config(config_of(self, more_notes))
+        self.writer.config(config_of(self))

@@ -53,7 +53,7 @@ def note_near_copies(job: Job) -> list[str]:
         from softfold.vision.near_copies import can_be_compared, near_copies
 
         if not can_be_compared(len(table)):
-            return _told(job, NO_INDEX.format(count_of(len(table), "image")))
+            return job.note(NO_INDEX.format(count_of(len(table), "image")))
         pairs, similarity = near_copies(features)
     if not len(pairs):
         return []
@@ -64,16 +64,7 @@ def note_near_copies(job: Job) -> list[str]:
         f"{across:,} of them between training and hold-out; the closest: {a} and {b} "
         f"({similarity[0]:.3f}); --group-near-copies keeps them together"
     )
-    return _told(job, line, *_conflicts(job, pairs))
-
-
-def _told(job: Job, *lines: str) -> list[str]:
-    """The lines that are new to the run, said and kept in it."""
-    fresh = [line for line in lines if line not in job.notes]
-    for line in fresh:
-        job.progress.say(line)
-    job.write_config(*fresh)
-    return fresh
+    return job.note(line, *_conflicts(job, pairs))
 
 
 def _conflicts(job: Job, pairs: np.ndarray) -> list[str]:

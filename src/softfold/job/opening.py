@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from softfold.errors import InputError, count_of, require
 from softfold.files import Damaged, told_if_damaged
 from softfold.job.job import Job
 from softfold.job.preparing import prepare_items
-from softfold.job.recipes import get_recipe
+from softfold.job.trainers import choose_trainers
 from softfold.profiling import Profile
 from softfold.progress import Progress
 from softfold.runs.folder import FILES, Run
@@ -26,24 +26,13 @@ from softfold.runs.given_features import FEATURES, features_for, known_features
 from softfold.runs.lock import is_empty
 from softfold.runs.settings import Settings
 from softfold.runs.writing import RunWriter
-from softfold.trainers import Trainer, create_trainer, default_trainers, takes
+from softfold.trainers import create_trainer
 
 _ASIDE = ".damaged"
 """What is put behind the name of a file that is not what was written."""
 
 _MAY_DIFFER = ("seeds", "names", "engine", "workers", "ray_address")
 """Settings that a job may go on with changed: names are only shown."""
-
-_TRAINER_SETTINGS = ("arch", "weights", "size", "epochs", "device")
-
-
-@dataclass(frozen=True)
-class Trainers:
-    """What trains the final models, what makes the out-of-fold predictions, and why these."""
-
-    final: Trainer
-    oof: Trainer
-    why: str
 
 
 def open_job(
@@ -97,7 +86,7 @@ def open_job(
         if features is not None:
             features = features.take(table.item)
         _same_features(run, features)
-    trainers = _choose_trainers(table, settings, features)
+    trainers = choose_trainers(table, settings, features)
     job = Job(
         settings=settings,
         table=table,
@@ -134,7 +123,7 @@ def reopen_job(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
         features = _reopened_features(run, settings, changes)
         table = run.table()
         table, _, groups = prepare_items(table, settings, of_run=True, features=features)
-    trainers = _choose_trainers(table, settings, features)
+    trainers = choose_trainers(table, settings, features)
     same = (trainers.oof.name, trainers.oof.describe())
     with told_if_damaged(run.path / "config.json"):
         before = (config["oof_trainer"], config["oof_trainer_settings"])
@@ -174,30 +163,6 @@ def _reopened_features(
     return None if found is None else found.take(run.items["item"])
 
 
-def _choose_trainers(
-    table: LabelTable, settings: Settings, features: ItemFeatures | None
-) -> Trainers:
-    """The trainers that settings and items ask for, the machine set up for them."""
-    if settings.recipe is not None and features is not None:
-        raise InputError("--features does not go with --recipe, which trains a network on images")
-    if settings.recipe is not None:
-        final, oof, why = get_recipe(settings.recipe).choose_trainers(table, settings)
-        _check_averages(table, settings, final, features)
-        _set_up(settings, final, oof)
-        return Trainers(final, oof, why)
-    name, oof_name, why = default_trainers(
-        table, settings.trainer, own_features=features is not None
-    )
-    oof_name = settings.oof_trainer or oof_name
-    _check_options(settings, name, oof_name)
-    asked = {s: getattr(settings, s) for s in _TRAINER_SETTINGS} | {"features": features}
-    final = create_trainer(name, **asked)
-    oof = final if oof_name == name else create_trainer(oof_name, **asked)
-    _check_averages(table, settings, final, features)
-    _set_up(settings, final, oof)
-    return Trainers(final, oof, why)
-
-
 def _introduce(job: Job, why: str) -> None:
     """Say what is about to happen, and on what."""
     table, say = job.table, job.progress.say
@@ -213,44 +178,6 @@ def _introduce(job: Job, why: str) -> None:
         from softfold.machine import runtime
 
         say(runtime.describe())
-
-
-def _set_up(settings: Settings, *trainers: Trainer) -> None:
-    """The machine's settings for torch trainers."""
-    if any(trainer.uses_torch for trainer in trainers):
-        from softfold.machine import runtime
-
-        runtime.setup(device=settings.device)
-
-
-def _check_options(settings: Settings, trainer: str, oof_trainer: str) -> None:
-    for name in ("arch", "weights", "size", "epochs", "features"):
-        if getattr(settings, name) is None:
-            continue
-        if not takes(trainer, name) and not takes(oof_trainer, name):
-            other = "probe" if name == "features" else "finetune"
-            raise InputError(
-                f"--{name} does not go with the trainer {trainer!r}: use --trainer {other}"
-            )
-
-
-def _check_averages(
-    table: LabelTable, settings: Settings, trainer: Trainer, features: ItemFeatures | None
-) -> None:
-    """Refuse fold models that are not kept, and views of what is no image."""
-    if settings.recipe == "post" and (settings.ensemble or settings.tta > 1):
-        option = "--ensemble" if settings.ensemble else "--tta"
-        raise InputError(f"{option} does not go with --recipe post; --recipe kaggle has both")
-    if settings.ensemble and not trainer.saves_models:
-        raise InputError(
-            f"--ensemble keeps the folds' models, and those of the trainer {trainer.name!r} cannot "
-            "be kept: use --trainer probe or finetune"
-        )
-    if settings.tta > 1 and (table.kind != "image" or features is not None):
-        what = "features that were given" if features is not None else f"{table.kind} items"
-        raise InputError(
-            f"--tta {settings.tta} averages over views of images, not of {what}: leave it out"
-        )
 
 
 def _set_damaged_aside(run: Run) -> None:

@@ -8,7 +8,7 @@ from softfold.crossfit.engines import Engine, Needs, Task
 from softfold.data.table import LabelTable
 from softfold.progress import Advance
 from softfold.stopping import stop_here
-from softfold.trainers import Trainer
+from softfold.trainers import BaseTrainer, Trainer
 
 SHARD = 1024
 """Images of a task: enough that loading a network does not count, and a few megabytes back."""
@@ -22,7 +22,7 @@ def shard_features(
     Does nothing for a trainer without features of images, and where one process does all tasks.
     Shards that are finished are kept. What a node has no files of is left for `prepare`.
     """
-    shards = getattr(trainer, "shards", lambda _: None)(table)
+    shards = trainer.shards(table) if isinstance(trainer, BaseTrainer) else None
     if shards is None or getattr(engine, "workers", 2) < 2:
         return
     parts = {f"features {i}": part for i, part in enumerate(shards.parts(SHARD))}

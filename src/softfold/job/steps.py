@@ -40,6 +40,7 @@ from softfold.job.near_copies import note_near_copies
 from softfold.job.sharding import shard_features
 from softfold.noise.estimation import audited, estimate_noise
 from softfold.noise.model import NoiseModel
+from softfold.progress import Advance, part_of
 from softfold.runs.folder import Run
 from softfold.runs.manifest import written
 from softfold.runs.voted import read_run_votes
@@ -91,7 +92,9 @@ def cross_fit_seeds(job: Job, seeds: int) -> list[SeedCrossFit]:
     with job.progress.step("crossfit", "out-of-fold predictions") as advance:
         for s in range(seeds):
             known = kept_cross_fit(job, s)
-            made.append(with_audit(job, _cross_fit_seed(job, s) if known is None else known))
+            if known is None:
+                known = _cross_fit_seed(job, s, part_of(advance, s, seeds))
+            made.append(with_audit(job, known))
             advance(s + 1, seeds)
     write_cross_fit(job, made[0])
     return made
@@ -158,7 +161,7 @@ def write_cross_fit(job: Job, made: SeedCrossFit) -> None:
         job.writer.features(job.features)
 
 
-def _cross_fit_seed(job: Job, s: int) -> SeedCrossFit:
+def _cross_fit_seed(job: Job, s: int, progress: Advance) -> SeedCrossFit:
     folds: dict[str, Any] = {
         "seed": job.seed(s),
         "out": job.folder(s) / "folds",
@@ -168,10 +171,10 @@ def _cross_fit_seed(job: Job, s: int) -> SeedCrossFit:
         both = noise_aware_cross_fit(job.train, job.oof_trainer, job.plan(s), **folds)
         oof, noise = both.oof, both.noise
     elif folds_are_kept_from_cross_fit(job):
-        oof = out_of_fold(job, s, train_folds(job, s, None))
+        oof = out_of_fold(job, s, train_folds(job, s, None, progress))
         noise = estimate_noise(job.train.given, oof.probabilities)
     else:
-        oof = cross_fit(job.train, job.oof_trainer, job.plan(s), **folds)
+        oof = cross_fit(job.train, job.oof_trainer, job.plan(s), progress=progress, **folds)
         noise = estimate_noise(job.train.given, oof.probabilities)
     if job.decisions is not None:
         noise = learn_noise(noise, job.train, oof.probabilities, job.decisions)
@@ -280,9 +283,11 @@ def _train(job: Job, step: str, labels: str, softs: list[Any]) -> list[Fit]:
 
 def train_members(job: Job, soft: SoftLabels) -> None:
     """The fold models that the run keeps, of the first seed; nothing where it keeps none."""
-    if job.settings.ensemble:
-        for labels in (None, soft):
-            train_folds(job, 0, labels)
+    if not job.settings.ensemble:
+        return
+    with job.progress.step("ensemble", f"fold models ({job.trainer.name})") as advance:
+        for i, labels in enumerate((None, soft)):
+            train_folds(job, 0, labels, part_of(advance, i, 2))
 
 
 def measure(job: Job, baseline: list[Fit], soft: list[Fit], strategy: str) -> Comparison:
@@ -305,7 +310,6 @@ def prepare(job: Job, trainer: Trainer) -> None:
         return
     with job.progress.step("crossfit", f"{trainer.prepares} ({trainer.name})") as advance:
         shard_features(trainer, job.table, job.engine, advance)
-        trainer.prepare(job.table, progress=advance)
-    line = getattr(trainer, "found", None)
-    if line is not None:
-        job.progress.say(line)
+        chosen = trainer.prepare(job.table, progress=advance)
+    if chosen is not None:
+        job.note(chosen)

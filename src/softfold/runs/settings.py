@@ -7,47 +7,16 @@ A new setting is one field here. This module loads neither NumPy nor pandas, for
 
 from __future__ import annotations
 
-import difflib
-import json
-import os
-import tomllib
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cache
-from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from softfold.errors import InputError
+from softfold.runs.setting import Setting, at_least, existing_file, fraction, one_of, setting
 
 if TYPE_CHECKING:
     from softfold.data.table import LabelTable
-
-Check = Callable[[Any], str | None]
-"""What is wrong with a value, None where nothing is."""
-
-
-def at_least(least: int) -> Check:
-    """A check of whole numbers."""
-    return lambda value: None if value >= least else f"at least {least} is needed"
-
-
-def _fraction(value: float) -> str | None:
-    return None if 0 <= value <= 1 else "want a number between 0 and 1"
-
-
-def _existing_file(value: str) -> str | None:
-    return None if Path(value).is_file() else "no such file"
-
-
-def _one_of(names: Callable[[], Iterable[str]]) -> Check:
-    """A check of names; the function that gives them imports what holds them."""
-
-    def check(value: str) -> str | None:
-        known = list(names())
-        return None if value in known else f"there are {', '.join(known)}"
-
-    return check
 
 
 def _strategies() -> list[str]:
@@ -85,38 +54,6 @@ BACKBONE = "run crossfit issues train compare features"
 
 REOPENING = ("soften", "train", "compare")
 """The commands that go on with a run; a setting that is not given stays as the run has it."""
-
-
-def setting(
-    default: Any,
-    help: str,
-    commands: str,
-    *,
-    check: Check | None = None,
-    flags: str | None = None,
-    is_path: bool = False,
-    positional: bool = False,
-) -> Any:
-    """A field of `Settings`.
-
-    Args:
-        default: its value where nobody gives one.
-        help: one line, as `--help` shows it.
-        commands: the commands that take it, by name, with blanks between.
-        check: what is wrong with a value.
-        flags: its option where that is not `--name`.
-        is_path: it names a file or folder; config.json keeps it absolute.
-        positional: it is the command's argument, not an option.
-    """
-    about = {
-        "help": help,
-        "commands": tuple(commands.split()),
-        "check": check,
-        "flags": flags,
-        "is_path": is_path,
-        "positional": positional,
-    }
-    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -171,7 +108,7 @@ class Settings:
         "items that cannot be used (broken image, no label, empty text): stop names all, skip goes "
         "on without them",
         "run crossfit issues features",
-        check=_one_of(_on_error),
+        check=one_of(_on_error),
     )
     group_near_copies: bool = setting(
         False,
@@ -184,13 +121,13 @@ class Settings:
         None,
         "trains the final models: finetune, probe or estimator (finetune with a GPU, else probe)",
         "run train compare",
-        check=_one_of(_trainers),
+        check=one_of(_trainers),
     )
     oof_trainer: str | None = setting(
         None,
         "makes the out-of-fold predictions (probe for images)",
         CROSS_FITTING,
-        check=_one_of(_trainers),
+        check=one_of(_trainers),
     )
     arch: str | None = setting(
         None,
@@ -202,7 +139,7 @@ class Settings:
         None,
         "file with the backbone's weights",
         BACKBONE,
-        check=_existing_file,
+        check=existing_file,
         is_path=True,
     )
     size: int | None = setting(None, "image size in pixels", BACKBONE, check=at_least(8))
@@ -225,10 +162,10 @@ class Settings:
         "auto",
         "how soft labels are made: auto, posterior, people, blend, gate, given",
         "run crossfit soften",
-        check=_one_of(_strategies),
+        check=one_of(_strategies),
     )
     given_weight: float = setting(
-        0.7, "weight of the given label in a blend", "run soften", check=_fraction
+        0.7, "weight of the given label in a blend", "run soften", check=fraction
     )
     hard: bool = setting(
         False,
@@ -237,7 +174,7 @@ class Settings:
         flags="--hard/--probabilities",
     )
     threshold: float | None = setting(
-        None, "confidence from which gate blends", "run soften", check=_fraction
+        None, "confidence from which gate blends", "run soften", check=fraction
     )
     ensemble: bool = setting(
         False,
@@ -264,7 +201,7 @@ class Settings:
         "local",
         "where models are trained: local or ray",
         "run crossfit train compare",
-        check=_one_of(_engines),
+        check=one_of(_engines),
     )
     workers: int = setting(
         1,
@@ -401,44 +338,6 @@ class Settings:
         )
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One field of `Settings`: what the command line, the checks and the docs know about it."""
-
-    name: str
-    type: type
-    optional: bool
-    default: Any
-    help: str
-    commands: tuple[str, ...]
-    check: Check | None
-    flags: str | None
-    is_path: bool
-    positional: bool
-
-    @property
-    def option(self) -> str:
-        """Its name on the command line."""
-        return "--" + self.name.replace("_", "-")
-
-    def checked(self, value: Any) -> Any:
-        """The value in the setting's type.
-
-        Raises:
-            InputError: it is of another type, or refused by the check.
-        """
-        wanted = {int: "a whole number", float: "a number", bool: "True or False"}.get(self.type)
-        kind = {int: Integral, float: Real, bool: bool}.get(self.type, object)
-        if not isinstance(value, kind) or (isinstance(value, bool) and self.type in (int, float)):
-            raise InputError(f"{self.option} {value!r}: want {wanted}")
-        if isinstance(value, os.PathLike):
-            value = os.fspath(value)
-        wrong = None if self.check is None else self.check(value)
-        if wrong is not None:
-            raise InputError(f"{self.option} {value}: {wrong}")
-        return value if wanted is None else self.type(value)
-
-
 @cache
 def settings_table() -> tuple[Setting, ...]:
     """All settings of a job, in the order of `Settings`."""
@@ -454,38 +353,3 @@ def settings_table() -> tuple[Setting, ...]:
 def taken_by(command: str) -> tuple[Setting, ...]:
     """The settings that a command of the command line takes."""
     return tuple(each for each in settings_table() if command in each.commands)
-
-
-def read_settings(path: str | Path) -> dict[str, Any]:
-    """The settings of a file, by name: a run's config.json, or a .toml or .json file of one's own.
-
-    What a run left to softfold (null) is left to it again. Paths are those of the file; relative
-    ones start from the working folder.
-
-    Raises:
-        InputError: no such file, not TOML or JSON, or a name that is no setting.
-    """
-    file = Path(path)
-    if file.is_dir():
-        file /= "config.json"
-    try:
-        text = file.read_text(encoding="utf-8")
-        found = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
-    except OSError as error:
-        raise InputError(f"--config {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(
-            f"--config {path}: neither a run's config.json nor a file of settings ({error})"
-        ) from None
-    if isinstance(found, dict) and isinstance(found.get("settings"), dict):
-        found = found["settings"]
-    if not isinstance(found, dict):
-        raise InputError(f"--config {path}: want names of settings with their values")
-    known = [each.name for each in settings_table()]
-    named = {name.replace("-", "_"): value for name, value in found.items()}
-    other = [name for name in named if name not in known]
-    if other:
-        near = difflib.get_close_matches(other[0], known, n=1)
-        advice = f"; did you mean {near[0]}?" if near else ""
-        raise InputError(f"--config {path}: {other[0]!r} is no setting of softfold run{advice}")
-    return {name: value for name, value in named.items() if value is not None}

@@ -70,8 +70,6 @@ def choose_classifier(table: LabelTable) -> Choice:
         part = table.take(np.sort(np.random.default_rng(0).permutation(len(table))[:_ITEMS]))
     candidates = _candidates(estimator_data(table), table.n_classes, len(table))
     middle = list(candidates)[1]
-    if len(candidates) == 1:
-        return Choice(middle, candidates[middle], f"classifier: {middle}")
     try:
         plan = plan_folds(part, _FOLDS, seed=0)
     except InputError:  # a class with fewer items than folds

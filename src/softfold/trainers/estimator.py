@@ -87,7 +87,7 @@ class Estimator(BaseTrainer):
         self.arch = arch
         self.params = dict(params or {})
         self._given: ItemFeatures | TextFeatures | None = as_item_features(features)
-        self._choice: tuple[str, Choice] | None = None
+        self._choices: dict[str, Choice] = {}
         by_name = arch is not None and (bool(params) or _is_dotted(arch))
         if arch is not None and not by_name:
             self._given = TextFeatures(arch)
@@ -97,11 +97,6 @@ class Estimator(BaseTrainer):
             self.prepares = "features" if isinstance(self._given, TextFeatures) else "classifier"
         if arch is not None and by_name:
             _by_name(arch, self.params)
-
-    @property
-    def found(self) -> str | None:
-        """What `prepare` found out, in one line for people."""
-        return None if self._choice is None else self._choice[1].line
 
     def describe(self) -> dict[str, Any]:
         """Settings that make the same trainer again where the estimator was given by name."""
@@ -116,21 +111,22 @@ class Estimator(BaseTrainer):
             **given,
         }
 
-    def prepare(self, table: LabelTable, progress: Progress | None = None) -> None:
+    def prepare(self, table: LabelTable, progress: Progress | None = None) -> str | None:
         """Choose the classifier by the given labels of the training items, where none was given."""
         if isinstance(self._given, TextFeatures):
             self._given.on(table, progress)
-        if self._chooses:
-            self._chosen(table.train if table.valid.any() else table)
+        if not self._chooses:
+            return None
+        return self._chosen(table.train if table.valid.any() else table).line
 
     def _chosen(self, table: LabelTable) -> Choice:
-        """The default classifier of these items; chosen once."""
+        """The default classifier of these items and given labels; chosen once for the same ones."""
         table = self._on(table)
         given = np.ascontiguousarray(table.given).data
         mark = table.fingerprint + hashlib.sha256(given).hexdigest()
-        if self._choice is None or self._choice[0] != mark:
-            self._choice = (mark, choose_classifier(table))
-        return self._choice[1]
+        if mark not in self._choices:
+            self._choices[mark] = choose_classifier(table)
+        return self._choices[mark]
 
     def _on(self, table: LabelTable) -> LabelTable:
         """The items with the data to learn from."""

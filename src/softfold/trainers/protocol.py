@@ -78,8 +78,11 @@ class Trainer(Protocol):
         """
         ...
 
-    def prepare(self, table: LabelTable, progress: Progress | None = None) -> None:
-        """Compute what all fits on these items share, such as features."""
+    def prepare(self, table: LabelTable, progress: Progress | None = None) -> str | None:
+        """Compute what all fits on these items share, such as features.
+
+        Returns a line for people on what was chosen for them; a run keeps it in its notes.
+        """
         ...
 
     def fit(
@@ -185,8 +188,14 @@ class BaseTrainer:
         """The attributes whose names have no `_` in front, as JSON holds them."""
         return {k: as_json(v) for k, v in sorted(vars(self).items()) if not k.startswith("_")}
 
-    def prepare(self, table: LabelTable, progress: Progress | None = None) -> None:
+    def prepare(self, table: LabelTable, progress: Progress | None = None) -> str | None:
         """Nothing: no work is shared."""
+        return None
+
+    def shards(self, table: LabelTable) -> Any:
+        """What `prepare` computes of images, in parts that an engine's processes share
+        (`softfold.vision.features.Shards`). None: there are no parts."""
+        return None
 
     def fit(
         self,

@@ -14,7 +14,6 @@ import numpy as np
 from softfold.cache.rows import RowStore, content_key
 from softfold.data.table import LabelTable, text_column
 from softfold.errors import InputError, MissingDependency
-from softfold.vision.backbones import hub_without_retries
 
 Advance = Callable[[int, int], None]
 
@@ -86,6 +85,8 @@ class TextFeatures:
     def _encode(self, texts: list[str]) -> np.ndarray:
         if self._encoder is None:
             from sentence_transformers import SentenceTransformer
+
+            from softfold.vision.backbones import hub_without_retries
 
             try:
                 with hub_without_retries():

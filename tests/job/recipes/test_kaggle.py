@@ -232,6 +232,8 @@ def test_what_cannot_be_averaged_is_refused_before_anything_is_written(tmp_path,
         softfold.run(table_of(), trainer="probe", tta=8, **out)
     with pytest.raises(InputError, match="--ensemble keeps the folds' models"):
         softfold.run(flowers(), truth="right", ensemble=True, **out)
+    with pytest.raises(InputError, match="--epochs does not go with the trainer 'probe'"):
+        softfold.run(digits / "labels.csv", recipe="kaggle", trainer="probe", epochs=3, **out)
     with pytest.raises(InputError, match="--tta does not go with --recipe post"):
         softfold.run(digits / "labels.csv", recipe="post", tta=8, **out)
     assert not (tmp_path / "run").exists()

@@ -3,8 +3,8 @@
 A recipe is a module with
 
 - `SETTINGS`: its settings; what the user gives comes first,
-- `choose_trainers(table, settings)`: the final trainer, the out-of-fold trainer, and a line on why,
-  before anything is written,
+- `choose_trainers(table, settings)`: its `softfold.job.trainers.Trainers`, before anything is
+  written,
 - `finish(job)`: its steps, up to metrics.json, which it returns,
 - `summary(metrics)`: what the command line prints; None where that is what every run prints.
 """

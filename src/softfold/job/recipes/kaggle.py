@@ -15,8 +15,9 @@ from typing import Any
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.job.steps import every_step
+from softfold.job.trainers import Trainers, make_trainers
 from softfold.runs.settings import Settings
-from softfold.trainers import Trainer, create_trainer, default_trainers
+from softfold.trainers import default_trainers
 
 SETTINGS: dict[str, Any] = {
     "folds": 5,
@@ -27,7 +28,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def choose_trainers(table: LabelTable, settings: Settings) -> tuple[Trainer, Trainer, str]:
+def choose_trainers(table: LabelTable, settings: Settings) -> Trainers:
     """One trainer for all models, fine-tuning where there is a GPU; another for the out-of-fold
     predictions only where that was asked for."""
     if table.kind != "image":
@@ -36,12 +37,7 @@ def choose_trainers(table: LabelTable, settings: Settings) -> tuple[Trainer, Tra
             "same without views"
         )
     name, _, why = default_trainers(table, settings.trainer)
-    names = ("arch", "weights", "size", "epochs", "device")
-    asked = {each: getattr(settings, each) for each in names}
-    final = create_trainer(name, **asked)
-    oof_name = settings.oof_trainer or name
-    oof = final if oof_name == name else create_trainer(oof_name, **asked)
-    return final, oof, f"--recipe kaggle; {why}"
+    return make_trainers(settings, name, settings.oof_trainer or name, f"--recipe kaggle; {why}")
 
 
 finish = every_step

@@ -15,6 +15,7 @@ import pandas as pd
 
 from softfold.arrays import one_hot
 from softfold.crossfit.plain import cross_fit
+from softfold.data.folds import fold_seed
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.files import write_parquet
@@ -22,6 +23,7 @@ from softfold.job.comparing import Comparison, comparison_table, holdout_labels
 from softfold.job.job import Job
 from softfold.job.metrics import write_metrics
 from softfold.job.steps import SeedCrossFit, keep_cross_fit, write_comparison, write_cross_fit
+from softfold.job.trainers import Trainers
 from softfold.noise.estimation import estimate_noise
 from softfold.runs.settings import Settings
 from softfold.softening import SoftLabels, soften
@@ -49,12 +51,15 @@ LEAK = (
 )
 
 
-def choose_trainers(table: LabelTable, settings: Settings) -> tuple[FineTune, FineTune, str]:
+def choose_trainers(table: LabelTable, settings: Settings) -> Trainers:
     """One trainer for all models: fastai as the post uses it."""
     if table.kind != "image":
         raise InputError(f"{table.name}: the recipe post is for images")
+    if settings.ensemble or settings.tta > 1:
+        option = "--ensemble" if settings.ensemble else "--tta"
+        raise InputError(f"{option} does not go with --recipe post; --recipe kaggle has both")
     trainer = PostTrainer(settings)
-    return trainer, trainer, "--recipe post"
+    return Trainers(trainer, trainer, "--recipe post")
 
 
 def finish(job: Job) -> dict[str, Any]:
@@ -230,7 +235,7 @@ def _one_seed(job: Job, s: int) -> dict[str, Any]:
     soft = SoftLabels(train.item, soft.aligned(train.item, train.vocab), train.vocab, "blend",
                       soft.settings)  # fmt: skip
     models = {"baseline": folds.model}
-    own_seed = seed * 1009 + last  # of the last fold's model in the cross-fit
+    own_seed = fold_seed(seed, last)
     if folds.model is None:  # its predictions were on disk
         with job.progress.step("train_baseline", "the last fold's own model again"):
             models["baseline"] = trainer.fit(
