@@ -1,18 +1,25 @@
 """The local engine: every fold trained on its own rows with its own seed, and told as it ends."""
 
+import os
+import signal
+import subprocess
 import sys
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from engine_tasks import Unreadable, begun, fail, fail_oddly, gone, sleepers
 from mortal import Mortal
 from small_tables import table_of
 
-from softfold.crossfit.engines import Engine, get_engine
+from softfold.crossfit.engines import Engine, Needs, Task, get_engine
 from softfold.crossfit.engines.local import Local
 from softfold.crossfit.plain import cross_fit
 from softfold.data.folds import plan_folds
 from softfold.errors import InputError
+from softfold.stopping import watch
 from softfold.trainers import BaseModel, BaseTrainer
 
 TABLE = table_of(12).train
@@ -102,6 +109,87 @@ def test_side_by_side_in_processes_gives_the_same_folds_also_where_one_is_lost(t
 def test_what_cannot_be_sent_is_said():
     with pytest.raises(InputError, match="--workers: what is trained cannot be sent"):
         cross_fit(TABLE, lambda table, targets: None, n_folds=2, engine=Local(2))
+
+
+def test_a_task_that_fails_costs_none_that_was_under_way(tmp_path):
+    told = []
+    tasks = [
+        Task("bad", fail, {"error": InputError("labels.csv: no such thing")}),
+        *sleepers(tmp_path, 0.5),
+    ]
+    with pytest.raises(InputError, match="no such thing"):
+        Local(2).run(tasks, (), lambda task, made: told.append((task.name, made)), Needs())
+    assert told == [("0", "0")]
+
+
+@pytest.mark.parametrize(
+    ("work", "shared", "said"),
+    [
+        (fail, (Unreadable(),), "cannot be read in other processes .*no such thing"),
+        (fail_oddly, (), "the first"),
+    ],
+)
+def test_what_cannot_be_read_again_is_not_taken_for_a_lack_of_memory(work, shared, said):
+    tasks = [Task(name, work) for name in "ab"]
+    with pytest.raises((InputError, RuntimeError), match=said):
+        Local(2).run(tasks, shared, lambda task, made: None, Needs())
+
+
+SCRIPT = """
+import sys
+sys.path[:0] = [{tests!r}]
+from engine_tasks import sleepers
+from softfold.crossfit.engines import Needs
+from softfold.crossfit.engines.local import Local
+{guard}Local(2).run(sleepers({folder!r}, 60, 60), (), print, Needs())
+"""
+
+
+def script(tmp_path, guard):
+    (tmp_path / "begun").mkdir()
+    tests, folder = str(Path(__file__).parents[2]), str(tmp_path / "begun")
+    (tmp_path / "script.py").write_text(SCRIPT.format(tests=tests, folder=folder, guard=guard))
+    return [sys.executable, str(tmp_path / "script.py")]
+
+
+def test_processes_end_with_the_one_that_started_them_however_it_ends(tmp_path):
+    with subprocess.Popen(script(tmp_path, "if __name__ == '__main__': ")) as job:
+        pids = begun(tmp_path / "begun", 2)
+        job.kill()
+    assert gone(pids)
+
+
+def test_a_script_that_every_process_would_run_anew_is_told(tmp_path):
+    job = subprocess.run(script(tmp_path, ""), stderr=subprocess.PIPE, text=True, check=False)
+    assert job.returncode and "under `if __name__" in job.stderr.splitlines()[-1]
+
+
+def test_a_second_ctrl_c_waits_for_nothing(tmp_path):
+    pids = {}
+
+    def twice():
+        pids.update(begun(tmp_path, 2))
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(1)
+
+    with pytest.raises(KeyboardInterrupt), watch():
+        threading.Thread(target=twice).start()
+        Local(2).run(sleepers(tmp_path, 60, 60), (), lambda task, made: None, Needs())
+    assert len(pids) == 2 and gone(pids)
+
+
+@pytest.mark.parametrize(
+    ("device", "seen"), [(None, ["3", "GPU-7"]), ("cuda:1", ["3, GPU-7", "3, GPU-7"])]
+)
+def test_each_process_sees_a_gpu_of_its_own_unless_one_was_named(
+    tmp_path, monkeypatch, device, seen
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-7")
+    needs = Needs(gpus=1, device=device)
+    tasks = sleepers(tmp_path, 60, 60, others=2)
+    Local(2).run(tasks, (), lambda task, made: None, needs)
+    assert sorted(begun(tmp_path, 2).values()) == seen
 
 
 def test_an_engine_that_is_not_there_is_refused_with_what_helps(monkeypatch):

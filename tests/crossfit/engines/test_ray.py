@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from small_tables import table_of
 
-from softfold.crossfit.engines import get_engine
+from softfold.crossfit.engines import Needs, Task, get_engine
 from softfold.crossfit.plain import cross_fit
 from softfold.errors import InputError
 from softfold.stopping import watch
@@ -193,6 +193,24 @@ def test_bad_input_on_a_worker_is_one_line_here(engine):
     with pytest.raises(InputError) as refused:
         cross_fit(TABLE, trainer_that(refuse), n_folds=3, engine=engine)
     assert str(refused.value) == "labels.csv: no such thing"
+
+
+def test_a_task_that_fails_costs_none_that_has_finished(engine):
+    def work(shared, fails):
+        if fails:
+            raise ValueError("diverged")
+        return "made"
+
+    told = []
+
+    def done(task, made):
+        told.append(task.name)
+        time.sleep(4 if task.name == "first" else 0)  # meanwhile both others come to their end
+
+    tasks = [Task(name, work, {"fails": name == "bad"}) for name in ("first", "bad", "last")]
+    with pytest.raises(ValueError, match="diverged"):
+        engine.run(tasks, (), done, Needs())
+    assert told == ["first", "last"]
 
 
 def test_a_worker_that_is_killed_each_time_is_told_in_one_line(engine, monkeypatch):

@@ -6,9 +6,12 @@ import multiprocessing
 import os
 import pickle
 import signal
+import threading
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +27,8 @@ _LOOK = 0.5
 """Seconds between two looks whether somebody asked to stop."""
 
 _here: dict[str, Any] = {}
-"""In a process of `Local`'s: what its tasks share, and its device."""
+"""In a process of `Local`'s: what its tasks share, as bytes (`packed`) and, once one has begun, as
+it is (`shared`)."""
 
 
 class Local:
@@ -43,7 +47,8 @@ class Local:
     def run(self, tasks: Sequence[Task], shared: tuple[Any, ...], done: Done, needs: Needs) -> None:
         """Run every task in its order; see `Engine`.
 
-        Side by side, the first Ctrl-C begins nothing new and waits for what is under way.
+        Side by side, the first Ctrl-C begins nothing new and waits for what is under way; the
+        second ends that too. So does a task that fails, whose error comes last.
         """
         workers = min(self.workers, len(tasks))
         if workers <= 1:
@@ -76,44 +81,123 @@ def _packed(shared: tuple[Any, ...]) -> bytes:
 def _side_by_side(
     workers: int, tasks: list[Task], shared: bytes, done: Done, needs: Needs
 ) -> list[Task]:
-    """Run tasks in so many processes; the tasks that were not done, where a process was lost."""
+    """Run tasks in so many processes; the tasks that were not done, where a process was lost.
+
+    The processes watch one end of a pipe and are gone when the other is closed: by this process
+    where it does not wait for them, by the system where this process was killed.
+    """
     context = multiprocessing.get_context("spawn")
-    numbers = context.SimpleQueue()
+    gpus, own, began = _gpus(needs), context.SimpleQueue(), context.Event()
     for number in range(workers):
-        numbers.put(number)
-    todo, left = list(tasks), list(tasks)
-    running: dict[Future[Any], Task] = {}
-    with ProcessPoolExecutor(workers, context, _begin, (shared, needs, numbers)) as pool:
-        while running or (todo and not stopping.was_asked()):
-            while todo and len(running) < workers and not stopping.was_asked():
-                task = todo.pop(0)
-                try:
-                    running[pool.submit(_work, task.work, task.own, needs)] = task
-                except BrokenProcessPool:
-                    return left
-            for future in wait(running, _LOOK, FIRST_COMPLETED).done:
-                task = running.pop(future)
-                try:
-                    made = future.result()
-                except BrokenProcessPool:
-                    continue
-                with stopping.put_off():  # others are under way, and are told of as well
-                    done(task, made)
-                left.remove(task)
+        own.put(gpus[number % len(gpus)] if gpus else None)
+    watched, held = context.Pipe(duplex=False)
+    how = (shared, needs, own, began, watched)
+    with watched, held, ProcessPoolExecutor(workers, context, _begin, how) as pool:
+        try:
+            left, failure = _told(pool, workers, tasks, done, needs)
+        except BaseException:
+            held.close()
+            raise
+    if failure is not None:
+        raise failure
+    if left and not began.is_set() and not stopping.was_asked():
+        raise InputError(
+            "--workers: processes ended before they began: a script that trains in several has to "
+            'do so under `if __name__ == "__main__":`'
+        )
     return left
 
 
-def _begin(shared: bytes, needs: Needs, numbers: Any) -> None:
-    """A process of `Local`'s begins: what is shared, and which GPU is its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it is asked, and waits
-    number, device = numbers.get(), None
-    os.environ["OMP_NUM_THREADS"] = str(needs.threads)
-    if needs.gpus:
-        import torch
+def _told(
+    pool: ProcessPoolExecutor, workers: int, tasks: list[Task], done: Done, needs: Needs
+) -> tuple[list[Task], Exception | None]:
+    """Tell of each result as it comes; the tasks that were not done, and the first that failed.
 
-        device = f"cuda:{number % torch.cuda.device_count()}"
-    _here.update(shared=pickle.loads(shared), device=device)
+    Nothing is begun after a failure, a lost process or a wish to stop, but what is under way is
+    waited for.
+    """
+    todo, left = list(tasks), list(tasks)
+    running: dict[Future[Any], Task] = {}
+    failure: Exception | None = None
+    lost = False
+    while True:
+        while todo and len(running) < workers and not (lost or failure or stopping.was_asked()):
+            try:
+                running[pool.submit(_work, todo[0].work, todo[0].own, needs)] = todo[0]
+                todo.pop(0)
+            except BrokenProcessPool:
+                lost = True
+        if not running:
+            return left, failure
+        for future in wait(running, _LOOK, FIRST_COMPLETED).done:
+            task = running.pop(future)
+            try:
+                made = future.result()
+                with stopping.put_off():  # others are under way, and are told of as well
+                    done(task, made)
+                left.remove(task)
+            except BrokenProcessPool:
+                lost = True
+            except Exception as error:
+                failure = failure or error
+
+
+def _gpus(needs: Needs) -> list[str]:
+    """What CUDA calls the GPUs that tasks are dealt to; none where they need none of their own."""
+    if not needs.gpus or needs.device is not None:
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip()]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _begin(shared: bytes, needs: Needs, own: Any, began: Any, watched: Any) -> None:
+    """A process of `Local`'s begins: it has a GPU of its own, and ends with the one it is of."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it is asked, and waits
+    began.set()
+    threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
+    os.environ["OMP_NUM_THREADS"] = str(needs.threads)
+    gpu = own.get()
+    if gpu is not None:  # before torch looks for GPUs
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    _here["packed"] = shared
+
+
+def _end_with(watched: Any) -> None:
+    """End this process at once when the other end of the pipe is closed."""
+    with suppress(OSError):
+        watched.poll(None)
+    os._exit(1)
 
 
 def _work(work: Any, own: dict[str, Any], needs: Needs) -> Any:
-    return do(work, own, needs, *_here["shared"], device=_here["device"])
+    try:
+        return do(work, own, needs, *_shared())
+    except Exception as error:
+        raise _sendable(error) from None
+
+
+def _shared() -> tuple[Any, ...]:
+    """What tasks share, unpickled by the first of them: what that raises is then the task's."""
+    if "shared" not in _here:
+        try:
+            _here["shared"] = pickle.loads(_here["packed"])
+        except (pickle.UnpicklingError, AttributeError, ImportError, TypeError) as error:
+            raise InputError(
+                f"--workers: what is trained cannot be read in other processes ({error}): define "
+                "it in a module, or leave --workers out"
+            ) from None
+        del _here["packed"]
+    return _here["shared"]
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, or where it cannot be sent to another process, its traceback."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error

@@ -22,19 +22,26 @@ class Needs:
             with as many as this process has, a task gives the same bytes wherever it runs.
         gpus: GPUs, 0 or 1.
         uses_torch: whether torch is set up before the task begins.
+        device: the one GPU that was asked for by its number, `cuda:1`, for every task; None: any.
     """
 
     threads: int = 1
     gpus: int = 0
     uses_torch: bool = False
+    device: str | None = None
 
     @classmethod
     def of(cls, trainer: Trainer) -> Needs:
         """What one training of this trainer needs: what it would have in this process."""
         if not trainer.uses_torch:
             return cls(threads=runtime.wanted_threads())
-        chosen = runtime.setup()
-        return cls(chosen.threads, int(chosen.device.startswith("cuda")), uses_torch=True)
+        asked, chosen = getattr(trainer, "device", None), runtime.setup()
+        return cls(
+            chosen.threads,
+            gpus=int(chosen.device.startswith("cuda")),
+            uses_torch=True,
+            device=asked if asked and asked.startswith("cuda:") else None,
+        )
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Ray:
     def run(self, tasks: Sequence[Task], shared: tuple[Any, ...], done: Done, needs: Needs) -> None:
         """Run every task on the cluster; see `Engine`.
 
+        Where one fails, those that are finished are told of, and the others are ended.
         The first Ctrl-C ends what no node has begun, and waits for what is under way; the second
         ends that too.
         """
@@ -56,13 +57,19 @@ class Ray:
         for task in tasks:
             named = work.options(name=task.name, retry_exceptions=False, **asked)
             left[named.remote(task.work, task.own, needs, *parts)] = task
-        stops = False
+        stops, failure = False, None
         try:
             while left:
-                for ref in ray.wait(list(left), timeout=_LOOK)[0]:
+                ray.wait(list(left), timeout=_LOOK)
+                for ref in ray.wait(list(left), num_returns=len(left), timeout=0)[0]:
                     task = left.pop(ref)
-                    with stopping.put_off():  # others are under way, and are told of as well
-                        done(task, self._result(ref, task))
+                    try:
+                        with stopping.put_off():  # others are finished, and are told of as well
+                            done(task, self._result(ref, task))
+                    except Exception as error:
+                        failure = failure or error
+                if failure is not None:
+                    raise failure
                 if stopping.was_asked() and not stops:
                     stops = True
                     for ref in list(left)[slots:]:

@@ -10,9 +10,7 @@ from softfold.crossfit.engines.protocol import Needs
 from softfold.machine import runtime
 
 
-def do(
-    work: Any, own: dict[str, Any], needs: Needs, *shared: Any, device: str | None = None
-) -> Any:
+def do(work: Any, own: dict[str, Any], needs: Needs, *shared: Any) -> Any:
     """The result of `work(shared, **own)`, with the threads and the device that it needs."""
     with ExitStack() as stack:
         try:
@@ -22,7 +20,7 @@ def do(
         except ImportError:
             pass
         if needs.uses_torch:
-            device = device or ("cuda" if needs.gpus else "cpu")
+            device = needs.device or ("cuda" if needs.gpus else "cpu")
             runtime.setup(device, threads=needs.threads)
         made = work(shared, **own)
         return list(made) if isinstance(made, Iterator) else made
