@@ -350,7 +350,11 @@ def main() -> None:
     where = f"{about['cores']} cores, {about['platform']}, Python {about['python']}, "
     where += f"{about['versions']}"
     if args.speed:
-        name, title, lines = "analysis_speed", "Analysis: seconds and memory beside cleanlab's", speed()
+        name, title, lines = (
+            "analysis_speed",
+            "Analysis: seconds and memory beside cleanlab's",
+            speed(),
+        )
         how = f"Made by `python benchmarks/real_predictions.py --speed`: {where}."
     elif args.second:
         from second_models import about_table, table

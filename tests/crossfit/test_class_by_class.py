@@ -9,9 +9,11 @@ from several_labels import digits
 import softfold
 from softfold import multilabel
 from softfold.crossfit.noise_aware import noise_aware_cross_fit
+from softfold.trainers import create_trainer
 
 pytest.importorskip("sklearn")
 pytest.importorskip("torch")
+LINEAR = create_trainer("estimator", arch="sklearn.linear_model.LogisticRegression")
 
 
 def logistic(table, targets):
@@ -44,8 +46,8 @@ def test_soft_labels_come_nearer_to_the_truth_than_from_plain_predictions(traine
 def test_a_class_is_the_question_that_it_would_be_alone():
     table = digits(n=500).train
     plan = softfold.plan_folds(table, 3)
-    together = noise_aware_cross_fit(table, "estimator", plan)
-    alone = noise_aware_cross_fit(table.of_class("loop"), "estimator", plan)
+    together = noise_aware_cross_fit(table, LINEAR, plan)
+    alone = noise_aware_cross_fit(table.of_class("loop"), LINEAR, plan)
     assert np.allclose(together.oof.probabilities[:, 1], alone.oof.probabilities[:, 1], atol=1e-5)
     assert together.noise["loop"].rate == pytest.approx(alone.noise.rate, abs=1e-4)
 
@@ -58,9 +60,9 @@ def test_a_class_of_one_item_keeps_its_plain_predictions(tmp_path):
     lonely = multilabel.MultiLabelTable(
         table.item, given, table.vocab, table.valid, data=table.data
     )
-    made = noise_aware_cross_fit(lonely, "estimator", n_folds=3, out=tmp_path)
+    made = noise_aware_cross_fit(lonely, LINEAR, n_folds=3, out=tmp_path)
     assert (made.oof.probabilities[:, 3] == made.plain.probabilities[:, 3]).all()
-    again = noise_aware_cross_fit(lonely, "estimator", n_folds=3, out=tmp_path)
+    again = noise_aware_cross_fit(lonely, LINEAR, n_folds=3, out=tmp_path)
     assert np.array_equal(again.oof.probabilities, made.oof.probabilities)
     again.oof.save(tmp_path / "oof.safetensors")
     assert type(again.oof).load(tmp_path / "oof.safetensors").multi_label

@@ -72,7 +72,8 @@ def test_predictions_are_of_the_plan_and_repeatable(tmp_path):
 
 def test_a_trainer_that_cannot_train_through_noise_is_helped_afterwards():
     table = digits("pair", 0.35)
-    made = noise_aware_cross_fit(table, Estimator(), plan_folds(table, 5), seed=0)
+    logistic = Estimator(arch="sklearn.linear_model.LogisticRegression", params={"C": 0.01})
+    made = noise_aware_cross_fit(table, logistic, plan_folds(table, 5), seed=0)
     soft = soften(table, made.oof, noise=made.noise)
     plain = (made.plain.probabilities.argmax(1) == table.truth).mean()
     assert (soft.targets.argmax(1) == table.truth).mean() > plain

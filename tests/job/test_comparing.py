@@ -93,7 +93,7 @@ def test_a_finished_fit_is_taken_only_with_its_own_model(tmp_path):
 def test_several_labels_are_compared_by_precision_and_f1():
     table = digits()
     right = table.train.truth.astype(np.float32)
-    made = compare(table, np.clip(right, 0.05, 0.95), "estimator", seeds=2)
+    made = compare(table, np.clip(right, 0.05, 0.95), Estimator(arch=LOGISTIC), seeds=2)
     metrics = made.metrics
     assert made.labels.shape == (300, 4) and metrics["accuracy_against"] == "truth"
     for measure in ("mean_average_precision", "micro_f1"):

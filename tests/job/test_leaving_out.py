@@ -25,6 +25,7 @@ pytest.importorskip("safetensors")
 from pictures import encode
 
 CLASSES = ("black", "grey", "white")
+LOGISTIC = "sklearn.linear_model.LogisticRegression"
 
 
 class Grey(BaseTrainer, BaseModel):
@@ -222,7 +223,7 @@ def test_empty_texts_and_rows_without_a_label(tmp_path, holder):
     rows = "line 8, line 74" if holder == "csv" else "row 6, row 71"  # a text has two lines
     with pytest.raises(InputError, match=rf"4 of 90 items .*{rows} \(no label in 'label'\)"):
         softfold.run(labels, tmp_path / "run", quiet=True)
-    settings = {"truth": "right", "seeds": 1, "strategy": "blend", "quiet": True}
+    settings = {"truth": "right", "seeds": 1, "strategy": "blend", "quiet": True, "arch": LOGISTIC}
     run = softfold.run(labels, tmp_path / "run", on_error="skip", **settings)
     assert set(run.skipped["item"]) == {"5", "6", "70", "71"}
     assert len(run.items) == 86 and (run.items["given"] == run.items["truth"]).all()

@@ -13,6 +13,7 @@ from softfold.trainers import create_trainer
 from softfold.trainers.per_class import PerClass, for_multi_label
 
 pytest.importorskip("sklearn")
+LINEAR = create_trainer("estimator", arch="sklearn.linear_model.LogisticRegression")
 
 
 def logistic(table, targets):
@@ -36,8 +37,8 @@ def test_out_of_fold_predictions_know_the_truth_of_every_class(trainer):
 def test_a_class_is_learned_as_it_would_be_alone():
     table = digits().train
     plan = softfold.plan_folds(table, 3)
-    together = softfold.cross_fit(table, "estimator", plan)
-    alone = softfold.cross_fit(table.of_class("loop"), "estimator", plan)
+    together = softfold.cross_fit(table, LINEAR, plan)
+    alone = softfold.cross_fit(table.of_class("loop"), LINEAR, plan)
     assert np.allclose(together.probabilities[:, 1], alone.probabilities[:, 1], atol=1e-6)
 
 
@@ -47,7 +48,7 @@ def test_a_class_that_a_fold_never_sees_has_its_share_predicted():
     given[:, 3] = False
     given[5, 3] = True
     lonely = type(table)(table.item, given, table.vocab, table.valid, data=table.data)
-    oof = softfold.cross_fit(lonely, "estimator", n_folds=3)
+    oof = softfold.cross_fit(lonely, LINEAR, n_folds=3)
     fold = oof.fold[5, 0]
     assert np.unique(oof.probabilities[oof.fold[:, 0] == fold, 3]).size == 1
     assert oof.probabilities[:, 3].max() < 0.5
@@ -55,7 +56,7 @@ def test_a_class_that_a_fold_never_sees_has_its_share_predicted():
 
 def test_soft_targets_reach_each_class():
     table = digits()
-    train, trainer = table.train, PerClass(create_trainer("estimator"))
+    train, trainer = table.train, PerClass(LINEAR)
     soft = np.where(train.truth, 0.9, 0.1).astype(np.float32)
     right = trainer.fit(train, soft, seed=0).predict(table.holdout)
     given = trainer.fit(train, train.given.astype(np.float32), seed=0).predict(table.holdout)

@@ -288,9 +288,10 @@ def _svg(name: str, size: tuple[float, float], draw: Callable[[Any], None]) -> s
     out = io.StringIO()
     with _style():
         figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasSVG(figure)
+        canvas = FigureCanvasSVG(figure)
         draw(figure)
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        # not savefig, which draws twice; drawing once lays out as well
+        canvas.print_svg(out, metadata={"Date": None, "Creator": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
