@@ -66,7 +66,7 @@ def items(name: str) -> multilabel.MultiLabelTable:
 
 def corrupted(table: multilabel.MultiLabelTable, noise: str, seed: int) -> Any:
     """The table with wrong labels in its training items."""
-    rng, truth = np.random.default_rng([seed, 5]), table.truth
+    rng, truth = np.random.default_rng([seed, 5]), table.truth == 1
     chance = np.zeros(truth.shape)
     if noise == "missing":
         chance[truth] = 0.3

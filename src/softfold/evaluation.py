@@ -139,18 +139,32 @@ def paired_difference(
 
 
 def interval_of(
-    d: np.ndarray, mean: float, *, n_boot: int = 10_000, seed: int = 0
+    d: np.ndarray,
+    mean: float,
+    *,
+    unseen: tuple[float, float] = (0.0, np.inf),
+    n_boot: int = 10_000,
+    seed: int = 0,
 ) -> dict[str, float | str]:
-    """What `paired_difference` gives, of differences d (S seeds, M items) around their `mean`."""
+    """What `paired_difference` gives, of differences d (S seeds, M items) around their `mean`.
+
+    unseen: a variance of the mean that d does not show, and the most degrees of freedom.
+    """
     n_seeds = len(d)
     result: dict[str, float | str] = {"mean": mean}
     error, freedom = _standard_error(d)
-    if error == 0:
+    variance, freedom = unseen[0], min(freedom, unseen[1])
+    if error == variance == 0:
         spread, p_value = 0.0, 1.0 if mean == 0 else 1 / (n_boot + 1)
     else:
         rng = np.random.default_rng(seed)
-        deviations = _bootstrap_means(d, n_boot, rng) - mean
-        deviations *= error / deviations.std() * np.sqrt(freedom / rng.chisquare(freedom, n_boot))
+        deviations = np.zeros(n_boot)
+        if error > 0:
+            deviations += _bootstrap_means(d, n_boot, rng) - mean
+            deviations *= error / deviations.std()
+        if variance > 0:
+            deviations += rng.normal(0, np.sqrt(variance), n_boot)
+        deviations *= np.sqrt(freedom / rng.chisquare(freedom, n_boot))
         spread = float(np.quantile(np.abs(deviations), 0.95))
         p_value = float((1 + (np.abs(deviations) >= abs(mean)).sum()) / (n_boot + 1))
     result["low"], result["high"] = max(mean - spread, -1.0), min(mean + spread, 1.0)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -272,40 +272,66 @@ def soften(
     >>> print(soften(np.array([0]), np.array([[0.2, 0.8]]), "posterior", noise=T).round(2))
     [[0.43 0.57]]
     """
-    use_strategy = _check_settings(strategy, given_weight, threshold)
-    _check_second(second, noise, use_strategy)
+    check_settings(strategy, given_weight, threshold)
+    _check_second(second, noise, strategy)
     both = align_predictions(labels, probabilities, vocab)
     if second is not None:
         second = align_second(labels, probabilities, second, vocab)
     whole = (labels.item, labels.given) if isinstance(labels, HasGiven) else None
-    labels, probabilities = both.labels, both.probabilities
-    model: NoiseModel | None = None
-    if use_strategy in ("auto", "posterior"):
+    how: dict[str, Any] = {"given_weight": given_weight, "hard": hard, "threshold": threshold}
+    made = soften_aligned(
+        both.labels, both.probabilities, strategy, noise=noise, second=second, out=out, **how
+    )
+    if both.item is None or both.vocab is None:
+        return made.targets
+    given = whole or (both.item, both.labels)
+    return SoftLabels(both.item, made.targets, both.vocab, made.strategy, made.settings, given)
+
+
+class Softened(NamedTuple):
+    """Targets float32 (N, K), the strategy that made them, and its settings as JSON keeps them."""
+
+    targets: np.ndarray
+    strategy: str
+    settings: dict[str, Any]
+
+
+def soften_aligned(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    strategy: str,
+    *,
+    given_weight: float,
+    hard: bool,
+    threshold: float | None,
+    noise: Any = None,
+    second: np.ndarray | None = None,
+    out: np.ndarray | None = None,
+) -> Softened:
+    """`soften` of labels int (N,) and probabilities (N, K) that belong together; same arguments."""
+    asked, model = strategy, None
+    if strategy in ("auto", "posterior"):
         if noise is None:
             model = estimate_checked(labels, probabilities, second=second)
         elif isinstance(noise, NoiseModel):
             model = noise
         else:
             model = as_noise_model(noise, probabilities.shape[1])
-        if use_strategy == "auto":
-            use_strategy = "given" if model.rate != model.rate else "posterior"
+        if strategy == "auto":
+            strategy = "given" if model.rate != model.rate else "posterior"
     use = _Settings(
         given_weight=float(given_weight),
         hard=bool(hard),
         threshold=GATE_THRESHOLD if threshold is None else float(threshold),
-        noise=model if use_strategy == "posterior" else None,
-        temperature=_people_temperature(labels, probabilities) if use_strategy == "people" else 1.0,
+        noise=model if strategy == "posterior" else None,
+        temperature=_people_temperature(labels, probabilities) if strategy == "people" else 1.0,
     )
     targets = _output(out, probabilities.shape)
-    make = STRATEGIES[use_strategy]
+    make = STRATEGIES[strategy]
     for rows in row_blocks(*probabilities.shape):
         block = np.asarray(probabilities[rows], dtype=np.float32)
         targets[rows] = make(labels[rows], block, use)
-    if both.item is None or both.vocab is None:
-        return targets
-    settings = _described(use_strategy, use, strategy)
-    given = whole or (both.item, both.labels)
-    return SoftLabels(both.item, targets, both.vocab, use_strategy, settings, given)
+    return Softened(targets, strategy, _described(strategy, use, asked))
 
 
 def _people_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -326,7 +352,8 @@ def _described(strategy: str, use: _Settings, asked: str) -> dict[str, Any]:
     return settings
 
 
-def _check_settings(strategy: str, given_weight: float, threshold: float | None) -> str:
+def check_settings(strategy: str, given_weight: float, threshold: float | None) -> None:
+    """Raises InputError where settings of `soften` are unknown or do not go together."""
     if strategy != "auto" and strategy not in STRATEGIES:
         raise InputError(
             f"strategy {strategy!r} is unknown; there are auto, {', '.join(STRATEGIES)}"
@@ -337,7 +364,6 @@ def _check_settings(strategy: str, given_weight: float, threshold: float | None)
         raise InputError(f"threshold belongs to strategy 'gate', not {strategy!r}")
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold}; it must be in 0..1")
-    return strategy
 
 
 def _check_second(second: Any, noise: Any, strategy: str) -> None:

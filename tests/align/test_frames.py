@@ -156,3 +156,14 @@ def test_what_is_no_single_table_says_what_to_do():
 def test_a_lazy_frame_is_to_be_collected():
     with pytest.raises(InputError, match=r"LazyFrame of polars is no table: collect\(\)"):
         softfold.read_table(polars(FRAME).lazy())
+
+
+def test_class_numbers_in_lists_become_names():
+    datasets = pytest.importorskip("datasets")
+    kind = datasets.ClassLabel(names=["sky", "sea", "boat"])
+    for features in (datasets.Sequence(kind), [kind]):
+        data = datasets.Dataset.from_dict(
+            {"x": [0.5, 1.5, 2.5], "labels": [[1, 0], [2], []]},
+            features=datasets.Features({"x": datasets.Value("float64"), "labels": features}),
+        )
+        assert [*as_frame(data)["labels"]] == [["sea", "sky"], ["boat"], []]

@@ -66,3 +66,24 @@ def test_a_class_of_one_item_keeps_its_plain_predictions(tmp_path):
     assert np.array_equal(again.oof.probabilities, made.oof.probabilities)
     again.oof.save(tmp_path / "oof.safetensors")
     assert type(again.oof).load(tmp_path / "oof.safetensors").multi_label
+
+
+def test_neighbours_are_found_once_for_all_classes_and_seeds_reach_all(monkeypatch):
+    from softfold.crossfit import class_by_class, neighbours, noise_aware
+
+    found, seeds = [], set()
+    nearest, estimate = neighbours.nearest, class_by_class.estimate_checked
+    monkeypatch.setattr(neighbours, "nearest", lambda *a: found.append(1) or nearest(*a))
+
+    def seen(*args, seed=None, **how):
+        seeds.add(seed)
+        return estimate(*args, seed=seed, **how)
+
+    monkeypatch.setattr(class_by_class, "estimate_checked", seen)
+    table = digits(n=500).train
+    given = table.given.copy()
+    given[:, 3] = np.arange(len(given)) == 5
+    table = multilabel.MultiLabelTable(table.item, given, table.vocab, table.valid, data=table.data)
+    made = noise_aware.noise_aware_cross_fit(table, "probe", n_folds=3, seed=7)
+    assert sum(entry["start"] == "neighbours" for entry in made.rounds) > 1
+    assert len(found) == 1 and seeds == {7}

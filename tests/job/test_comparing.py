@@ -1,5 +1,7 @@
 """Given against soft labels: what is compared, what is trained, and what is taken from disk."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from several_labels import digits
@@ -100,3 +102,8 @@ def test_several_labels_are_compared_by_precision_and_f1():
         gain = np.mean(metrics["soft"][measure]) - np.mean(metrics["baseline"][measure])
         assert metrics["difference"][measure]["mean"] == pytest.approx(gain) and gain > 0.02
     assert "mean AP" in str(made) and "micro F1" in str(made)
+    unknown = made.labels.copy()
+    unknown[:50, 0] = -1
+    known = {"baseline": made.baseline[:, 50:], "soft": made.soft[:, 50:]}
+    without = replace(made, labels=made.labels[50:], **known)
+    assert replace(made, labels=unknown).metrics == without.metrics, "items of no known truth"

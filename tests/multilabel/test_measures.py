@@ -30,9 +30,9 @@ def test_they_are_those_of_scikit_learn():
 
 
 def test_an_interval_covers_what_the_whole_population_has():
-    """Of 60 hold-outs of 300 of 20,000 items, most intervals hold the difference of all."""
+    """Of 40 hold-outs of 300 items, where 9 have the rarest class, 19 of 20 hold the difference."""
     rng = np.random.default_rng(0)
-    truth, _, p = answers(n=20_000, shares=(0.4, 0.2, 0.1))
+    truth, _, p = answers(n=20_000, shares=(0.4, 0.15, 0.03))
     worse = (p + rng.random(p.shape) * 0.5) / 1.5
     real = {
         "mean_average_precision": mean_average_precision(p, truth)
@@ -40,18 +40,27 @@ def test_an_interval_covers_what_the_whole_population_has():
         "micro_f1": micro_f1(p, truth) - micro_f1(worse, truth),
     }
     held = dict.fromkeys(real, 0)
-    for i in range(60):
+    for i in range(40):
         rows = rng.choice(len(p), 300, replace=False)
         made = differences(worse[None, rows], p[None, rows], truth[rows], seed=i)
         for name, difference in made.items():
             held[name] += difference["low"] <= real[name] <= difference["high"]
             assert difference["over"] == "items"
-    assert min(held.values()) >= 50, held
+    assert min(held.values()) >= 38, held
+
+
+def test_few_items_that_happen_to_agree_prove_nothing():
+    """Two rankings that put all three items of a class first may differ on the next three."""
+    truth = np.zeros((60, 1), dtype=bool)
+    truth[:3] = True
+    p = np.linspace(1, 0, 60)[:, None]
+    made = differences(p[None] ** 2, p[None], truth)["mean_average_precision"]
+    assert made["mean"] == 0 and made["low"] < -0.2 < 0.2 < made["high"] and made["p_value"] == 1
 
 
 def test_no_difference_is_none_and_shapes_must_fit():
     truth, _, p = answers(n=100)
-    same = differences(p[None], p[None], truth)["micro_f1"]
-    assert same["mean"] == same["low"] == same["high"] == 0 and same["p_value"] == 1
+    for same in differences(p[None], p[None], truth).values():
+        assert same["mean"] == same["low"] == same["high"] == 0 and same["p_value"] == 1
     with pytest.raises(InputError, match=r"want both \(S, M, K\)"):
         differences(p, p, truth)

@@ -82,6 +82,21 @@ def test_a_rare_class_stays_wide_and_is_not_told_what_holds_for_others(seed):
     assert log_loss(soft, truth[:, 3]) < log_loss(shared, truth[:, 3])
 
 
+def test_a_noise_model_given_is_matched_by_the_names_of_classes(made):
+    _, given, p = made
+    frame, other = pd.DataFrame(given, columns=list("abcd")), list("dbca")
+    noise = multilabel.estimate_noise(frame, p)
+    moved = multilabel.MultiLabelNoise(tuple(other), tuple(noise[name] for name in other))
+    for one in (multilabel.soften, multilabel.rank_issues):
+        assert np.array_equal(one(frame, p, noise=moved), one(frame, p, noise=noise))
+    by_number = multilabel.estimate_noise(given, p)
+    soft = multilabel.soften(frame, p, noise=by_number)
+    assert np.array_equal(soft, multilabel.soften(given, p, noise=by_number))
+    strange = multilabel.MultiLabelNoise(tuple("abce"), noise.models)
+    with pytest.raises(InputError, match="classes differ: the noise lacks 'd'"):
+        multilabel.soften(frame, p, noise=strange)
+
+
 def test_what_does_not_belong_together_is_one_line(made):
     _, given, p = made
     with pytest.raises(InputError, match="no class 'e': there are a, b, c, d"):

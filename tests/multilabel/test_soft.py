@@ -33,6 +33,21 @@ def test_each_class_is_softened_as_it_would_be_alone(made, strategy):
         assert (right[:2] > (given == truth).mean(0)[:2]).all()
 
 
+def test_the_settings_say_what_made_them(made):
+    _, given, p = made
+    labels = pd.DataFrame(given, columns=list("abcd"), index=[f"i{i}" for i in range(len(given))])
+    gate = multilabel.soften(labels, p, "gate", threshold=0.9)
+    assert gate.strategy == "gate" and gate.settings["threshold"] == 0.9
+    mixed = p.copy()
+    mixed[:, 1] = np.random.default_rng(0).permutation(mixed[:, 1])
+    auto = multilabel.soften(labels, mixed)
+    assert auto.strategy == "posterior" and auto.settings["as_given"] == ["b"]
+    assert auto.settings["noise_rates"][1] is None and auto.settings["temperatures"][0] > 0
+    noise = np.random.default_rng(1).permutation(mixed)
+    nothing = multilabel.soften(labels, noise)
+    assert nothing.strategy == "given" and nothing.settings == {"asked": "auto"}
+
+
 def test_rows_and_columns_are_matched_by_key_and_name(made):
     _, given, p = made
     keys = [f"i{i}" for i in range(len(given))]

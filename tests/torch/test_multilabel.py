@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset
 
 import softfold
 from softfold import multilabel
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.torch import ModuleTrainer, TrainingLoop, label_table, with_soft_targets
 
@@ -49,6 +50,18 @@ def test_a_dataset_of_0_and_1_becomes_a_table_of_several_labels(table):
         label_table([(torch.zeros(2), torch.zeros(2)), (torch.zeros(2), torch.zeros(3))])
 
 
+def test_one_hot_labels_are_one_label_an_item_unless_said_otherwise():
+    data = TensorDataset(torch.rand(6, 2), torch.eye(3)[[0, 1, 2, 2, 1, 0]])
+    with pytest.warns(UserWarning, match=r"read as one label an item \(multi_label=True"):
+        made = label_table(data)
+    assert made.given.tolist() == [0, 1, 2, 2, 1, 0] and made.vocab == ("0", "1", "2")
+    assert label_table(data, multi_label=False).given.tolist() == made.given.tolist()
+    assert label_table(data, multi_label=True).multi_label
+    with pytest.raises(InputError, match="item 1 has 2 labels, not one"):
+        several = TensorDataset(torch.rand(2, 2), torch.tensor([[1, 0], [1, 1]]))
+        label_table(several, multi_label=False)
+
+
 def loop(dataset):
     net = nn.Linear(64, 4)
     steps = torch.optim.Adam(net.parameters(), lr=0.02)
@@ -83,3 +96,24 @@ def test_nets_are_cross_fitted_by_a_binary_cross_entropy_and_gain(table, trainer
             p = net(torch.from_numpy(table.holdout.data)).sigmoid().numpy()
         score[name] = multilabel.micro_f1(p, table.holdout.truth)
     assert score["soft"] > score["given"] + 0.02
+
+
+@pytest.mark.parametrize("trainer", [TrainingLoop(loop), ModuleTrainer(make_net, epochs=2)])
+def test_what_a_net_was_trained_on_says_what_its_logits_mean(table, trainer):
+    train = table.train
+    model = trainer.fit(train, train.given.astype(np.float32), seed=0)
+    other = LabelTable(
+        train.item, train.given.argmax(axis=1), train.vocab, train.valid, data=train.data
+    )
+    assert np.array_equal(model.predict(other), model.predict(train))
+    single = trainer.fit(other, np.eye(4, dtype=np.float32)[other.given], seed=0)
+    assert np.allclose(single.predict(train).sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_noise_model_of_classes_that_exclude_each_other_is_refused(table):
+    trainer = ModuleTrainer(make_net, epochs=1)
+    with pytest.raises(InputError, match="items of this table have several"):
+        softfold.cross_fit(table, trainer, n_folds=2, noise=np.eye(4))
+    with pytest.raises(InputError, match="items of this table have several"):
+        targets = table.train.given.astype(np.float32)
+        trainer.fit(table.train, targets, seed=0, noise=np.eye(4))

@@ -67,7 +67,7 @@ def test_soft_targets_reach_each_class():
 def test_trainers_of_one_label_say_so():
     with pytest.raises(InputError, match="the trainer 'finetune' learns one label an item"):
         for_multi_label(create_trainer("finetune"))
-    with pytest.raises(InputError, match="cannot train through a noise model"):
+    with pytest.raises(InputError, match="items of this table have several"):
         softfold.cross_fit(digits(), "estimator", noise=np.eye(4))
 
 

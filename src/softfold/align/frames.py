@@ -27,8 +27,8 @@ _OTHERS = {
 def as_frame(value: Any) -> Any:
     """A table of polars, datasets (Hugging Face) or Arrow as a data frame; all else as it is.
 
-    Rows keep their order and are numbered from 0. Class numbers of datasets (ClassLabel) become
-    the classes' names, -1 a missing one.
+    Rows keep their order and are numbered from 0. Class numbers of datasets (ClassLabel), also
+    in lists, become the classes' names, -1 a missing one.
 
     Raises:
         InputError: a table that is not read yet, or several, with what to do.
@@ -48,7 +48,16 @@ def as_frame(value: Any) -> Any:
         if hasattr(feature, "int2str"):
             names = np.array([*feature.names, None], dtype=object)
             frame[name] = names[frame[name].fillna(-1).astype(int).to_numpy()]
+        inner: Any = feature[0] if isinstance(feature, list) and feature else feature
+        inner = getattr(inner, "feature", inner)
+        if inner is not feature and hasattr(inner, "int2str"):
+            frame[name] = [_named(cell, inner.names) for cell in frame[name]]
     return frame
+
+
+def _named(cell: Any, names: list[str]) -> list[str] | None:
+    """The names of a cell's class numbers, those that are -1 left out."""
+    return None if cell is None else [names[number] for number in cell if number >= 0]
 
 
 def keyed_frame(value: Any, vocab: tuple[str, ...] | None) -> Any:

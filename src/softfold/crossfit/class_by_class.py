@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from softfold.crossfit.engines import Engine
-from softfold.crossfit.noise_aware import NoiseAware, from_plain
+from softfold.crossfit.noise_aware import NoiseAware, from_plain, nearest_once
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit
 from softfold.data.folds import FoldPlan
@@ -46,6 +46,7 @@ def class_by_class(
     if together:
         folder = None if out is None else Path(out) / "plain"
         plain_of_all = cross_fit(table, fits, plan, out=folder, **shared).probabilities
+    near = None
     made: dict[int, NoiseAware] = {}
     given = table.given.astype(np.float32)
     for k in most_even_first(given):
@@ -57,10 +58,12 @@ def class_by_class(
                 alone = replace(table, given=table.given[:, [k]], truth=None, vocab=one.vocab[1:])
                 found = cross_fit(alone, trainer, plan, out=folder, **shared).probabilities
                 plain = _of_two(one, found[:, 0], plan)
-            noise = estimate_checked(one.given, plain.probabilities)
+            noise = estimate_checked(one.given, plain.probabilities, seed=shared["seed"])
             made[k] = NoiseAware(plain, noise, plain, [])
         else:
-            made[k] = from_plain(one, trainer, plan, plain=plain, out=folder, engine=engine, **how)
+            near = near or (None if together else nearest_once(trainer, one, plan))
+            same: dict[str, Any] = {"near": near, "out": folder, "engine": engine}
+            made[k] = from_plain(one, trainer, plan, plain=plain, **same, **how)
         if progress is not None:
             progress(len(made), table.n_classes)
     classes = [made[k] for k in range(table.n_classes)]

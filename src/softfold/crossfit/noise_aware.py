@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ LEAST_GAIN = 3e-4
 
 EM_ITEMS, EM_CELLS = 50_000, 20_000_000
 """Items that T is fitted to in a round, and of many classes no more than have so many cells."""
+
+
+Near = Callable[[], np.ndarray | None]
+"""Gives the rows (N, m) of the items that are nearest to each, or None."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,7 @@ def from_plain(
     plan: FoldPlan,
     *,
     plain: OutOfFold | None = None,
+    near: Near | None = None,
     seed: int = 0,
     max_rounds: int = MAX_ROUNDS,
     out: str | Path | None = None,
@@ -131,7 +137,8 @@ def from_plain(
     """`noise_aware_cross_fit` of training items in the folds of a plan.
 
     plain: the plain cross-fit's predictions where they are there; what follows then trains softmax
-        regressions on their logarithms.
+        regressions on their logarithms, and no neighbours are heard.
+    near: gives the neighbours; by itself `nearest_once` of these items and folds.
     """
     stacked = plain is not None or not trainer.supports_noise
 
@@ -148,13 +155,13 @@ def from_plain(
             progress=progress,
         )
 
-    given_plain, plain = plain is not None, fit("plain") if plain is None else plain
+    if plain is None:
+        plain, near = fit("plain"), near or nearest_once(trainer, table, plan)
     noise = estimate_noise(table.given, plain.probabilities, seed=seed)
     entry = {"start": "plain", "log_likelihood": noise.log_likelihood, "rate": noise.rate}
     first = _Round(plain, noise.best, _levels(table.given, plain, noise.best), entry)
     if noise.information <= 0:
         return NoiseAware(plain, noise, plain, [entry | {"kept": True}])
-    features = None if given_plain else _features(trainer, table)
     if stacked:
         if find_spec("torch") is None:
             warnings.warn(
@@ -174,10 +181,11 @@ def from_plain(
         start = _heaviest(noise, "surest").transition
         rounds = [first, *_rounds_surest(fit, table, start)]
         best = rounds[-1]
-    if features is not None and best is not first:
-        near = _with_neighbours(best, table, features)
-        rounds.append(near)
-        best = near if _beats(near.level, best.level) else best
+    rows = near() if near is not None and best is not first else None
+    if rows is not None:
+        heard = _with_neighbours(best, table, rows)
+        rounds.append(heard)
+        best = heard if _beats(heard.level, best.level) else best
     entries = [r.entry | {"kept": r is best} for r in rounds]
     if best is first:
         return NoiseAware(plain, noise, plain, entries)
@@ -244,9 +252,8 @@ def _fitted(n: int, k: int) -> int:
     return min(n, EM_ITEMS, max(2000, EM_CELLS // k))
 
 
-def _with_neighbours(best: _Round, table: LabelTable, features: np.ndarray) -> _Round:
+def _with_neighbours(best: _Round, table: LabelTable, near: np.ndarray) -> _Round:
     """The best round, and beside the model what the labels of an item's neighbours say."""
-    near = neighbours.nearest(features, best.oof.fold[:, 0])
     p = neighbours.joined(table.given, best.oof.probabilities, best.explanation, near)
     oof = replace(best.oof, probabilities=p)
     explanation = replace(best.explanation, temperature=1.0)
@@ -255,11 +262,21 @@ def _with_neighbours(best: _Round, table: LabelTable, features: np.ndarray) -> _
     return _round(table, "neighbours", oof, explanation)
 
 
-def _features(trainer: Trainer, table: LabelTable) -> np.ndarray | None:
-    """What neighbours are found by (N, D): the trainer's features, where it has any."""
-    if not neighbours.can_be_found(len(table)):
-        return None
-    return trainer.fitted_features(table)
+def nearest_once(trainer: Trainer, table: LabelTable, plan: FoldPlan) -> Near:
+    """What gives the rows (N, m) of the nearest items of other folds, found when it is first asked.
+
+    None where the trainer has no features, or items are too many. Items are near by the features
+    that fits on them use, so that it is to be asked after the first fit.
+    """
+
+    @cache
+    def near() -> np.ndarray | None:
+        if not neighbours.can_be_found(len(table)):
+            return None
+        features = trainer.fitted_features(table)
+        return None if features is None else neighbours.nearest(features, plan.fold[:, 0])
+
+    return near
 
 
 def _combined(

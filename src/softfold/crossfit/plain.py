@@ -19,7 +19,7 @@ from softfold.errors import InputError
 from softfold.large_arrays import scratch
 from softfold.trainers import Trainer, TrainerLike, create_trainer
 from softfold.trainers.checkpoints import checkpoints_in
-from softfold.trainers.per_class import for_multi_label
+from softfold.trainers.per_class import for_multi_label, refuse_noise
 from softfold.trainers.protocol import Fold, given_targets
 
 
@@ -75,6 +75,8 @@ def cross_fit(
     plan.check(table)
     if targets is None:
         targets = given_targets(trainer, table)
+    if noise is not None:
+        refuse_noise(table)
     if noise is not None and not trainer.supports_noise:
         raise InputError(f"the trainer {trainer.name!r} cannot train through a noise model")
     store = None

@@ -65,19 +65,23 @@ class Comparison:
 
 @dataclass(frozen=True)
 class MultiComparison(Comparison):
-    """The same of items with several labels: labels bool (M, K); probabilities are independent."""
+    """The same of items with several labels: labels (M, K); probabilities are independent.
+
+    Items of whose labels any is -1, not known, are left out.
+    """
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """`baseline`, `soft`, `difference` by measure, and `accuracy_against`."""
+        known = (self.labels >= 0).all(axis=1)
+        labels, baseline, soft = self.labels[known], self.baseline[:, known], self.soft[:, known]
         out: dict[str, Any] = {"accuracy_against": self.against}
-        for name, probabilities in (("baseline", self.baseline), ("soft", self.soft)):
+        for name, probabilities in (("baseline", baseline), ("soft", soft)):
             out[name] = {
-                measure: [of(p, self.labels) for p in probabilities]
-                for measure, of in MEASURES.items()
+                measure: [of(p, labels) for p in probabilities] for measure, of in MEASURES.items()
             }
         out["soft"]["strategy"] = self.strategy
-        out["difference"] = differences(self.baseline, self.soft, self.labels)
+        out["difference"] = differences(baseline, soft, labels)
         return out
 
     def __str__(self) -> str:
@@ -214,6 +218,6 @@ def _soft_labels_of(table: LabelTable, targets: Any) -> SoftLabels:
 def holdout_labels(table: LabelTable) -> tuple[np.ndarray, str]:
     """(M,) labels of the hold-out to measure against, and which: "truth" or "given"."""
     holdout = table.holdout
-    if holdout.truth is not None and (table.multi_label or (holdout.truth >= 0).any()):
+    if holdout.truth is not None and (holdout.truth >= 0).any():
         return holdout.truth, "truth"
     return holdout.given, "given"

@@ -13,6 +13,9 @@ from softfold.evaluation import average_precision, interval_of
 GROUPS = 50
 """Parts that items are dealt to, of which each is left out once."""
 
+UNSEEN = 1 / 6
+"""Variance of the difference between two precisions of which nothing is known but 0 to 1."""
+
 
 def mean_average_precision(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The mean over classes of the average precision with which items are ranked; 0 to 1.
@@ -67,6 +70,11 @@ def differences(
     Miller 1974); the interval is then that of `softfold.evaluation.paired_difference`, over seeds
     and groups of items.
 
+    Of a class that few items have, the average precision hangs on these few, and where they happen
+    to agree nothing shows how far others would differ. So each class's variance is as if one more
+    item had the class, of which nothing is known, and the degrees of freedom are those of the
+    items that have the classes.
+
     Args:
         baseline, soft: (S, M, K) probabilities of S seeds on M items.
         labels: (M, K), 1 where the item has the class.
@@ -79,7 +87,11 @@ def differences(
         raise InputError(
             f"baseline {np.shape(baseline)} and soft {np.shape(soft)}: want both (S, M, K)"
         )
+    labels = np.asarray(labels).astype(bool)
     m = len(labels)
+    unseen = _unseen(labels.sum(axis=0))
+    if np.array_equal(baseline, soft):
+        unseen = (0.0, np.inf)
     group = np.random.default_rng(seed).permutation(m) % min(GROUPS, m)
     n_groups = int(group.max()) + 1
     made = {}
@@ -95,8 +107,23 @@ def differences(
             continue
         left = np.stack([gains(np.flatnonzero(group != g)) for g in range(n_groups)], axis=1)
         pseudo = n_groups * whole[:, None] - (n_groups - 1) * left
-        made[name] = interval_of(pseudo, float(whole.mean()), seed=seed)
+        more = unseen if measure is mean_average_precision else (0.0, np.inf)
+        made[name] = interval_of(pseudo, float(whole.mean()), seed=seed, unseen=more)
     return made
+
+
+def _unseen(counts: np.ndarray) -> tuple[float, float]:
+    """What `interval_of` takes, of the items (K,) that have each class; classes weigh the same.
+
+    With n items a class's mean varies by 1 / n; one unknown item among n + 1 adds `UNSEEN` / (n
+    (n + 1)). Degrees of freedom by Satterthwaite 1946.
+    """
+    n = counts[counts > 0].astype(float)
+    if not len(n):
+        return 0.0, np.inf
+    variance = (UNSEEN / (n * (n + 1))).sum() / len(n) ** 2
+    freedom = (1 / n).sum() ** 2 / (1 / n**2 / np.maximum(n - 1, 1)).sum()
+    return float(variance), float(freedom)
 
 
 def _checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

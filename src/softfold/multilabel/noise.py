@@ -11,7 +11,8 @@ import pandas as pd
 
 from softfold import markup
 from softfold.align import find
-from softfold.align.multilabel import align_multi_label
+from softfold.align.keys import match_columns
+from softfold.align.multilabel import AlignedMulti, align_multi_label
 from softfold.errors import InputError, count_of
 from softfold.noise.estimation import estimate_checked
 from softfold.noise.model import NoiseModel
@@ -168,14 +169,18 @@ def numbered(vocab: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:
     return tuple(map(str, range(n_classes))) if vocab is None else tuple(vocab)
 
 
-def models_of(noise: Any, labels: np.ndarray, probabilities: np.ndarray) -> Sequence[NoiseModel]:
-    """The K noise models given, or estimated where None was."""
+def models_of(noise: Any, both: AlignedMulti) -> Sequence[NoiseModel]:
+    """The noise models given, by the names of classes (K,), or estimated where None was."""
+    k = both.labels.shape[1]
     if noise is None:
-        return [estimate_checked(y, p) for y, p in problems(labels, probabilities)]
-    if not isinstance(noise, MultiLabelNoise) or len(noise) != labels.shape[1]:
+        return [estimate_checked(y, p) for y, p in problems(both.labels, both.probabilities)]
+    if not isinstance(noise, MultiLabelNoise) or len(noise) != k:
         what = f"{len(noise)} classes" if isinstance(noise, MultiLabelNoise) else type(noise)
         raise InputError(
-            f"noise: expected the MultiLabelNoise of {labels.shape[1]} classes that "
+            f"noise: expected the MultiLabelNoise of {k} classes that "
             f"softfold.multilabel.estimate_noise gives, got {what}"
         )
-    return noise.models
+    if both.vocab is None or noise.vocab == numbered(None, k):
+        return noise.models
+    columns = match_columns(noise.vocab, both.vocab, "noise", "labels")
+    return noise.models if columns is None else [noise.models[i] for i in columns]

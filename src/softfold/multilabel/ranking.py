@@ -29,7 +29,8 @@ def rank_issues(
         probabilities: out-of-fold predictions (N, K); or an OutOfFold or a data frame
             (`softfold.align.multilabel` has the rules).
         top: how many to return (all N K by default).
-        noise: what `softfold.multilabel.estimate_noise` gave; estimated by itself.
+        noise: what `softfold.multilabel.estimate_noise` gave, matched by the names of classes;
+            estimated by itself.
         vocab: K class names, in the order of an array's columns.
 
     Returns:
@@ -48,7 +49,7 @@ def rank_issues(
     if top is not None and top < 0:
         raise InputError(f"top is {top}; it must be at least 0")
     both = align_multi_label(labels, probabilities, vocab)
-    models = models_of(noise, both.labels, both.probabilities)
+    models = models_of(noise, both)
     rows, suspicions = [], []
     for (y, p), model in zip(problems(both.labels, both.probabilities), models, strict=True):
         found = score(y, p, model)

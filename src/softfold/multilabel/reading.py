@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,8 +22,8 @@ from softfold.data.several import SeveralLabels, about_several, split, zero_or_o
 from softfold.errors import InputError, count_of
 from softfold.multilabel.table import MultiLabelTable
 
-_JOIN, _NONE = "\x01", "\x01"
-"""Between the labels of a cell while it is read, as no label has it; and for none at all."""
+_JOIN = "\x01"
+"""Between the labels of a cell while it is read, as no label has it; alone, for none at all."""
 
 _LABELS, _TRUTH = "\x01labels", "\x01truth"
 """Columns that are put together here."""
@@ -41,7 +41,7 @@ def read_table(
     truth: str | Sequence[str] | None = None,
     group: str | None = None,
     holdout: str | Path | pd.DataFrame | None = None,
-    holdout_label: str | None = None,
+    holdout_label: str | Sequence[str] | None = None,
     names: Names | None = None,
     check_files: bool = True,
     keys_are_enough: bool = False,
@@ -57,10 +57,13 @@ def read_table(
         label_delim: what stands between the labels of a cell, such as " " or ";". A table of one
             label column needs it. A cell of lists, as Parquet has them, needs none.
         truth: right labels, known in benchmarks only: a column as that of the labels, or as many
-            columns, in the same order.
+            columns, in the same order. Where a cell is empty the item's truth is not known.
+        holdout_label: the column or columns of labels of the hold-out's own table; by default those
+            of the first.
+        names: a mapping, or a file of two columns.
 
-    The other arguments are those of `softfold.read_table`. An empty cell means that the item has
-    none of the classes; how many there are is said in a warning.
+    The other arguments are those of `softfold.read_table`. An empty cell of given labels means that
+    the item has none of the classes; how many there are is said in a warning.
 
     Raises:
         InputError: one line with what is wrong, how often, the first offender and what to do.
@@ -72,20 +75,26 @@ def read_table(
         )
     columns: dict[str, Any] = {"path": path, "item": item, "valid": valid, "group": group}
     columns["truth"] = None if truth is None else _TRUTH
-    reader = _Cells(label, label_delim, truth, {path, item, valid, group})
+    if isinstance(names, str | Path) and not Path(names).is_file():
+        raise InputError(
+            f"--names {names}: no such file; with several labels an item a column cannot name the "
+            "classes: give a mapping, or a file of two columns (class, name)"
+        )
+    reader = _Cells(label, label_delim, truth, holdout_label, {path, item, valid, group})
     raw, name, named = read_rows(
         labels,
         columns,
         images=images,
         label=None,
         holdout=holdout,
-        holdout_label=holdout_label,
+        holdout_label=None,
         names=names,
         on_error=on_error,
         check_files=check_files,
         keys_are_enough=keys_are_enough,
         relabelled=reader,
     )
+    raw["left_out"] = [each._replace(label=reader.shown(each.label)) for each in raw["left_out"]]
     try:
         table = _assembled(raw, name, reader.vocab)
     except InputError as error:
@@ -116,8 +125,14 @@ def read_table(
 class _Cells:
     """Puts an item's labels into one cell, whatever columns they came in."""
 
-    def __init__(self, label: Any, delimiter: str | None, truth: Any, taken: set[Any]) -> None:
+    taken_before = False
+    """Whether the training items' table was read: a hold-out's may have labels for its truth."""
+
+    def __init__(
+        self, label: Any, delimiter: str | None, truth: Any, holdout_label: Any, taken: set[Any]
+    ) -> None:
         self.label, self.delimiter, self.truth, self.taken = label, delimiter, truth, taken
+        self.holdout_label = holdout_label
         self.vocab: tuple[str, ...] | None = None
         if delimiter == "":
             raise InputError("label_delim is empty: want the sign between labels, such as ' '")
@@ -126,19 +141,23 @@ class _Cells:
     def one_hot(self) -> bool:
         return self.vocab is not None
 
+    def shown(self, cell: str) -> str:
+        """A cell's labels as people read them."""
+        return (self.delimiter or ", ").join(_words(cell))
+
     def __call__(
         self, frame: pd.DataFrame, name: str, label: str | None
     ) -> tuple[pd.DataFrame, str]:
-        columns = self._columns(frame, name, label)
+        columns = self._columns(frame, name)
         truth = [] if self.truth is None else _several(self.truth)
         lacking = [c for c in truth if c not in frame.columns]
         if lacking and not self.taken_before:
             raise InputError(f"{name}: no column {lacking[0]!r} (truth); {columns_in_words(frame)}")
         others = [] if self.one_hot else self._other_labels(frame, [*columns, *truth], name)
         made = frame.drop(columns=[*dict.fromkeys([*columns, *truth, *others])], errors="ignore")
-        made = made.assign(**{_LABELS: self._cells(frame, columns, name)})
+        made = made.assign(**{_LABELS: self._cells(frame, columns, name).fillna(_JOIN)})
         if truth and not lacking:
-            made[_TRUTH] = self._cells(frame, truth, name)
+            made[_TRUTH] = self._cells(frame, truth, name, may_lack=True)
         self.taken_before = True
         return made, _LABELS
 
@@ -161,27 +180,26 @@ class _Cells:
                 )
         return found
 
-    taken_before = False
-    """Whether the training items' table was read: a hold-out's may have labels for its truth."""
-
-    def _columns(self, frame: pd.DataFrame, name: str, label: str | None) -> list[Any]:
+    def _columns(self, frame: pd.DataFrame, name: str) -> list[Any]:
         """The label column, or the columns of the classes."""
-        if self.one_hot:
-            assert self.vocab is not None
+        asked = self.holdout_label if self.taken_before else None
+        option = "label" if asked is None else "holdout_label"
+        if asked is None and self.vocab is not None:
             lacking = [c for c in self.vocab if c not in set(map(str, frame.columns))]
             if lacking:
                 raise InputError(f"{name}: no column {lacking[0]!r} of a class")
             return [c for c in frame.columns if str(c) in set(self.vocab)]
-        asked = label or self.label
+        asked = self.label if asked is None else asked
         if asked is not None and not isinstance(asked, str):
             asked = _several(asked)
             lacking = [c for c in asked if c not in frame.columns]
             if lacking or len(asked) < 2:
                 which = f"no column {lacking[0]!r}" if lacking else "one column of a class alone"
-                raise InputError(f"{name}: {which} (label); {columns_in_words(frame)}")
-            self.vocab = tuple(map(str, asked))
+                raise InputError(f"{name}: {which} ({option}); {columns_in_words(frame)}")
+            if not self.taken_before:
+                self.vocab = tuple(map(str, asked))
             return asked
-        column = find_column(frame, name, asked, LABEL_NAMES, "label")
+        column = find_column(frame, name, asked, LABEL_NAMES, option)
         if column is not None:
             return [column]
         images = find_column(frame, name, None, PATH_NAMES, "path") is not None
@@ -192,38 +210,90 @@ class _Cells:
                 f"(label=[...]); {columns_in_words(frame)}"
             )
         self.vocab = tuple(map(str, found))
+        warnings.warn(
+            f"{name}: no column of labels, so the {len(found):,} columns of 0 and 1 are taken for "
+            f"the classes: {', '.join(self.vocab[:8])}{', ...' if len(found) > 8 else ''} "
+            "(label=[...] says which)",
+            stacklevel=2,
+        )
         return found
 
-    def _cells(self, frame: pd.DataFrame, columns: list[Any], name: str) -> pd.Series:
-        """(N,) the labels of each item, sorted, with a sign between them that no label has."""
-        if not self.one_hot:
-            cells = [self._parts(frame[columns[0]], i, name) for i in range(len(frame))]
+    def _cells(
+        self, frame: pd.DataFrame, columns: list[Any], name: str, may_lack: bool = False
+    ) -> pd.Series:
+        """(N,) each item's labels, sorted, with `_JOIN` between them; None where a cell is empty.
+
+        may_lack: whether cells of a class's column may be empty.
+        """
+        if len(columns) == 1:
+            joined = self._joined(frame[columns[0]], name)
         else:
-            assert self.vocab is not None
+            joined = self._of_classes(frame, columns, name, may_lack)
+        return pd.Series(joined, index=frame.index, dtype=object, name=columns[0])
+
+    def _of_classes(
+        self, frame: pd.DataFrame, columns: list[Any], name: str, may_lack: bool
+    ) -> np.ndarray:
+        names = tuple(map(str, columns))
+        if self.vocab is not None and not set(names) <= set(self.vocab):
             if len(columns) != len(self.vocab):
                 raise InputError(
                     f"{name}: {len(columns)} columns for {len(self.vocab)} classes: want as many"
                 )
-            has = np.stack([_yes(frame[c], name) for c in columns], axis=1)
-            own = columns if columns[0] in frame and str(columns[0]) in self.vocab else self.vocab
-            order = np.asarray(list(map(str, own)), dtype=object)
-            cells = [sorted(order[row]) for row in has]
-        joined = [_JOIN.join(sorted(cell)) or _NONE for cell in cells]
-        return pd.Series(joined, index=frame.index, dtype=object, name=columns[0])
+            names = self.vocab
+        lost = np.zeros(len(frame), dtype=bool)
+        if may_lack:
+            lost = np.any([missing_names(frame[c]) for c in columns], axis=0)
+        whole, words = frame[~lost], np.asarray(names, dtype=object)
+        out = np.full(len(frame), None, dtype=object)
+        has = np.stack([_yes(whole[c], name) for c in columns], axis=1)
+        out[~lost] = [_join(words[row]) for row in has]
+        return out
 
-    def _parts(self, values: pd.Series, i: int, name: str) -> list[str]:
-        cell = values.iloc[i]
-        if isinstance(cell, list | tuple | set | np.ndarray):
-            return list(dict.fromkeys(map(str, cell)))
-        if missing_names(values.iloc[[i]])[0]:
-            return []
-        if self.delimiter is None:
+    def _joined(self, values: pd.Series, name: str) -> np.ndarray:
+        lists = np.array([isinstance(v, list | tuple | set | np.ndarray) for v in values], bool)
+        written = ~lists & ~missing_names(values)
+        out = np.full(len(values), None, dtype=object)
+        cells = values[lists]
+        flat = pd.Series(
+            [word for cell in cells for word in cell],
+            index=cells.index.repeat([len(cell) for cell in cells]),
+            dtype=object,
+            name=values.name,
+        )
+        words = names_of(flat, name)
+        words[missing_names(words)] = ""
+        ends = np.cumsum([len(cell) for cell in cells])[:-1]
+        out[lists] = [_join(part) for part in np.split(words, ends)] if len(cells) else []
+        texts = names_of(values[written], name)
+        if len(texts):
+            self._check_written(texts, values, name, beside_lists=bool(len(cells)))
+        kinds = {text: _join(self._parts(text)) for text in set(texts)}
+        out[written] = [kinds[text] for text in texts]
+        return out
+
+    def _parts(self, text: str) -> list[str]:
+        return [text.strip()] if self.delimiter is None else split(text, self.delimiter)
+
+    def _check_written(
+        self, texts: np.ndarray, values: pd.Series, name: str, beside_lists: bool
+    ) -> None:
+        """Refuse cells that nothing divides, and lists that were written as text."""
+        column = f"column {str(values.name)!r}"
+        if all(text.startswith("[") and text.endswith("]") for text in texts):
             raise InputError(
-                f"{name}: say what stands between the labels of a cell such as {str(cell)!r} in "
-                f"column {str(values.name)!r} (label_delim=)"
+                f"{name}: {column} holds lists written as text, such as {texts[0]!r}: write them "
+                "to a Parquet file, or with one sign between the labels, such as 'sea;sky'"
             )
-        (text,) = names_of(values.iloc[[i]], name)
-        return split(text, self.delimiter)
+        if self.delimiter is None and not beside_lists:
+            raise InputError(
+                f"{name}: say what stands between the labels of a cell such as {texts[0]!r} in "
+                f"{column} (label_delim=)"
+            )
+
+
+def _join(words: Iterable[str]) -> str:
+    return _JOIN.join(sorted({word for word in words if word})) or _JOIN
 
 
 def _said(column: pd.Series, delimiter: str) -> set[str]:
@@ -270,8 +340,9 @@ def _assembled(raw: dict[str, Any], name: str, vocab: tuple[str, ...] | None) ->
         )
     matrices = [_matrix(given, vocab, name, "label")]
     if raw["truth"] is not None:
-        known = [_words(cell or _NONE) for cell in raw["truth"]]
-        matrices.append(_matrix(known, vocab, name, "truth"))
+        known = np.array([cell is not None for cell in raw["truth"]], dtype=bool)
+        truth = _matrix([_words(cell or "") for cell in raw["truth"]], vocab, name, "truth")
+        matrices.append(np.where(known[:, None], truth, np.int8(-1)))
     return MultiLabelTable(
         item=raw["item"],
         given=matrices[0],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,8 +13,7 @@ from softfold.align import HasGiven
 from softfold.align.multilabel import align_multi_label
 from softfold.arrays import check_independent
 from softfold.multilabel.noise import MultiLabelNoise, models_of, numbered, problems
-from softfold.softening import SoftLabels
-from softfold.softening import soften as soften_one
+from softfold.softening import Softened, SoftLabels, check_settings, soften_aligned
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,8 @@ def soften(
             (`softfold.align.multilabel` has the rules).
         strategy, given_weight, hard, threshold: as in `softfold.soften`. With `auto` a class of
             which predictions tell nothing keeps its given labels.
-        noise: what `softfold.multilabel.estimate_noise` gave; estimated by itself.
+        noise: what `softfold.multilabel.estimate_noise` gave, matched by the names of classes;
+            estimated by itself.
         vocab: K class names, in the order of an array's columns.
 
     Returns:
@@ -72,25 +72,38 @@ def soften(
     >>> soften(np.array([[1, 0]]), np.array([[0.5, 0.5]]), "blend", given_weight=0.5)
     array([[0.75, 0.25]], dtype=float32)
     """
+    check_settings(strategy, given_weight, threshold)
     both = align_multi_label(labels, probabilities, vocab)
     how: dict[str, Any] = {"given_weight": given_weight, "hard": hard, "threshold": threshold}
-    targets = np.empty(both.labels.shape, np.float32)
     needed = strategy in ("auto", "posterior")
-    models = models_of(noise, both.labels, both.probabilities) if needed else []
-    for k, (y, p) in enumerate(problems(both.labels, both.probabilities)):
-        model = models[k] if needed else None
-        both_ways = np.asarray(soften_one(y, p, strategy, noise=model, **how))
-        targets[:, k] = both_ways[:, 1]
+    models = models_of(noise, both) if needed else [None] * both.labels.shape[1]
+    classes = [
+        soften_aligned(y, p, strategy, noise=model, **how)
+        for (y, p), model in zip(problems(both.labels, both.probabilities), models, strict=True)
+    ]
+    targets = np.stack([each.targets[:, 1] for each in classes], axis=1)
     if both.item is None:
         return targets
     names = numbered(both.vocab, both.labels.shape[1])
-    settings: dict[str, Any] = {"asked": strategy}
-    if strategy in ("blend", "gate", "people"):
-        settings |= {"given_weight": given_weight, "hard": hard}
-    if needed:
-        rates = MultiLabelNoise(names, tuple(models)).rates
-        settings["noise_rates"] = [None if np.isnan(r) else float(r) for r in rates]
-    made = "posterior" if strategy == "auto" else strategy
     whole = (labels.item, labels.given) if isinstance(labels, HasGiven) else None
     given = whole or (both.item, both.labels.astype(bool))
+    made, settings = _described(classes, names)
     return MultiSoftLabels(both.item, targets, names, made, settings, given)
+
+
+def _described(classes: Sequence[Softened], names: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+    """The strategy of K classes and its settings: lists (K,) of what each class has of its own.
+
+    Where `auto` kept the given labels of some classes alone, `as_given` has their names.
+    """
+    settings = dict(classes[0].settings)
+    for own in ("noise_rate", "temperature"):
+        values = [each.settings.get(own) for each in classes]
+        settings.pop(own, None)
+        if any(value is not None for value in values):
+            settings[f"{own}s"] = [None if v is None or np.isnan(v) else v for v in values]
+    used = {each.strategy for each in classes}
+    if len(used) == 1:
+        return used.pop(), settings
+    settings["as_given"] = [n for n, each in zip(names, classes) if each.strategy == "given"]
+    return "posterior", settings

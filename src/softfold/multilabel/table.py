@@ -21,7 +21,8 @@ class MultiLabelTable(LabelTable):
 
     Attributes:
         given: (N, K) bool, whether the class was given to the item.
-        truth: (N, K) bool where known, or None. Never trained on.
+        truth: (N, K) int8, 1 where the item has the class, 0 where not, -1 where that is not known;
+            or None. Never trained on.
 
     >>> given = np.array([[True, False], [True, True], [False, False]])
     >>> item = np.array(["a", "b", "c"], dtype=object)
@@ -34,7 +35,7 @@ class MultiLabelTable(LabelTable):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("given", "truth"):
+        for name, kind, values in (("given", bool, (0, 1)), ("truth", np.int8, (-1, 0, 1))):
             value = getattr(self, name)
             if value is None:
                 continue
@@ -44,9 +45,10 @@ class MultiLabelTable(LabelTable):
                     f"{self.name}: {name} has shape {value.shape}; want "
                     f"({len(self.item)}, {len(self.vocab)}), a row an item and a column a class"
                 )
-            if not np.isin(value, (0, 1)).all():
-                raise InputError(f"{self.name}: {name} holds other values than 0 and 1")
-            object.__setattr__(self, name, value.astype(bool))
+            if not np.isin(value, values).all():
+                said = f"{', '.join(map(str, values[:-1]))} and {values[-1]}"
+                raise InputError(f"{self.name}: {name} holds other values than {said}")
+            object.__setattr__(self, name, value.astype(kind))
 
     def __repr__(self) -> str:
         return f"MultiLabelTable({self._about})"
@@ -63,7 +65,9 @@ class MultiLabelTable(LabelTable):
         head = ["class", "training items", "share"]
         if self.truth is not None:
             head.append("wrong, by the truth")
-            wrong = (given != self.truth[~self.valid]).mean(axis=0)
+            truth = self.truth[~self.valid]
+            known = truth >= 0
+            wrong = ((given != truth) & known).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         rows: list[list[Any]] = []
         for k in np.argsort(-counts, kind="stable")[: markup.MOST_ROWS]:
             title = self.names.get(self.vocab[k])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
@@ -50,6 +51,7 @@ def label_table(
     *,
     vocab: Iterable[Any] | None = None,
     group: Iterable[Any] | None = None,
+    multi_label: bool | None = None,
     name: str = "dataset",
 ) -> LabelTable:
     """A label table of a torch Dataset, for `softfold.cross_fit` and all that follows.
@@ -59,11 +61,14 @@ def label_table(
 
     Args:
         dataset: map-style; item i is a tuple that ends in its label, or a dictionary with the label
-            under "labels" or "label". Labels are class indices 0 to K-1; or, where items have
-            several, 0 and 1 of every class, (K,): the table is then a MultiLabelTable.
+            under "labels" or "label". Labels are class indices 0 to K-1; or 0 and 1 of every class,
+            (K,).
         items: (N,) keys of the items; their positions by itself.
         vocab: K class names, by class index; `dataset.classes` by itself, else numbers.
         group: (N,) groups; items of one group share a fold. Copies share one anyway.
+        multi_label: whether labels (K,) are of items that may have several, so that the table is a
+            MultiLabelTable. By itself they are, unless every item has one 1: such one-hot labels
+            are read as class indices, with a warning.
         name: for messages.
 
     Raises:
@@ -90,6 +95,9 @@ def label_table(
     names = class_names(dataset) if vocab is None else unique_names(vocab, "vocab")
     given = np.array(labels) if labels else np.zeros(0, np.int64)
     several = given.ndim == 2
+    if several and _is_one_hot(given, multi_label, name):
+        given, several = given.argmax(axis=1), False
+        names = names or tuple(map(str, range(len(labels[0]))))  # type: ignore[arg-type]
     if several and names is None:
         names = tuple(map(str, range(given.shape[1])))
     if names is None:
@@ -161,6 +169,21 @@ def _label(item: Any, i: int, name: str) -> int | np.ndarray:
             f"{type(label).__name__}: want a tuple that ends in it, or a dictionary with 'labels'"
         )
     return int(label)
+
+
+def _is_one_hot(given: np.ndarray, multi_label: bool | None, name: str) -> bool:
+    """Whether labels (N, K) are one label an item. Raises InputError where they cannot be."""
+    one_each = bool((given.sum(axis=1) == 1).all())
+    if multi_label is False and not one_each:
+        i = int(np.argmax(given.sum(axis=1) != 1))
+        raise InputError(f"{name}: item {i} has {int(given[i].sum())} labels, not one")
+    if multi_label is None and one_each:
+        warnings.warn(
+            f"{name}: every item has one 1 among its {given.shape[1]} labels, so they are read as "
+            "one label an item (multi_label=True: items may have several)",
+            stacklevel=3,
+        )
+    return one_each and not multi_label
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from softfold.errors import InputError
 from softfold.torch.items import items_of, training_set
 from softfold.torch.predicting import logits_of, predict_probabilities, to_device
 from softfold.trainers.function import code_hash
+from softfold.trainers.per_class import refuse_noise
 from softfold.trainers.protocol import BaseModel, BaseTrainer
 
 
@@ -88,7 +89,7 @@ class TrainingLoop(BaseTrainer):
                 f"the function {self.name!r} gave a {type(model).__name__}: want a net, or a "
                 "function predict(dataset) that gives probabilities (n, K)"
             )
-        return TorchModel(model, self)
+        return TorchModel(model, self, multi_label=table.multi_label)
 
 
 class TorchModel(BaseModel):
@@ -98,10 +99,19 @@ class TorchModel(BaseModel):
         model: the net or function.
         trainer: has `name`, `batch_size`, `collate_fn`, `workers`.
         history: the learning curve.
+        multi_label: whether it was trained on targets that need not sum to 1, and so gives K
+            independent probabilities.
     """
 
-    def __init__(self, model: Any, trainer: Any, history: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        trainer: Any,
+        history: pd.DataFrame | None = None,
+        multi_label: bool = False,
+    ) -> None:
         self.model, self.trainer, self.history = model, trainer, history
+        self.multi_label = multi_label
 
     def predict(self, table: LabelTable) -> np.ndarray:
         """Probabilities float32 (n, K), columns as the net has them.
@@ -112,7 +122,7 @@ class TorchModel(BaseModel):
         dataset, use = items_of(table), self.trainer
         if isinstance(self.model, nn.Module):
             how = use.batch_size, use.collate_fn, use.workers
-            made = predict_probabilities(self.model, dataset, *how, multi_label=table.multi_label)
+            made = predict_probabilities(self.model, dataset, *how, multi_label=self.multi_label)
         else:
             made = np.asarray(self.model(dataset))
         if made.shape != (len(table), table.n_classes):
@@ -120,7 +130,7 @@ class TorchModel(BaseModel):
                 f"the model of {use.name!r} gave shape {made.shape}; want "
                 f"({len(table)}, {table.n_classes}), a row an item and a column a class"
             )
-        check = check_independent if table.multi_label else check_probabilities
+        check = check_independent if self.multi_label else check_probabilities
         checked = check(made, f"the model of {use.name!r}")
         return np.asarray(checked, dtype=np.float32)
 
@@ -196,11 +206,12 @@ class ModuleTrainer(BaseTrainer):
         noise: np.ndarray | None = None,
     ) -> TorchModel:
         """A net trained on targets float32 (n, K), through T (K, K) where `noise` is given."""
+        if noise is not None:
+            refuse_noise(table)
         with seeded(seed):
             net, curve = self._trained(training_set(table, targets), noise, table.multi_label)
-        return TorchModel(
-            net, self, pd.DataFrame({"epoch": range(len(curve)), "train_loss": curve})
-        )
+        history = pd.DataFrame({"epoch": range(len(curve)), "train_loss": curve})
+        return TorchModel(net, self, history, multi_label=table.multi_label)
 
     def _trained(
         self, dataset: Dataset, noise: np.ndarray | None, multi_label: bool

@@ -85,14 +85,17 @@ class FunctionTrainer(BaseTrainer):
                 f"the function {self.name!r} gave a {type(predict).__name__}: want a function "
                 "predict(table) that gives probabilities (n, K)"
             )
-        return FunctionModel(predict, self.name)
+        return FunctionModel(predict, self.name, table.multi_label)
 
 
 class FunctionModel(BaseModel):
-    """A model that calls a function of a label table."""
+    """A model that calls a function of a label table.
 
-    def __init__(self, function: Predict, name: str) -> None:
-        self.function, self.name = function, name
+    multi_label: whether it was trained on items that may have several labels.
+    """
+
+    def __init__(self, function: Predict, name: str, multi_label: bool = False) -> None:
+        self.function, self.name, self.multi_label = function, name, multi_label
 
     def predict(self, table: LabelTable) -> np.ndarray:
         """Probabilities float32 (n, K), as the function gives them.
@@ -106,7 +109,7 @@ class FunctionModel(BaseModel):
                 f"the predict of function {self.name!r} gave shape {made.shape}; want "
                 f"({len(table)}, {table.n_classes}), a row an item and a column a class"
             )
-        check = check_independent if table.multi_label else check_probabilities
+        check = check_independent if self.multi_label else check_probabilities
         checked = check(made, f"the predict of function {self.name!r}")
         return np.asarray(checked, dtype=np.float32)
 

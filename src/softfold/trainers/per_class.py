@@ -34,6 +34,15 @@ def for_multi_label(trainer: Trainer) -> Trainer:
     return trainer if how == "together" else PerClass(trainer)
 
 
+def refuse_noise(table: LabelTable) -> None:
+    """Raises InputError where a model of several labels an item is asked to train through a T."""
+    if table.multi_label:
+        raise InputError(
+            f"{table.name}: noise= is a transition matrix between classes that exclude each other, "
+            "and items of this table have several; noise_aware_cross_fit trains class by class"
+        )
+
+
 class PerClass(BaseTrainer):
     """A trainer of several labels an item out of one of one label an item.
 
