@@ -87,7 +87,8 @@ def test_a_header_that_promises_what_is_not_there_is_damaged(tmp_path, tensor):
 def test_large_arrays_are_on_the_disk_and_give_the_same_files(tmp_path, monkeypatch):
     pytest.importorskip("safetensors")
     rng = np.random.default_rng(0)
-    tensors = {
+    kinds = ("?", "u1", "i1", "i2", "u2", "f2", "i4", "u4", "f4", "c8", "f8", "i8", "u8")
+    tensors = {f"{kind} here": np.arange(3).astype(kind) for kind in kinds} | {
         "probabilities": rng.random((300, 7), dtype=np.float32),
         "fold": np.arange(300, dtype=np.int16)[:, None],
         "item": pack_keys(np.array([f"i{i}" for i in range(300)], object)),

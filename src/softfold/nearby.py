@@ -95,16 +95,18 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def centred(features: np.ndarray) -> np.ndarray:
-    """Features less their mean, on their first principal axes, of length 1: float32 (N, d)."""
+def centred(features: np.ndarray, *, shorten: bool = True) -> np.ndarray:
+    """Features less their mean, on their first principal axes unless `shorten` is False, of length
+    1: float32 (N, d).
+    """
     total = np.zeros(features.shape[1])
     for _, block in blocks(features):
         total += block.sum(axis=0, dtype=float)
     mean = (total / len(features)).astype(np.float32)
-    axes = _axes(np.asarray(_some(features), np.float32) - mean)
-    out = np.empty((len(features), axes.shape[1]), np.float32)
+    axes = _axes(np.asarray(_some(features), np.float32) - mean) if shorten else None
+    out = np.empty((len(features), len(mean) if axes is None else axes.shape[1]), np.float32)
     for rows, block in blocks(features):
-        out[rows] = unit((block - mean) @ axes)
+        out[rows] = unit(block - mean if axes is None else (block - mean) @ axes)
     return out
 
 

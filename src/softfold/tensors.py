@@ -34,9 +34,25 @@ _MAPPED = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "I64": np.in
 _LONGEST_HEADER = 100 << 20
 """Bytes; safetensors itself reads no longer one."""
 
-_TYPES = {np.dtype(kind): name for name, kind in _MAPPED.items()}
-_TYPES |= {np.dtype("u1"): "U8", np.dtype("i2"): "I16"}
-"""What safetensors calls a type."""
+_TYPES = {
+    np.dtype(kind): name
+    for name, kind in {
+        "BOOL": "?",
+        "U8": "u1",
+        "I8": "i1",
+        "I16": "i2",
+        "U16": "u2",
+        "F16": "f2",
+        "I32": "i4",
+        "U32": "u4",
+        "F32": "f4",
+        "C64": "c8",
+        "F64": "f8",
+        "I64": "i8",
+        "U64": "u8",
+    }.items()
+}
+"""What safetensors calls a type, in its order: what comes last here is written first."""
 
 
 def write_tensors(
@@ -67,7 +83,8 @@ def write_tensors(
 def _save_in_parts(tensors: dict[str, np.ndarray], path: str, metadata: dict[str, str]) -> None:
     """What safetensors' `save_file` writes, without a copy of the arrays in memory."""
     header: dict[str, Any] = {"__metadata__": metadata}
-    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+    rank = {kind: -place for place, kind in enumerate(_TYPES)}
+    order = sorted(tensors, key=lambda name: (rank[tensors[name].dtype], name))
     end = 0
     for name in order:
         begin, end = end, end + tensors[name].nbytes

@@ -2,6 +2,8 @@
 
 # ruff: noqa: E402
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,41 @@ def test_shards_of_two_processes_are_what_one_would_compute(tmp_path, monkeypatc
     assert sharded._stages.tobytes() == alone._stages.tobytes()
 
 
+class Refuses:
+    """An engine that must not be asked."""
+
+    def __init__(self, workers):
+        self.workers = workers
+
+    def run(self, *asked):
+        raise AssertionError("nothing was to be done")
+
+
+def test_what_changed_while_its_features_were_made_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "a.png").write_bytes(encode(photo()))
+    shards = features.Shards(Images([tmp_path / "a.png"]), size=32)
+    (part,) = shards.parts(1)
+    made = shards.compute(part)
+    (tmp_path / "a.png").write_bytes(encode(photo(41)))
+    shards.keep(part, made)
+    assert len(shards.parts(1)) == 1
+
+
+def test_a_process_makes_its_network_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path))
+    made, create = [], features.create_backbone
+    monkeypatch.setattr(features, "create_backbone", lambda **how: made.append(1) or create(**how))
+    features._kept_ready.cache_clear()
+    shards = features.Shards(Images(encoded=[encode(photo()) for _ in range(3)]), size=32)
+    first, second = (shards.compute(part)[1] for part in shards.parts(2))
+    assert (len(first), len(second), len(made)) == (2, 1, 1)
+
+
 def test_one_process_and_trainers_without_images_have_no_shards():
+    images = Images(encoded=[encode(photo())])
+    pictured = LabelTable(np.array(["a"], object), np.zeros(1, int), ("a", "b"), np.zeros(1, bool))
+    sharding.shard_features(Probe(size=32), replace(pictured, data=images), Refuses(workers=1))
     data = np.eye(4, dtype=np.float32)
     table = LabelTable(
         np.array(list("abcd"), object),
@@ -46,4 +82,4 @@ def test_one_process_and_trainers_without_images_have_no_shards():
         valid=np.zeros(4, bool),
     )
     assert Probe().shards(table) is None
-    sharding.shard_features(Probe(), table, Local(2))
+    sharding.shard_features(Probe(), table, Refuses(workers=2))

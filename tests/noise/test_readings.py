@@ -5,7 +5,7 @@ import pytest
 from made_noise import pair, people, problem
 
 from softfold.noise.estimation import estimate_from_sample
-from softfold.noise.matrices import likeliest
+from softfold.noise.matrices import column_of_most
 from softfold.noise.model import log_floored
 from softfold.noise.readings import level, truth, wrong
 from softfold.noise.sample import Sample
@@ -27,6 +27,6 @@ def test_a_sample_is_read_as_its_items_are(case):
 
 
 @pytest.mark.parametrize("k", [3, 70])
-def test_likeliest_is_the_first_of_the_largest(k):
+def test_column_of_most_is_the_first_of_the_largest(k):
     p = np.random.default_rng(0).integers(0, 4, (500, k)).astype(np.float32)
-    np.testing.assert_array_equal(likeliest(np.asfortranarray(p)), p.argmax(axis=1))
+    np.testing.assert_array_equal(column_of_most(np.asfortranarray(p)), p.argmax(axis=1))

@@ -11,6 +11,9 @@ from softfold.vision.backbones import create_backbone  # noqa: E402
 from softfold.vision.convolution_fusing import why_not  # noqa: E402
 from softfold.vision.inference import arithmetic, prepare  # noqa: E402
 
+FUSED = "folded" if why_not("cpu", torch.float32) else "fused"
+"""How a network that can be fused is prepared here."""
+
 
 @pytest.fixture(params=["fused", "folded"])
 def way(request, monkeypatch):
@@ -46,7 +49,7 @@ def test_folded_networks_give_the_same_features(name, way):
         stirred(module)
     ready = prepare(module, 64, torch.float32)
     folded = ready.module
-    assert ready.how == ("folded" if why_not("cpu", torch.float32) else way)
+    assert ready.how == ("folded" if way == "folded" else FUSED)
     assert norms(module) and not norms(folded)
     batch = torch.randn(4, 3, 64, 64)
     with torch.inference_mode():
@@ -74,9 +77,10 @@ def test_what_cannot_be_traced_still_predicts():
             return self.norm(self.conv(x)).mean((2, 3))
 
     odd = stirred(Odd())
-    ready = for_inference(odd, 16)
+    ready = prepare(odd, 16, torch.float32)
     batch = torch.randn(2, 3, 16, 16)
-    assert torch.allclose(ready(batch), odd.eval()(batch), atol=1e-6)
+    assert ready.how == "plain" and "cannot be traced" in ready.why
+    assert torch.allclose(ready.module(batch), odd.eval()(batch), atol=1e-6)
 
 
 def test_a_convolution_used_twice_is_not_folded():
@@ -90,7 +94,9 @@ def test_a_convolution_used_twice_is_not_folded():
 
     twice = stirred(Twice())
     batch = torch.randn(2, 3, 16, 16)
-    assert torch.allclose(for_inference(twice, 16)(batch), twice.eval()(batch), atol=1e-5)
+    ready = prepare(twice, 16, torch.float32)
+    assert ready.how == "folded" and len(norms(ready.module)) == 1
+    assert torch.allclose(ready.module(batch), twice.eval()(batch), atol=1e-5)
 
 
 def test_fused_float32_features_are_the_folded_ones_so_the_cache_shares_them(monkeypatch):
@@ -101,6 +107,7 @@ def test_fused_float32_features_are_the_folded_ones_so_the_cache_shares_them(mon
     monkeypatch.setenv("SOFTFOLD_FUSED", "0")
     folded = prepare(module, 96, torch.float32)
     assert folded.how == "folded" and folded.why == "SOFTFOLD_FUSED=0"
+    assert fused.how == FUSED
     with torch.inference_mode():
         expected, found = folded.module(batch), fused.module(batch)
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
@@ -131,6 +138,7 @@ def test_sums_are_fused_only_where_they_are_sums_of_maps():
     batch = torch.randn(3, 3, 16, 16)
     with torch.inference_mode():
         assert torch.allclose(ready.module(batch), net(batch), atol=1e-5)
+    assert ready.how == FUSED
     if ready.how == "fused":
         sums = [n for n in ready.module.graph.nodes if len(n.args) == 2 and n.op == "call_module"]
         assert len(sums) == 2
@@ -146,6 +154,7 @@ def test_uneven_padding_is_folded_into_the_kernel(size):
     )
     net.append(nn.AdaptiveAvgPool2d(1)).append(nn.Flatten()).eval()
     ready = prepare(net, size, torch.float32)
+    assert ready.how == FUSED
     batch = torch.randn(3, 3, size, size)
     with torch.inference_mode():
         assert torch.allclose(ready.module(batch), net(batch), atol=1e-5)

@@ -55,14 +55,7 @@ def nearest(features: np.ndarray, fold: np.ndarray, count: int = NEIGHBOURS) -> 
         return _indexed(features, fold, names, count)
     import torch
 
-    x = torch.as_tensor(np.require(features, np.float32, "W"))
-    x = x - x.mean(dim=0)
-    if len(x) > WIDE_ITEMS and x.shape[1] > nearby.WIDTH:
-        some = x[:: max(1, len(x) // WIDE_ITEMS)]
-        # NumPy's, as in the probe: torch's does not always converge
-        axes = np.linalg.eigh((some.T @ some).numpy())[1][:, -nearby.WIDTH :]
-        x = x @ torch.from_numpy(axes)
-    x = x / x.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    x = torch.from_numpy(nearby.centred(features, shorten=len(features) > WIDE_ITEMS))
     out = np.empty((len(x), count), np.int64)
     for one in names:
         inside, outside = np.flatnonzero(fold == one), np.flatnonzero(fold != one)
@@ -137,13 +130,10 @@ def weights(
     """The a and b of the likeliest given labels through T: a grid, then ever smaller steps from its
     best. (Far from the top the surface is flat, and searches by its slope end there.)
     """
-    n, k = logs.shape
-    rows = np.linspace(0, n - 1, min(n, FIT_CELLS // k)).astype(int)
-    model, around = logs[rows], heard[rows]
-    through = np.maximum(noise.transition, 1e-12).T.astype(np.float32)[given[rows]]
+    through = np.maximum(noise.transition, 1e-12).T.astype(np.float32)[given]
 
     def level(point: tuple[float, float]) -> float:
-        p = combined(model, around, *np.exp(point))
+        p = combined(logs, heard, *np.exp(point))
         return float(np.log(np.einsum("ij,ij->i", p, through)).mean())
 
     first = -np.log(noise.temperature)

@@ -130,7 +130,7 @@ def estimate_from_sample(sample: Sample) -> NoiseModel:
             _ = sample.foreseen, sample.strength  # what weighing will ask for
             explanations += [found.result() for found in last]
     step = -(-len(sample) // RATE_ITEMS)
-    rates = [float(wrong(sample, e)[::step].mean()) for e in explanations]
+    rates = [float(wrong(sample, e, step).mean()) for e in explanations]
     found = weighed(sample, explanations, rates)
     noise = described(found, sample)
     if news < LEAST_NEWS:

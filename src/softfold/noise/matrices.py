@@ -47,7 +47,7 @@ def by_columns(p: np.ndarray) -> np.ndarray:
     return np.asfortranarray(p) if p.shape[1] < MANY_CLASSES else np.ascontiguousarray(p)
 
 
-def likeliest(p: np.ndarray) -> np.ndarray:
+def column_of_most(p: np.ndarray) -> np.ndarray:
     """`p.argmax(axis=1)` of p (n, K) laid out as `by_columns`: int64 (n,)."""
     if p.shape[1] >= MANY_CLASSES:
         return p.argmax(axis=1)

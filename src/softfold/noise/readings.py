@@ -36,16 +36,15 @@ def level(sample: Sample, explanation: Explanation) -> float:
     return float(np.log(seen(sample, explanation)).mean(dtype=float))
 
 
-def wrong(sample: Sample, explanation: Explanation) -> np.ndarray:
-    """P(given label is wrong): float64 (n,)."""
+def wrong(sample: Sample, explanation: Explanation, step: int = 1) -> np.ndarray:
+    """P(given label is wrong) of every item, or of every so many: float64 (n / step,)."""
     if explanation.offset is not None:
-        odds = np.float32(explanation.offset) + np.float32(HEAT) * heats(sample)
+        odds = np.float32(explanation.offset) + np.float32(HEAT) * heats(sample)[::step]
         return 1 / (1 + np.exp(-odds.astype(float)))
-    own = view(sample, explanation)[sample.rows, sample.labels]
-    right = own * np.diag(explanation.transition).astype(np.float32)[sample.labels]
-    return 1 - np.minimum(right, seen(sample, explanation)) / seen(sample, explanation).astype(
-        float
-    )
+    labels, given = sample.labels[::step], seen(sample, explanation)[::step]
+    own = view(sample, explanation)[sample.rows[::step], labels]
+    right = own * np.diag(explanation.transition).astype(np.float32)[labels]
+    return 1 - np.minimum(right, given) / given.astype(float)
 
 
 def truth(sample: Sample, explanation: Explanation) -> np.ndarray:

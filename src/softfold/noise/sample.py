@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from softfold.noise.matrices import by_columns, likeliest
+from softfold.noise.matrices import by_columns, column_of_most
 from softfold.noise.temperature import fitted_temperature
 
 FLOOR = np.float32(1e-7)
@@ -64,7 +64,7 @@ class Sample:
     @cached_property
     def predicted(self) -> np.ndarray:
         """The likeliest class of each item (n,)."""
-        return likeliest(self.p)
+        return column_of_most(self.p)
 
     @cached_property
     def disagreement(self) -> float:
@@ -194,7 +194,7 @@ class Sample:
         like l, as where the labels are right and the model is unsure. `v` (n, K): predictions of
         the truth, which choose k and the surer half.
         """
-        best = likeliest(v)
+        best = column_of_most(v)
         top = v[self.rows, best]
         order = np.lexsort((self._lots, -top, best))
         ends = np.cumsum(np.bincount(best, minlength=self.n_classes))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from softfold.arrays import each_block
-from softfold.noise.matrices import likeliest
+from softfold.noise.matrices import column_of_most
 from softfold.noise.model import NoiseModel, log_floored
 
 CONFIDENCE_VOTE = 0.3
@@ -67,7 +67,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
         if mixed is None:
             mixed = logs
         mixed[here, y] = -np.inf
-        suggested[rows] = likeliest(mixed)
+        suggested[rows] = column_of_most(mixed)
 
     each_block(work, n, k)
     ranking = _falling(_order(noise, odds, plain))

@@ -91,8 +91,13 @@ class Images(Sequence):
 
     @staticmethod
     def join(first: Images, second: Images) -> Images:
-        """Both collections, one after the other."""
+        """Both collections, which are looked at in one way, one after the other."""
+        assert first.view == second.view
         if first._paths is not None and second._paths is not None:
-            return Images([*first._paths, *second._paths])
-        both = [*(first[i] for i in range(len(first))), *(second[i] for i in range(len(second)))]
-        return Images(encoded=both)
+            both = Images([*first._paths, *second._paths])
+        else:
+            both = Images(
+                encoded=[images[i] for images in (first, second) for i in range(len(images))]
+            )
+        both.view = first.view
+        return both

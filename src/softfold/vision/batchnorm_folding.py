@@ -6,6 +6,7 @@ Without it EfficientNet-Lite0 reads and writes its maps once less a layer: a fif
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def fold(module: nn.Module) -> fx.GraphModule:
 
     graph = Tracer().trace(module)
     traced = fx.GraphModule(module, graph)
-    layers = dict(traced.named_modules())
+    layers, calls = dict(traced.named_modules()), Counter(n.target for n in graph.nodes)
     for node in list(graph.nodes):
         before = node.args[0] if node.op == "call_module" and node.args else None
         norm = layers.get(str(node.target)) if node.op == "call_module" else None
@@ -32,7 +33,7 @@ def fold(module: nn.Module) -> fx.GraphModule:
             continue
         conv = layers.get(str(before.target)) if before.op == "call_module" else None
         # a convolution used twice, or whose output goes elsewhere too, must stay as it is
-        shared = [n.target for n in graph.nodes].count(before.target) > 1 or len(before.users) > 1
+        shared = calls[before.target] > 1 or len(before.users) > 1
         if not isinstance(conv, nn.Conv2d) or shared:
             continue
         _replace(traced, str(before.target), fuse_conv_bn_eval(conv, norm))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +56,11 @@ def fused(traced: fx.GraphModule, size: int, dtype: torch.dtype) -> fx.GraphModu
     _drop_identities(traced)
     ShapeProp(traced).propagate(torch.zeros(1, 3, size, size))
     layers = dict(traced.named_modules())
+    calls = Counter(n.target for n in graph.nodes if n.op == "call_module")
     made = 0
     for node in list(graph.nodes):
         conv = layers.get(str(node.target)) if node.op == "call_module" else None
-        used = [n.target for n in graph.nodes if n.op == "call_module"].count(node.target)
-        if not isinstance(conv, nn.Conv2d) or used > 1:
+        if not isinstance(conv, nn.Conv2d) or calls[node.target] > 1:
             continue
         geometry = _even(conv, _shape(node.args[0])[2:])
         if geometry is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from softfold.vision.backbones import (
     weights_identity,
     with_stages,
 )
-from softfold.vision.inference import arithmetic, prepare
+from softfold.vision.inference import Prepared, arithmetic, prepare
 
 Advance = Callable[[int, int], None]
 
@@ -123,8 +124,9 @@ def _of_kind(
     stores, keys = _stores(settings, device), image_keys(images)
     rows, todo = _found(stores[kind], keys)
     if rows is None or len(todo):
-        n_features, batches = _forward(images.take(todo), settings, batch_size, device)
-        _store(stores, keys[todo], batches, n_features, progress)
+        ready = _ready(settings, device)
+        batches = _batches(images.take(todo), ready, settings["size"], batch_size, device)
+        _store(stores, keys[todo], batches, ready.n_features, progress)
         rows, todo = _found(stores[kind], keys)
     if rows is None or len(todo):
         raise InputError("the feature cache is too small for this data: raise SOFTFOLD_CACHE_GB")
@@ -149,15 +151,43 @@ def _found(store: RowStore, keys: np.ndarray) -> tuple[Rows | None, np.ndarray]:
     return rows, np.flatnonzero(missing)[np.sort(first)]
 
 
-def _forward(
-    images: Images, settings: dict[str, Any], batch_size: int | None, device: str | None
-) -> tuple[int, Iterator[np.ndarray]]:
-    """How many features are pooled ones, and `forward_batches` of a pretrained network."""
+@dataclass(frozen=True)
+class _Ready:
+    """A network on its device, prepared to predict, and what its images are normalised by."""
+
+    net: Prepared
+    n_features: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def _ready(settings: dict[str, Any], device: str | None) -> _Ready:
+    """A pretrained network."""
     import torch
 
     with torch.random.fork_rng(devices=[]):  # a cold cache changes nothing that is random
-        net = create_backbone(settings["name"], weights=settings["weights"], size=settings["size"])
-    return net.n_features, forward_batches(images, net, settings["size"], batch_size, device)
+        backbone = create_backbone(**settings)
+    return _made_ready(backbone, settings["size"], device)
+
+
+def _made_ready(backbone: Backbone, size: int, device: str | None) -> _Ready:
+    where = setup(device).device
+    net = prepare(with_stages(backbone).to(where), size, precision(where))
+    return _Ready(net, backbone.n_features, backbone.mean, backbone.std)
+
+
+@lru_cache(maxsize=1)
+def _kept_ready(device: str | None, **settings: Any) -> _Ready:
+    """`_ready`, kept for the next part: a process of an engine computes many."""
+    return _ready(settings, device)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some images, and the keys (n,) that the cache knows them by since before they are read."""
+
+    images: Images
+    keys: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -173,29 +203,34 @@ class Shards:
     weights: str | Path | None = None
     device: str | None = None
 
-    def parts(self, size: int) -> list[Images]:
+    def parts(self, size: int) -> list[Part]:
         """The images that the cache lacks, `size` of them a part."""
         keys = image_keys(self.images)
         todo = _found(_stores(self._settings, self.device)["features"], keys)[1]
-        return [self.images.take(todo[at : at + size]) for at in range(0, len(todo), size)]
+        rows = [todo[at : at + size] for at in range(0, len(todo), size)]
+        return [Part(self.images.take(some), keys[some]) for some in rows]
 
-    def compute(self, part: Images) -> tuple[int, np.ndarray] | None:
+    def compute(self, part: Part) -> tuple[int, np.ndarray] | None:
         """How many features are pooled ones, and features of a part, float32 (n, D).
 
         None where its files are not on this machine.
         """
-        paths = [part.path(i) for i in range(len(part))]
+        paths = [part.images.path(i) for i in range(len(part.keys))]
         if any(path is not None and not path.exists() for path in paths):
             return None
-        n_features, batches = _forward(part, self._settings, None, self.device)
-        return n_features, np.concatenate(list(batches))
+        ready = _kept_ready(self.device, **self._settings)
+        batches = _batches(part.images, ready, self.size, None, self.device)
+        return ready.n_features, np.concatenate(list(batches))
 
-    def keep(self, part: Images, made: tuple[int, np.ndarray] | None) -> None:
-        """Put what `compute` gave into the cache."""
+    def keep(self, part: Part, made: tuple[int, np.ndarray] | None) -> None:
+        """Put what `compute` gave into the cache.
+
+        By the keys of before: an image that changed while its features were made is made again.
+        """
         if made is None:
             return
         stores = _stores(self._settings, self.device)
-        _store(stores, image_keys(part), iter([made[1]]), made[0], None)
+        _store(stores, part.keys, iter([made[1]]), made[0], None)
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -253,13 +288,18 @@ def forward_batches(
     """Features of the images in order, batch by batch: float32 (n, D), the pooled ones first and
     behind them, in columns `backbone.n_features` and up, those of the stages.
     """
+    return _batches(images, _made_ready(backbone, size, device), size, batch_size, device)
+
+
+def _batches(
+    images: Images, ready: _Ready, size: int, batch_size: int | None, device: str | None
+) -> Iterator[np.ndarray]:
     import torch
 
-    runtime = setup(device)
+    runtime, net = setup(device), ready.net
     batch_size = batch_size or (16 if runtime.device == "cpu" else 256)
-    net = prepare(with_stages(backbone).to(runtime.device), size, precision(runtime.device))
-    mean = torch.tensor(backbone.mean, device=runtime.device).view(1, 3, 1, 1) * 255
-    scale = 1 / (torch.tensor(backbone.std, device=runtime.device).view(1, 3, 1, 1) * 255)
+    mean = torch.tensor(ready.mean, device=runtime.device).view(1, 3, 1, 1) * 255
+    scale = 1 / (torch.tensor(ready.std, device=runtime.device).view(1, 3, 1, 1) * 255)
     threads = runtime.decode_threads
 
     def outputs() -> Iterator[tuple[torch.Tensor, int]]:

@@ -58,15 +58,6 @@ class Solved:
     weights: torch.Tensor
     solver: FoldSolver
 
-    @property
-    def logits(self) -> list[torch.Tensor]:
-        """Logits (n, K) of each fold's held-out rows at the temperature."""
-        folds = range(len(self.weights))
-        return [
-            torch.cat([z / self.temperature for _, z in self.solver.logits_of(f, self.weights)])
-            for f in folds
-        ]
-
     def predictions(self) -> Iterator[np.ndarray]:
         """Probabilities float32 (n, K) of each fold's held-out rows, one fold after the other."""
         for f, rows in enumerate(self.solver.held):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from softfold.arrays import likeliest
 from softfold.large_arrays import scratch, taken
 
 _BLOCK_ROWS = 4096
@@ -196,7 +197,7 @@ class Targets:
 
 def hard_labels(targets: np.ndarray) -> np.ndarray:
     """The likeliest class int (n,) of targets (n, K); labels (n,) as they are."""
-    return targets if targets.ndim == 1 else targets.argmax(axis=1)
+    return targets if targets.ndim == 1 else likeliest(targets)
 
 
 def solve(
