@@ -1,5 +1,7 @@
 """The doctor: says what was chosen and what each choice buys, in lines that can be pasted."""
 
+import subprocess
+
 import pytest
 
 from softfold import doctor
@@ -11,13 +13,13 @@ pytest.importorskip("timm")
 
 def test_each_choice_is_told_with_its_measured_worth(monkeypatch, tmp_path):
     monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path))
-    measured = doctor.measure("resnet10t")
+    measured = dict(doctor.measure("resnet10t"))
     kinds = ("float32", "bfloat16") if setup().bfloat16 else ("float32",)
     rates = {f"{use}_{kind}" for use in ("gflops", "predict", "train") for kind in kinds}
     assert set(measured) == rates | {"copy_gb", "decoded"}
     assert all(value > 0 for value in measured.values())
 
-    assert set(doctor.measure("resnet10t", only=kinds[-1])) == {f"predict_{kinds[-1]}"}
+    assert set(dict(doctor.measure("resnet10t", only=kinds[-1]))) == {f"predict_{kinds[-1]}"}
 
     asked = []
     monkeypatch.setattr(
@@ -39,3 +41,16 @@ def test_what_there_is_no_time_for_is_said_and_the_rest_comes_at_once(monkeypatc
         "arithmetic",
     ]
     assert "not measured: 0 s were not enough" in lines[-1] and "--seconds" in lines[-1]
+
+
+def test_what_was_measured_before_the_time_was_over_is_given(monkeypatch, tmp_path):
+    monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path))
+
+    def slow(call, timeout, **_):
+        known = b'{"gflops_float32": 70.0}\n{"copy_gb": 4.5}\n{"deco'
+        raise subprocess.TimeoutExpired(call, timeout, known)
+
+    monkeypatch.setattr(doctor.subprocess, "run", slow)
+    lines = {line.split()[0]: line for line in doctor.diagnose("cpu", seconds=15)}
+    assert lines["arithmetic"].endswith("GFLOP/s: 70 in float32; memory 4.5 GB/s copied")
+    assert "predicting not measured: 15 s were not enough" in lines["precision"]

@@ -56,26 +56,23 @@ def diagnose(
         yield "            this device has no bfloat16 units, so float32 is used throughout"
     late = f"not measured: {seconds:.0f} s were not enough on this busy machine (--seconds)"
     ours = _measure_apart(device, backbone, ends)
-    if ours is None:
-        yield f"arithmetic  {late}"
+    yield f"arithmetic  {_arithmetic(ours) or late}"
+    if not ours:
         return
-    yield (
-        f"arithmetic  GFLOP/s: {_rates(ours, 'gflops')}; memory {ours['copy_gb']:.1f} GB/s copied; "
-        f"{ours['decoded']:,.0f} JPEGs of 213x160 px decoded a second and core"
-    )
-    yield (
-        f"precision   {backbone} at {_SIZE} px, images a second: predicting "
-        f"{_rates(ours, 'predict')}; training {_rates(ours, 'train')}"
-    )
-    if chosen.device != "cpu":
-        return
+    rates = [
+        f"{words} {_rates(ours, use) or late}"
+        for use, words in (("predict", "predicting"), ("train", "training"))
+    ]
+    yield f"precision   {backbone} at {_SIZE} px, images a second: {'; '.join(rates)}"
     kind = "bfloat16" if chosen.bfloat16 else "float32"
+    if chosen.device != "cpu" or f"predict_{kind}" not in ours:
+        return
     now = ours[f"predict_{kind}"]
 
     def without(**environment: str) -> str | None:
         """Images a second in a process without one of the choices, as text; None: no time left."""
         other = _measure_apart(device, backbone, ends, only=kind, **environment)
-        return None if other is None else f"{other[f'predict_{kind}']:,.0f}"
+        return f"{other[f'predict_{kind}']:,.0f}" if other else None
 
     other = without(OMP_WAIT_POLICY="ACTIVE")
     yield f"threads     {chosen.threads} a torch operation, asleep while they wait: " + (
@@ -115,6 +112,16 @@ def _fusing(
     )
 
 
+def _arithmetic(found: dict[str, float]) -> str:
+    """What was measured of products, memory and decoding; nothing where none was."""
+    parts = [f"GFLOP/s: {_rates(found, 'gflops')}"] if _rates(found, "gflops") else []
+    if "copy_gb" in found:
+        parts.append(f"memory {found['copy_gb']:.1f} GB/s copied")
+    if "decoded" in found:
+        parts.append(f"{found['decoded']:,.0f} JPEGs of 213x160 px decoded a second and core")
+    return "; ".join(parts)
+
+
 def _rates(found: dict[str, float], measure: str) -> str:
     """What was measured under that name, in each precision."""
     kinds = ("float32", "bfloat16")
@@ -124,47 +131,51 @@ def _rates(found: dict[str, float], measure: str) -> str:
 
 def _measure_apart(
     device: str | None, backbone: str, ends: float, only: str = "", **environment: str
-) -> dict[str, float] | None:
-    """Rates of a process of its own; None where there are not known when the time is over.
+) -> dict[str, float]:
+    """Rates of a process of its own, as many as are known when the time is over.
 
     only: precision of the one thing that is measured, predicting; all there is where empty.
     """
     left = ends - time.monotonic()
     if left < 1:
-        return None
+        return {}
     kept = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     call = [sys.executable, "-m", "softfold.doctor", backbone, device or "", only]
     try:
-        done = subprocess.run(
-            call, env=kept | environment, capture_output=True, text=True, check=True, timeout=left
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    return json.loads(done.stdout.splitlines()[-1])
+        said = subprocess.run(
+            call, env=kept | environment, capture_output=True, check=True, timeout=left
+        ).stdout
+    except subprocess.TimeoutExpired as stopped:
+        said = stopped.stdout or b""
+    whole = said[: said.rfind(b"\n") + 1].decode()  # of a line that was cut nothing is known
+    return {name: rate for line in whole.splitlines() for name, rate in json.loads(line).items()}
 
 
-def measure(backbone: str, device: str | None = None, only: str = "") -> dict[str, float]:
-    """Rates of this process: images a second, GFLOP/s, GB/s, decoded images a second.
+def measure(
+    backbone: str, device: str | None = None, only: str = ""
+) -> Iterator[tuple[str, float]]:
+    """Rates of this process by name, each as soon as it is known: images a second, GFLOP/s, GB/s,
+    decoded images a second.
 
     only: precision of predicting, the one thing that is measured; all there is where empty.
     """
     chosen = runtime.setup(device)
     torch = require("torch", extra="torch")
     if only:
-        return _network_rates(backbone, chosen, (getattr(torch, only),), ("predict",))
-    found: dict[str, float] = {}
+        yield from _network_rates(backbone, chosen, (getattr(torch, only),), ("predict",))
+        return
     for dtype in _dtypes(chosen.bfloat16):
         name = str(dtype).removeprefix("torch.")
         matrix = torch.randn(1024, 1024, device=chosen.device, dtype=dtype)
         product = lambda m=matrix: (m @ m).sum().item()  # noqa: E731 - item() waits for a GPU
         product()
-        found[f"gflops_{name}"] = 2 * 1024**3 / best_of(product, 3) / 1e9
+        yield f"gflops_{name}", 2 * 1024**3 / best_of(product, 3) / 1e9
     source = np.ones(16 << 20, np.float32)
     target = np.empty_like(source)
     seconds = best_of(lambda: np.copyto(target, source), 3)
-    found["copy_gb"] = 2 * source.nbytes / seconds / 1e9
-    found["decoded"] = _decode_rate()
-    return found | _network_rates(backbone, chosen, _dtypes(chosen.bfloat16), ("predict", "train"))
+    yield "copy_gb", 2 * source.nbytes / seconds / 1e9
+    yield "decoded", _decode_rate()
+    yield from _network_rates(backbone, chosen, _dtypes(chosen.bfloat16), ("predict", "train"))
 
 
 def _dtypes(bfloat16: bool) -> tuple[torch.dtype, ...]:
@@ -179,7 +190,7 @@ def _network_rates(
     chosen: runtime.Runtime,
     dtypes: Sequence[torch.dtype],
     uses: Sequence[str],
-) -> dict[str, float]:
+) -> Iterator[tuple[str, float]]:
     """Images a second: `predict_float32` and so on, the best of some batches."""
     import torch
 
@@ -188,7 +199,6 @@ def _network_rates(
 
     module = create_backbone(backbone, pretrained=False).module.to(chosen.device)
     module = module.to(memory_format=torch.channels_last)
-    rates = {}
     for dtype in dtypes:
         ready = prepare(module, _SIZE, dtype)
         for use in uses:
@@ -202,8 +212,7 @@ def _network_rates(
                 repeats=3 if use == "predict" else 1,
                 device=chosen.device,
             )
-            rates[f"{use}_{str(dtype).removeprefix('torch.')}"] = _BATCH / seconds
-    return rates
+            yield f"{use}_{str(dtype).removeprefix('torch.')}", _BATCH / seconds
 
 
 def _decode_rate() -> float:
@@ -262,4 +271,5 @@ def best_of(step: Callable[[], Any], repeats: int) -> float:
 
 if __name__ == "__main__":
     backbone, device, only = (*sys.argv[1:4], "", "")[:3]
-    print(json.dumps(measure(backbone, device or None, only)))
+    for name, rate in measure(backbone, device or None, only):
+        print(json.dumps({name: rate}), flush=True)

@@ -61,6 +61,25 @@ def test_predictions_that_say_nothing_suspect_nothing_and_say_so(tmp_path, capsy
     assert "predictions say no more about the labels" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("trainer", ["estimator", "probe"])
+def test_all_labels_are_listed_and_what_compares_nothing_goes_on_without_a_holdout(
+    trainer, run, tmp_path, capsys
+):
+    made = tmp_path / "run"
+    asked = ("--folds", 2, "--run", made, "--quiet", "--oof-trainer", trainer, "--names", "called")
+    told = json.loads(said(capsys, "issues", run.parent / "labels.csv", *asked, "--json"))
+    assert told["items"] == told["listed"] == 160
+    said(capsys, "soften", made, "--quiet")
+    if trainer == "probe":
+        said(capsys, "train", made, "--trainer", "probe", "--quiet")
+    new = json.loads(said(capsys, "predict", made, run.parent / "new.csv", "--json"))
+    assert len(new) == 160
+    said(capsys, "report", made)
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", str(made), "--quiet"])
+    assert stopped.value.code == 2 and "has no hold-out to compare on" in capsys.readouterr().err
+
+
 def test_what_is_not_known_is_null(tmp_path, capsys):
     folder = synthetic_run(tmp_path / "run", 30, 3)
     (folder / "oof.safetensors").unlink()

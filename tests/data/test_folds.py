@@ -1,5 +1,7 @@
 """Fold plans: every item once a repeat, classes level, groups whole, all drawn by the seed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -114,6 +116,17 @@ def test_holdout_is_a_stratified_fifth_with_whole_groups(grouped):
         assert not set(group[table.valid]) & set(group[~table.valid])
     again = draw_holdout(table_of(labels, group if grouped else None), seed=3)
     assert (again.valid == table.valid).all()
+
+
+@pytest.mark.parametrize("prefix", ["", "photos/train/"])
+def test_the_holdout_is_of_the_same_keys_in_whatever_order_they_are_listed(prefix):
+    rng = np.random.default_rng(0)
+    table = table_of(rng.integers(0, 3, 300), rng.integers(0, 90, 300))
+    held = draw_holdout(table)
+    order = rng.permutation(300)
+    keys = np.array([prefix + key for key in table.item[order]], dtype=object)
+    other = draw_holdout(replace(table.take(order), item=keys))
+    assert (other.valid == held.valid[order]).all()
 
 
 @pytest.mark.parametrize(

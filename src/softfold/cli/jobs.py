@@ -125,7 +125,11 @@ def predict(
     ] = "stop",
     tta: Annotated[
         int | None,
-        Option("--tta", help="views of an image to average over (those of the run; 1 without)"),
+        Option(
+            "--tta",
+            help="average over so many views of an image: as it is, mirrored, crops (as the run "
+            "did; 1: as it is)",
+        ),
     ] = None,
     flip: Annotated[
         bool | None,
@@ -147,6 +151,8 @@ def predict(
     model = load(run, models)
     how: Any = {"on_error": on_error, "tta": tta, "flip": flip}
     frame = model.predict(items, features, **how)
+    if frame.attrs["views"] is not None:
+        print(f"averaged over {frame.attrs['views']}", file=sys.stderr)
     for item, reason in frame.attrs.get("skipped", []):
         print(f"left out: {item}: {reason}", file=sys.stderr)
     if out is None and json:

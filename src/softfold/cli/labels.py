@@ -124,7 +124,8 @@ def issues(
 
         settings = Settings(labels=labels, **asked, seeds=1)
         folder = run_folder or default_out(labels, settings.noise)
-        crossfit_settings(settings, folder, quiet=quiet)
+        # all labels are listed: nothing is compared here that a hold-out would measure
+        crossfit_settings(settings, folder, quiet=quiet, measured=False)
         listing = run_issues(folder)
         print(f"run folder: {folder}", file=sys.stderr)
     listing = listing.select(given=given, suggested=suggested, threshold=min_suspicion)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -185,7 +186,11 @@ def draw_holdout(
     seed: int = 0,
     groups: np.ndarray | None = None,
 ) -> LabelTable:
-    """Mark a stratified part of a table as its hold-out; groups and copies stay on one side."""
+    """Mark a stratified part of a table as its hold-out; groups and copies stay on one side.
+
+    Items are drawn in the order of their keys, so that a folder and a table of the same files have
+    the same hold-out, in whatever order they are listed.
+    """
     if not 0 < fraction < 1:
         raise InputError(f"a hold-out of {fraction} of the items: want a fraction between 0 and 1")
     parts = max(2, round(1 / fraction))
@@ -197,8 +202,22 @@ def draw_holdout(
             ", too few to draw a hold-out from: misspelt? Else give one (--valid or --holdout)"
         )
     group = merge_groups(table.group, groups, copies_of(table), n=len(table))
-    fold = draw_folds(table.strata, group, parts, np.random.default_rng([seed, 7919]))
+    order = _in_order(table.item)
+    numbered = pd.factorize(group[order])[0]
+    fold = np.empty(len(table), np.int16)
+    rng = np.random.default_rng([seed, 7919])
+    fold[order] = draw_folds(table.strata[order], numbered, parts, rng)
     return replace(table, valid=fold == 0)
+
+
+def _in_order(keys: np.ndarray) -> np.ndarray:
+    """(n,) rows in the order of their keys, numbers in them by value.
+
+    >>> _in_order(np.array(["b", "a10", "a9"], dtype=object))
+    array([2, 1, 0])
+    """
+    padded = [re.sub(r"\d+", lambda number: number[0].zfill(20), key) for key in keys]
+    return np.argsort(np.array(padded, dtype=object), kind="stable")
 
 
 def draw_folds(

@@ -26,7 +26,7 @@ from softfold.files import Damaged, checksum, read_parquet, write_bytes, write_p
 from softfold.softening import SoftLabels
 from softfold.stopping import stop_here
 from softfold.tensors import read_tensors_of, write_tensors
-from softfold.trainers import Trainer, check_model
+from softfold.trainers import Model, Trainer, check_model
 from softfold.trainers.checkpoints import checkpoints_in
 from softfold.trainers.ensemble import Views
 from softfold.trainers.protocol import Fold, given_targets
@@ -176,13 +176,13 @@ def _fit(
     """One fit and its model's file where that is wanted, in whatever process an engine calls it."""
     ((trainer, train, holdout, seen),) = shared
     part, watched = (train, holdout) if rows is None else (train.take(rows), None)
+    watched = watched if len(holdout) else None
     model = check_model(trainer.fit(part, targets, seed=seed, holdout=watched), trainer)
-    views = None if seen.tta == 1 else Views(model, **asdict(seen)).predict(holdout)
     made = Fit(
-        np.asarray(model.predict(holdout), dtype=np.float32),
+        _predicted(model, holdout),
         model.history if rows is None else None,
-        views=views,
-        held=None if held is None else np.asarray(model.predict(train.take(held)), np.float32),
+        views=None if seen.tta == 1 else _predicted(Views(model, **asdict(seen)), holdout),
+        held=None if held is None else _predicted(model, train.take(held)),
     )
     if model_name is None:
         return made, None
@@ -190,6 +190,13 @@ def _fit(
         file = Path(folder) / model_name
         model.save(file)
         return made, file.read_bytes()
+
+
+def _predicted(model: Model, table: LabelTable) -> np.ndarray:
+    """float32 (n, K); a run may have no hold-out, and few models predict no items."""
+    if not len(table):
+        return np.zeros((0, table.n_classes), np.float32)
+    return np.asarray(model.predict(table), np.float32)
 
 
 @dataclass(frozen=True)

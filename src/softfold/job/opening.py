@@ -43,6 +43,7 @@ def open_job(
     resume: bool = False,
     quiet: bool = False,
     profile: Profile | None = None,
+    measured: bool = True,
 ) -> Job:
     """A new job, or with `resume` the one in the folder: its items and trainers, and config.json.
 
@@ -53,6 +54,8 @@ def open_job(
         resume: go on with the run that is there.
         quiet: print nothing.
         profile: keeps the seconds of each step by function.
+        measured: whether a comparison will be measured, for which a hold-out is drawn where none
+            is given.
 
     Raises:
         InputError: bad labels or settings; a run folder that holds another job.
@@ -81,7 +84,9 @@ def open_job(
                 # what is broken is refused with what does not decode, all at once
                 table = settings.read_labels(on_error="skip")
         features = features_for(settings, table)
-        table, notes, groups = prepare_items(table, settings, decisions, features=features)
+        table, notes, groups = prepare_items(
+            table, settings, decisions, features=features, measured=measured
+        )
         _same_left_out(run, table)
         if features is not None:
             features = features.take(table.item)

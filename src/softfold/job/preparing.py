@@ -29,6 +29,7 @@ def prepare_items(
     *,
     of_run: bool = False,
     features: ItemFeatures | None = None,
+    measured: bool = True,
 ) -> tuple[LabelTable, list[str], np.ndarray]:
     """Apply decisions, refuse or leave out what cannot be used, find copies, draw the hold-out.
 
@@ -36,9 +37,12 @@ def prepare_items(
         table: the label table as it was read.
         settings: of the job.
         decisions: what people decided.
-        of_run: the table is that of a run, from which nothing can be left out any more.
+        of_run: the table is that of a run, from which nothing can be left out any more; its
+            hold-out is that of the run.
         features: of the items, made elsewhere. Items of which nothing else is known are copies
             where their features are the same.
+        measured: whether a comparison will be measured, so that a hold-out is drawn where the
+            table has none.
 
     Returns:
         The table, notes that say what was done, and (n,) groups of the training items whose
@@ -75,7 +79,7 @@ def prepare_items(
             "most rows have all their values in common with others, and no row is predicted by a "
             "model that saw such a row: add columns that tell the items apart, if there are any"
         )
-    if not table.valid.any():
+    if measured and not of_run and not table.valid.any():
         table = draw_holdout(table, groups=copies)
         notes.append(
             "no split given: a stratified fifth of the items was drawn as the hold-out, the same "
@@ -98,7 +102,7 @@ def prepare_items(
             )
             table = table.take(~shared)
             copies = copies[~shared]
-    if table.truth is None:
+    if table.valid.any() and table.truth is None:
         notes.append(
             "the hold-out has no known truth: accuracies are against its given labels, and where "
             "those are wrong both are too low and their difference too small"

@@ -13,6 +13,7 @@ from softfold.align import as_frame
 from softfold.align.inputs import refuse_multi_label
 from softfold.data.reading import read_table
 from softfold.data.table import LabelTable
+from softfold.errors import InputError
 from softfold.files import remove_unfinished
 from softfold.job import steps
 from softfold.job.job import Job
@@ -132,9 +133,19 @@ def train_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
 
 
 def compare_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> Run:
-    """Every step that a run lacks, with the changes; gives the run."""
+    """Every step that a run lacks, with the changes; gives the run.
+
+    Raises:
+        InputError: a run without a hold-out, as `softfold issues` makes it.
+    """
     with writes(Run.open(path).path):
-        return finish(reopen_job(path, quiet=quiet, **changes))
+        job = reopen_job(path, quiet=quiet, **changes)
+        if not job.table.valid.any():
+            raise InputError(
+                f"{path}: the run lists labels and has no hold-out to compare on: softfold run "
+                "LABELS --out DIR makes one that has"
+            )
+        return finish(job)
 
 
 def _first(job: Job) -> steps.SeedCrossFit:

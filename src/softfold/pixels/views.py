@@ -71,3 +71,20 @@ def views(tta: int, *, flip: bool = True, seed: int = 0) -> list[View]:
         side, x, y = (1.0, 0.5, 0.5) if i < whole else rng.uniform((LEAST_SIDE, 0, 0), 1).tolist()
         out.append(View(side, x, y, flip and i % 2 == 1))
     return out
+
+
+def in_words(tta: int, *, flip: bool = True) -> str:
+    """Which views `views` gives, for people.
+
+    >>> in_words(2), in_words(8, flip=False)
+    ('2 views of each image: as it is and mirrored', '8 views of each image: as it is and 7 crops')
+    >>> in_words(4)
+    '4 views of each image: as it is, mirrored and 2 crops, some of them mirrored'
+    """
+    crops = max(0, tta - (2 if flip else 1))
+    parts = ["as it is"] + ["mirrored"] * (flip and tta > 1)
+    if crops:
+        words = "1 crop" if crops == 1 else f"{crops} crops"
+        parts.append(words + (", some of them mirrored" if flip and crops > 1 else ""))
+    listed = ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+    return f"{tta} views of each image: {listed}"

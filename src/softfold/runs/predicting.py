@@ -25,6 +25,7 @@ from softfold.data.table import Data, LabelTable
 from softfold.errors import InputError
 from softfold.files import told_if_damaged
 from softfold.pixels.images import Images
+from softfold.pixels.views import in_words
 from softfold.runs.folder import Run
 from softfold.runs.given_features import known_features
 from softfold.runs.members import chosen_models, load_members
@@ -83,7 +84,8 @@ class Predictor:
         Returns:
             A frame with item, predicted, confidence and one column of probabilities a class; where
             classes have names for people, predicted_name beside predicted. Rows are in the order of
-            the items; `frame.attrs["skipped"]` lists (item, reason) of those left out.
+            the items; `frame.attrs["skipped"]` lists (item, reason) of those left out, and
+            `frame.attrs["views"]` says what was averaged over, None where nothing was.
 
         Raises:
             InputError: items that cannot be read, or that are not of the kind of the training's.
@@ -109,8 +111,10 @@ class Predictor:
             table = unlabelled(items, self.vocab, self.kind)
         asked = {"flip": flip, "seed": seed}
         known: dict[str, Any] = {k: getattr(self, k) if v is None else v for k, v in asked.items()}
-        model = Views(self.model, self.tta if tta is None else tta, **known)
+        n_views = self.tta if tta is None else tta
+        model = Views(self.model, n_views, **known)
         frame = self._predicted(model, table, on_error)
+        frame.attrs["views"] = in_words(n_views, flip=known["flip"]) if n_views > 1 else None
         if self.names:
             shown = [self.names.get(label, label) for label in frame["predicted"]]
             frame.insert(2, "predicted_name", shown)

@@ -25,6 +25,7 @@ from softfold.runs.folder import Run
 from softfold.runs.verifying import verify
 from softfold.tensors import read_tensors
 from softfold.trainers import load_model
+from softfold.trainers.ensemble import Views
 
 NET = ["--trainer", "finetune", "--arch", "small_cnn", "--size", "16", "--epochs", "1"]
 SMALL = [*NET, "--folds", "2", "--tta", "3", "--no-flip", "--seeds", "2", "--quiet"]
@@ -122,6 +123,11 @@ def test_a_loaded_run_predicts_with_all_fold_models_and_its_views(made, digits):
         np.testing.assert_allclose(frame[vocab], kept[name][0], atol=1e-5)
     flipped = softfold.load(run.path).predict(paths, flip=True)
     assert abs(flipped[vocab].to_numpy() - kept["both_folds_views"][0]).max() > 1e-4
+    one = softfold.load(run.path, "single")
+    crops = one.predict(paths, seed=5)
+    by_hand = Views(one.model, 3, flip=False, seed=5).predict(holdout)
+    np.testing.assert_allclose(crops[vocab], by_hand, atol=1e-5)
+    assert abs(crops[vocab].to_numpy() - kept["soft_views"][0]).max() > 1e-4
     parts = [softfold.load(run.path, each).predict(paths) for each in ("soft", "given")]
     mean = softfold.average_predictions(parts[0], parts[1].iloc[::-1])
     np.testing.assert_allclose(mean[vocab], kept["both_folds_views"][0], atol=1e-5)
@@ -134,7 +140,7 @@ def test_the_command_predicts_with_the_views_that_are_asked_for(made, digits, co
         shutil.copy(digits / f"{i}.png", digits / "new")
     command = ["predict", run.path, digits / "new", "--json"]
     status, printed, said = commands.run(*command, "--tta", "8", "--models", "soft", "--flip")
-    assert status == 0, said
+    assert status == 0 and "averaged over 8 views of each image: as it is, mirrored" in said, said
     expected = softfold.load(run.path, "soft").predict(digits / "new", tta=8, flip=True)
     found = [each["probabilities"] for each in json.loads(printed)]
     np.testing.assert_allclose(pd.DataFrame(found), expected[list(run.vocab)], atol=1e-5)

@@ -22,15 +22,16 @@ import torch
 from softfold.arrays import row_blocks
 from softfold.data.item_features import as_item_features
 from softfold.data.table import LabelTable
-from softfold.errors import InputError, count_of
+from softfold.errors import InputError
 from softfold.large_arrays import scratch, taken
 from softfold.pixels.images import Images
 from softfold.pixels.views import WHOLE
-from softfold.tensors import read_tensors, write_tensors
+from softfold.tensors import read_tensors
 from softfold.trainers.probe.features import INNER_FOLDS, inner_folds, numbers, stages_help
 from softfold.trainers.probe.fold_solver import FoldSolver, Solved
+from softfold.trainers.probe.model import ProbeModel
 from softfold.trainers.probe.softmax_regression import Design, Targets, hard_labels, solve
-from softfold.trainers.protocol import BaseModel, BaseTrainer, Fold, Progress
+from softfold.trainers.protocol import BaseTrainer, Fold, Progress
 
 
 class Probe(BaseTrainer):
@@ -156,7 +157,7 @@ class Probe(BaseTrainer):
             vocab=table.vocab,
             features=self._feature_settings(table),
             strength=inner.strength,
-            source=self,
+            features_of=self.parts,
         )
 
     def fit_folds(
@@ -203,7 +204,7 @@ class Probe(BaseTrainer):
     def fitted_features(self, table: LabelTable) -> np.ndarray:
         """Features (N, D) as fits on these items use them: with the stages where they help."""
         self._designed(table)
-        parts = self._parts(table, self.uses_stages)
+        parts = self.parts(table, self.uses_stages)
         if len(parts) == 1:
             return parts[0]
         out = scratch((len(table), sum(part.shape[1] for part in parts)), parts[0].dtype)
@@ -211,7 +212,7 @@ class Probe(BaseTrainer):
             out[rows] = np.concatenate([part[rows] for part in parts], axis=1)
         return out
 
-    def _parts(self, table: LabelTable, stages: bool) -> list[np.ndarray]:
+    def parts(self, table: LabelTable, stages: bool) -> list[np.ndarray]:
         """Features (N, D) and, where they are used, those of the stages, as two arrays."""
         pooled = self.features(table)
         if not stages or self._given is not None or not isinstance(table.data, Images):
@@ -267,7 +268,7 @@ class Probe(BaseTrainer):
             raise InputError(f"{table.name}: no items to train on")
         mark = self._mark(table)
         if self._design is None or self._design[0] != mark:
-            parts = self._parts(table, stages=self.stages is not False)
+            parts = self.parts(table, stages=self.stages is not False)
             if (
                 self.stages is None
                 and len(parts) == 2
@@ -284,76 +285,6 @@ class Probe(BaseTrainer):
         return tuple(_keys(table.data)) if isinstance(table.data, Images) else (id(table.data),)
 
 
-class ProbeModel(BaseModel):
-    """A linear softmax classifier on features.
-
-    weight (D, K), bias (K,): of the features as they are. features: how to make them.
-    """
-
-    sees_views = True
-
-    def __init__(
-        self,
-        weight: np.ndarray,
-        bias: np.ndarray,
-        vocab: Sequence[str],
-        features: dict[str, Any],
-        strength: float,
-        source: Probe | None = None,
-    ) -> None:
-        self.weight, self.bias, self.vocab = weight, bias, tuple(vocab)
-        self.feature_settings, self.strength = features, strength
-        if source is None:
-            own = {k: v for k, v in features.items() if k not in ("columns", "given")}
-            source = Probe(**own)
-        self._source = source
-
-    def predict(self, table: LabelTable) -> np.ndarray:
-        """Probabilities float32 (n, K), columns in the order of `vocab`."""
-        columns = self.feature_settings.get("columns")
-        if columns and isinstance(table.data, pd.DataFrame):
-            lost = [c for c in columns if c not in table.data.columns]
-            if lost:
-                raise InputError(
-                    f"{table.name}: {count_of(len(lost), 'column')} of the trained model "
-                    f"missing; the first is {lost[0]!r}"
-                )
-            parts = [numbers(table, columns)]
-        else:
-            parts = self._source._parts(table, bool(self.feature_settings.get("stages")))
-        ends = np.cumsum([part.shape[1] for part in parts])
-        if ends[-1] != len(self.weight):
-            raise InputError(
-                f"{table.name}: items have {ends[-1]} features; the model was trained "
-                f"on {len(self.weight)}"
-            )
-        weights = np.split(self.weight, ends[:-1])
-        out = np.empty((len(table), len(self.bias)), np.float32)
-        for start in range(0, len(table), 65536):
-            rows = slice(start, start + 65536)
-            logits = np.broadcast_to(self.bias, out[rows].shape).copy()
-            for part, weight in zip(parts, weights):
-                logits += part[rows].astype(np.float32) @ weight
-            logits -= logits.max(axis=1, keepdims=True)
-            np.exp(logits, out=logits)
-            out[rows] = logits / logits.sum(axis=1, keepdims=True)
-        return out
-
-    def save(self, path: str | Path) -> None:
-        """Write one safetensors file, with what is needed to rebuild the model in its header."""
-        meta = {
-            "trainer": "probe",
-            "vocab": list(self.vocab),
-            "features": self.feature_settings,
-            "strength": self.strength,
-        }
-        tensors = {
-            "weight": np.ascontiguousarray(self.weight, np.float32),
-            "bias": np.ascontiguousarray(self.bias, np.float32),
-        }
-        write_tensors(path, tensors, metadata={"softfold": json.dumps(meta)})
-
-
 def load(path: str | Path) -> ProbeModel:
     """Read what `ProbeModel.save` wrote."""
     if not Path(path).is_file():
@@ -362,12 +293,15 @@ def load(path: str | Path) -> ProbeModel:
     about = json.loads(header.get("softfold", "{}"))
     if about.get("trainer") != "probe":
         raise InputError(f"{path}: not the file of a probe")
+    features = about["features"]
+    source = Probe(**{k: v for k, v in features.items() if k not in ("columns", "given")})
     return ProbeModel(
         weight=kept["weight"],
         bias=kept["bias"],
         vocab=about["vocab"],
-        features=about["features"],
+        features=features,
         strength=about["strength"],
+        features_of=source.parts,
     )
 
 
