@@ -1,7 +1,8 @@
-"""Features by several processes are those by one, and are computed once."""
+"""Features by several workers are those by one, and are computed once."""
 
 # ruff: noqa: E402
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,25 @@ from softfold.trainers.probe import Probe
 from softfold.vision import features
 
 
-def test_shards_of_two_processes_are_what_one_would_compute(tmp_path, monkeypatch):
+def copied(value):
+    return pickle.loads(pickle.dumps(value))
+
+
+class Elsewhere:
+    """An engine of two workers that gives and takes copies, as those in other processes do.
+
+    That such processes work is shown by the engines' own tests.
+    """
+
+    name, workers = "elsewhere", 2
+
+    def run(self, tasks, shared, done, needs):
+        for task in tasks:
+            there = copied(task)
+            done(task, copied(there.work(copied(shared), **there.own)))
+
+
+def test_shards_of_two_workers_are_what_one_would_compute(tmp_path, monkeypatch):
     images = Images(encoded=[encode(photo()) for _ in range(6)])
     keys = np.array([str(i) for i in range(6)], object)
     table = LabelTable(keys, np.arange(6) % 2, ("a", "b"), np.zeros(6, bool), data=images)
@@ -29,7 +48,7 @@ def test_shards_of_two_processes_are_what_one_would_compute(tmp_path, monkeypatc
     monkeypatch.setenv("SOFTFOLD_CACHE", str(tmp_path / "two"))
     monkeypatch.setattr(sharding, "SHARD", 3)
     told = []
-    sharding.shard_features(Probe(size=32), table, Local(2), lambda *done: told.append(done))
+    sharding.shard_features(Probe(size=32), table, Elsewhere(), lambda *done: told.append(done))
     assert told == [(1, 2), (2, 2)]
     monkeypatch.setattr(features, "forward_batches", None)  # nothing is left to compute
     sharded = Probe(size=32)
