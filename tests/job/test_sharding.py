@@ -12,7 +12,6 @@ for module in ("torch", "timm", "PIL"):
     pytest.importorskip(module)
 from pictures import encode, photo
 
-from softfold.crossfit.engines.local import Local
 from softfold.data.table import LabelTable
 from softfold.job import sharding
 from softfold.pixels.images import Images
