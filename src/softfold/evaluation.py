@@ -99,6 +99,21 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     return float(np.abs(gaps).sum() / len(labels))
 
 
+def measured_by_seed(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, list[float]]:
+    """`accuracy` and `roc_auc` of each seed's probabilities (S, M, K), as metrics.json has them.
+
+    There is no `roc_auc` where the labels (M,) lack a class.
+
+    >>> measured_by_seed(np.array([[[0.9, 0.1], [0.8, 0.2]]]), np.array([0, 1]))
+    {'accuracy': [0.5], 'roc_auc': [1.0]}
+    """
+    out = {"accuracy": [float(accuracy(p, labels)) for p in probabilities]}
+    areas = [area for p in probabilities if (area := roc_auc(p, labels)) is not None]
+    if len(areas) == len(probabilities):
+        out["roc_auc"] = [float(area) for area in areas]
+    return out
+
+
 def paired_difference(
     baseline: np.ndarray,
     soft: np.ndarray,

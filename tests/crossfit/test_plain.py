@@ -261,7 +261,7 @@ def test_what_cannot_be_is_refused_in_one_line(arguments, line):
         (lambda n: np.full((n, 2), np.nan), "are not numbers in fold 0: training diverged"),
     ],
 )
-def test_a_trainer_that_goes_wrong_is_named(prediction, line):
+def test_a_trainer_that_goes_wrong_is_named_and_nothing_of_it_is_kept(prediction, line, tmp_path):
     class Wrong(Witness):
         def fit(self, table, targets, *, seed, holdout=None, noise=None):
             model = super().fit(table, targets, seed=seed)
@@ -269,8 +269,8 @@ def test_a_trainer_that_goes_wrong_is_named(prediction, line):
             return model
 
     with pytest.raises(InputError) as error:
-        cross_fit(table_of(np.arange(20) % 2), Wrong(), n_folds=2)
-    assert line in str(error.value)
+        cross_fit(table_of(np.arange(20) % 2), Wrong(), n_folds=2, out=tmp_path)
+    assert line in str(error.value) and not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_data_frames_reach_the_trainer_row_by_row():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from softfold import markup
 from softfold.align import KeyedMatrix
+from softfold.arrays import row_blocks
 from softfold.data.folds import FoldPlan
 from softfold.errors import InputError, count_of
 from softfold.files import told_if_damaged
@@ -116,3 +118,22 @@ class OutOfFold:
         if plan is not None:
             out.check(plan)
         return out
+
+
+def checked_fold(probabilities: Any, shape: tuple[int, int], trainer: str, fold: int) -> np.ndarray:
+    """What a trainer predicted of a fold, as float32 (n, K) of that shape.
+
+    Raises:
+        InputError: it has another shape, or is not all numbers.
+    """
+    probabilities = np.asarray(probabilities, dtype=np.float32)
+    if probabilities.shape != shape:
+        raise InputError(
+            f"the trainer {trainer!r} gave predictions of shape {probabilities.shape}; want {shape}"
+        )
+    if not all(np.isfinite(probabilities[rows]).all() for rows in row_blocks(*shape)):
+        raise InputError(
+            f"the trainer {trainer!r} gave predictions that are not numbers in fold {fold}: "
+            "training diverged; lower its learning rate"
+        )
+    return probabilities

@@ -11,7 +11,7 @@ import numpy as np
 from softfold.align import align_targets
 from softfold.arrays import row_blocks
 from softfold.crossfit.engines import Engine, Needs, Task, get_engine
-from softfold.crossfit.oof import OutOfFold
+from softfold.crossfit.oof import OutOfFold, checked_fold
 from softfold.crossfit.store import FoldStore, FoldTask, fold_fingerprint
 from softfold.data.folds import FoldPlan, fold_seed, plan_folds
 from softfold.data.table import LabelTable
@@ -99,19 +99,7 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
 
     def take(task: FoldTask, probabilities: np.ndarray) -> None:
         nonlocal finished
-        probabilities = np.asarray(probabilities, dtype=np.float32)
-        if probabilities.shape != (len(task.predict), table.n_classes):
-            raise InputError(
-                f"the trainer {trainer.name!r} gave predictions of shape {probabilities.shape}; "
-                f"want ({len(task.predict)}, {table.n_classes})"
-            )
-        parts = list(row_blocks(*probabilities.shape))
-        if not all(np.isfinite(probabilities[rows]).all() for rows in parts):
-            raise InputError(
-                f"the trainer {trainer.name!r} gave predictions that are not numbers in fold "
-                f"{task.fold}: training diverged; lower its learning rate"
-            )
-        for rows in parts:
+        for rows in row_blocks(*probabilities.shape):
             sums[task.repeat, task.predict[rows]] = probabilities[rows] / plan.repeats
         made[task.predict, task.repeat] = True
         finished += 1
@@ -119,6 +107,8 @@ def _run(table, trainer, plan, targets, noise, seed, store, engine, progress) ->
             progress(finished, n_tasks)
 
     def save(task: FoldTask, probabilities: np.ndarray) -> None:
+        shape = (len(task.predict), table.n_classes)
+        probabilities = checked_fold(probabilities, shape, trainer.name, task.fold)
         if store is not None:
             store.save(task, probabilities)
         take(task, probabilities)

@@ -15,7 +15,7 @@ from softfold.align import align_targets
 from softfold.crossfit.engines import Engine, get_engine
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.evaluation import accuracy, paired_difference, roc_auc
+from softfold.evaluation import measured_by_seed, paired_difference
 from softfold.job.fitting import Fit, fit_seeds
 from softfold.multilabel.measures import MEASURES, differences
 from softfold.multilabel.soft import MultiSoftLabels
@@ -50,11 +50,7 @@ class Comparison:
         labels = self.labels[known]
         out: dict[str, Any] = {"accuracy_against": self.against}
         for name, probabilities in (("baseline", self.baseline), ("soft", self.soft)):
-            each = [p[known] for p in probabilities]
-            out[name] = {"accuracy": [float(accuracy(p, labels)) for p in each]}
-            areas = [a for p in each if (a := roc_auc(p, labels)) is not None]
-            if len(areas) == len(each):
-                out[name]["roc_auc"] = [float(a) for a in areas]
+            out[name] = measured_by_seed(probabilities[:, known], labels)
         out["soft"]["strategy"] = self.strategy
         out["difference"] = paired_difference(self.baseline[:, known], self.soft[:, known], labels)
         return out

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from softfold.crossfit.oof import OutOfFold
+from softfold.crossfit.oof import OutOfFold, checked_fold
 from softfold.errors import count_of
-from softfold.evaluation import accuracy, paired_difference, roc_auc
+from softfold.evaluation import measured_by_seed, paired_difference
 from softfold.job.comparing import Comparison
 from softfold.job.fitting import Fit, Seen, fit_folds
 from softfold.job.job import Job
+from softfold.large_arrays import scratch
 from softfold.pixels.views import views
 from softfold.progress import Advance, part_of
 from softfold.runs.manifest import written
@@ -77,9 +78,10 @@ def train_folds(
 def out_of_fold(job: Job, s: int, fits: list[Fit]) -> OutOfFold:
     """What the s-th seed's fold models predict of the folds that they did not see."""
     train, plan = job.train, job.plan(s)
-    probabilities = np.empty((len(train), train.n_classes), np.float32)
-    for (_, held), fit in zip(plan.splits(0), fits, strict=True):
-        probabilities[held] = fit.held
+    probabilities = scratch((len(train), train.n_classes))
+    for fold, ((_, held), fit) in enumerate(zip(plan.splits(0), fits, strict=True)):
+        shape = (len(held), train.n_classes)
+        probabilities[held] = checked_fold(fit.held, shape, job.trainer.name, fold)
     return OutOfFold(train.item, probabilities, plan.fold, train.vocab)
 
 
@@ -127,16 +129,16 @@ def ensemble_metrics(
 ) -> dict[str, Any]:
     """The key `ensemble` of metrics.json: each average, and how it differs from the one soft."""
     known = compared.labels >= 0
-    labels = compared.labels[known]
+    labels, single = compared.labels[known], predictions[SINGLE][:, known]
+    measured = {"given": compared.metrics["baseline"], SINGLE: compared.metrics["soft"]}
     models: dict[str, Any] = {}
     for name, each in predictions.items():
-        part = each[:, known]
-        about: dict[str, Any] = {"accuracy": [float(accuracy(p, labels)) for p in part]}
-        areas = [roc_auc(p, labels) for p in part]
-        if all(area is not None for area in areas):
-            about["roc_auc"] = areas
+        if name in measured:  # by the comparison
+            about = {k: v for k, v in measured[name].items() if k != "strategy"}
+        else:
+            about = measured_by_seed(each[:, known], labels)
         if name != SINGLE:
-            about["difference"] = paired_difference(predictions[SINGLE][:, known], part, labels)
+            about["difference"] = paired_difference(single, each[:, known], labels)
         models[name] = about
     out: dict[str, Any] = {"tta": job.settings.tta, "flip": job.settings.flip}
     if job.settings.ensemble:
