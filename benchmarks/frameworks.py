@@ -1,7 +1,7 @@
 """Every framework on the same wrong labels: accuracy with given and with soft labels, and lines.
 
-    python benchmarks/frameworks.py             # 3 seeds
-    python benchmarks/frameworks.py --seed 2    # one; the table is made of all that are kept
+    python benchmarks/frameworks.py             # those of 3 seeds that are not kept yet
+    python benchmarks/frameworks.py --seed 2    # one, anew; the table is made of all that are kept
 
 The code is that of docs/frameworks.md, run as it stands there but for its seed: digits, 40% of each
 class labelled as the next one, 1,200 training items, measured on 597 with right labels. Lines of
@@ -118,25 +118,32 @@ def measured(seed: int) -> dict[str, tuple[float, float]]:
     return {name: (float(given), float(soft)) for name, (given, soft) in found.items()}
 
 
+def lacking(kept: dict[str, Any]) -> list[int]:
+    """The seeds that were not measured yet."""
+    return [seed for seed in range(SEEDS) if str(seed) not in kept]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, action="append", help="which seeds (0, 1, 2)")
     warnings.simplefilter("ignore")
-    for seed in parser.parse_args().seed or range(SEEDS):
+    kept = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
+    for seed in parser.parse_args().seed or lacking(kept):
         made = measured(seed)
         print(seed, made, flush=True)
         kept = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
         KEPT.write_text(json.dumps(kept | {str(seed): made}, indent=1, sort_keys=True) + "\n")
     kept = json.loads(KEPT.read_text())
-    if len(kept) < SEEDS:
-        return
+    n_seeds = len(kept)
+    if n_seeds < 2:
+        return  # one seed has no interval
     found = {name: [kept[seed][name] for seed in sorted(kept)] for name in FRAMEWORKS}
     versions = ", ".join(f"{name} {version(name)}" for name, _, _ in FRAMEWORKS.values())
     rows = []
     for name, (_, mark, _) in FRAMEWORKS.items():
         given, soft = 100 * np.array(found[name], float).T
         gain = soft - given
-        half = stats.t.ppf(0.975, SEEDS - 1) * gain.std(ddof=1) / SEEDS**0.5
+        half = stats.t.ppf(0.975, n_seeds - 1) * gain.std(ddof=1) / n_seeds**0.5
         rows.append(
             f"| {name} | {given.mean():.2f} | {soft.mean():.2f} | {gain.mean():+.2f} "
             f"({gain.mean() - half:+.2f} to {gain.mean() + half:+.2f}) | {lines_of(mark)} |"
@@ -146,7 +153,7 @@ def main() -> None:
         f"Made by `python benchmarks/frameworks.py`: {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, {versions}. The code of docs/frameworks.md: digits, "
         "40% of each class labelled as the next one. Percent right of 597 items with right labels; "
-        f"{SEEDS} seeds, which draw noise, folds and weights; 95% interval over seeds.\n\n"
+        f"{n_seeds} seeds, which draw noise, folds and weights; 95% interval over seeds.\n\n"
         "| framework | given labels | soft labels | gain, points | lines of softfold |\n"
         "| --- | --- | --- | --- | --- |\n" + "\n".join(rows) + "\n"
     )

@@ -28,20 +28,27 @@ def percent(values: list[float]) -> str:
     return f"{100 * np.mean(values):.2f}"
 
 
+def interval(gain: np.ndarray) -> str:
+    """95% interval of the mean over seeds; one seed has none."""
+    if len(gain) == 1:
+        return "-"
+    half = STUDENT[len(gain)] * gain.std(ddof=1) / np.sqrt(len(gain))
+    return f"{gain.mean() - half:+.2f} to {gain.mean() + half:+.2f}"
+
+
 def line(before: dict, now: list[dict]) -> str:
     """One row of the table."""
     seeds = [run["seed"] for run in now]
     old = [before["accuracy"][OURS][before["seeds"].index(s)] for s in seeds]
     new = [run["accuracy"][OURS] for run in now]
     gain = 100 * (np.array(new) - np.array(old))
-    half = STUDENT[len(gain)] * gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.nan
     cells = [
         before["row"],
         str(len(seeds)),
         f"{100 * np.mean(old):.2f}",
         f"{100 * np.mean(new):.2f}",
     ]
-    cells.append(f"{gain.mean():+.2f} ({gain.mean() - half:+.2f} to {gain.mean() + half:+.2f})")
+    cells.append(f"{gain.mean():+.2f} ({interval(gain)})")
     found = [
         f"{np.mean(before['issues'][OURS]):.3f}" if "issues" in before else "",
         f"{np.mean([run['issues'][OURS] for run in now]):.3f}" if "issues" in now[0] else "",
