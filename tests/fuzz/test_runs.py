@@ -24,6 +24,8 @@ from softfold.errors import InputError
 from softfold.job.running import run as run_job
 from softfold.review.app import create_app
 
+LOGISTIC = "sklearn.linear_model.LogisticRegression"
+
 PAGES = (
     *("/", "/api/run?me=ann", "/api/list?me=ann&similar=1", "/api/items?me=ann&rows=0,1"),
     "/picture/0",
@@ -49,6 +51,7 @@ COMMANDS = {
     "resume": lambda run: command(
         *("run", run.parent / "labels.csv", "--out", run, "--resume", "--quiet"),
         *("--valid", "is_valid", "--truth", "right", "--folds", "2", "--seeds", "1"),
+        *("--arch", LOGISTIC),
     ),
 }
 
@@ -87,6 +90,7 @@ def runs(tmp_path_factory):
     flowers(120).to_csv(folder / "labels.csv", index=False)
     flowers(5, seed=1).to_csv(folder / "new.csv", index=False)
     options = {"valid": "is_valid", "truth": "right", "folds": 2, "seeds": 1, "quiet": True}
+    options["arch"] = LOGISTIC
     run_job(folder / "labels.csv", folder / "run", **options)
     log = DecisionLog(folder / "run" / LOG)
     row = {"reviewer": "ann", "stroke": "stroke 1", "action": "keep", "label": "iris"}

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -92,99 +92,148 @@ def read_rows(
     return raw, name, named
 
 
+class _Chosen(NamedTuple):
+    """A table's columns by meaning; None where there is none."""
+
+    label: str
+    valid: str | None
+    truth: str | None
+    group: str | None
+    path: str | None
+
+
+def _chosen(
+    frame: pd.DataFrame,
+    name: str,
+    images: str | Path | None,
+    *,
+    label: str | None,
+    path: str | None,
+    valid: str | None,
+    truth: str | None,
+    group: str | None,
+    prefix: str,
+) -> _Chosen:
+    """The columns that were asked for, or have the usual names."""
+    option = "holdout-label" if prefix else "label"
+    label_column = find_column(frame, name, label, LABEL_NAMES, option)
+    if label_column is None:
+        raise InputError(
+            f"{name}: say which column holds the labels (--{option}); "
+            f"{columns_in_words(frame)}{columns_of_several(frame)}"
+        )
+    if label is None and not prefix:
+        say_which_label(frame, name, label_column)
+    chosen = _Chosen(
+        label_column,
+        find_column(frame, name, valid, VALID_NAMES, "valid"),
+        find_column(frame, name, truth, (), "truth"),
+        find_column(frame, name, group, (), "group"),
+        find_column(frame, name, path, PATH_NAMES, "path"),
+    )
+    if chosen.path is None and images is not None:
+        raise InputError(
+            f"{name}: say which column holds the image paths (--path); {columns_in_words(frame)}"
+        )
+    if images is not None and not Path(images).is_dir():
+        raise InputError(f"--images {images}: no such folder")
+    return chosen
+
+
 def _columns(
     frame: pd.DataFrame,
     name: str,
     base: Path | None,
     images: str | Path | None,
     *,
-    label: str | None,
-    path: str | None,
     item: str | None,
-    valid: str | None,
-    truth: str | None,
-    group: str | None,
     check_files: bool,
     keys_are_enough: bool,
     prefix: str = "",
+    **asked: str | None,
 ) -> dict[str, Any]:
     """The table's columns by meaning; labels still as written. Broken rows are in `left_out`."""
     if frame.empty:
         raise InputError(f"{name}: the table has no rows")
-    label_option = "holdout-label" if prefix else "label"
-    label_column = find_column(frame, name, label, LABEL_NAMES, label_option)
-    if label_column is None:
-        raise InputError(
-            f"{name}: say which column holds the labels (--{label_option}); "
-            f"{columns_in_words(frame)}{columns_of_several(frame)}"
-        )
-    if label is None and not prefix:
-        say_which_label(frame, name, label_column)
-    valid_column = find_column(frame, name, valid, VALID_NAMES, "valid")
-    truth_column = find_column(frame, name, truth, (), "truth")
-    group_column = find_column(frame, name, group, (), "group")
-    path_column = find_column(frame, name, path, PATH_NAMES, "path")
-    if path_column is None and images is not None:
-        raise InputError(
-            f"{name}: say which column holds the image paths (--path); {columns_in_words(frame)}"
-        )
-    if images is not None and not Path(images).is_dir():
-        raise InputError(f"--images {images}: no such folder")
-    taken = {label_column, valid_column, truth_column, group_column, path_column}
-    if keys_are_enough and item is None and path_column is None and ITEM in {*frame} - taken:
+    chosen = _chosen(frame, name, images, prefix=prefix, **asked)
+    taken = {*chosen}
+    if keys_are_enough and item is None and chosen.path is None and ITEM in {*frame} - taken:
         item = ITEM  # also where it is all that there is beside the labels
-    of_files = path_column is not None and any(isinstance(v, str) for v in frame[path_column])
+    of_files = chosen.path is not None and any(isinstance(v, str) for v in frame[chosen.path])
     known = taken | {ITEM} if of_files else taken  # a path names its row, whatever is beside it
     item_column, every_key = row_keys(frame, item, known, prefix, name)
     n = len(frame)
     of = None if item_column is not None else name if prefix else ""
-    frame, left_out = whole_rows(renumbered(frame), label_column, path_column, every_key, of)
+    frame, left_out = whole_rows(renumbered(frame), chosen.label, chosen.path, every_key, of)
     if frame.empty:
         raise refusal(name, left_out, n)
-    given = label_names(frame[label_column], name, label_column)
+    keys = every_key[frame.index]
     out: dict[str, Any] = {
-        "given": given,
-        "valid": None if valid_column is None else holdout_rows(frame[valid_column], name),
-        "truth": None if truth_column is None else truth_names(frame[truth_column], name),
+        "item": keys,
+        "given": label_names(frame[chosen.label], name, chosen.label),
+        "valid": None if chosen.valid is None else holdout_rows(frame[chosen.valid], name),
+        "truth": None if chosen.truth is None else truth_names(frame[chosen.truth], name),
         "group": None,
         "left_out": left_out,
         "place": places_of(frame),
         "holdout_name": name,
     }
-    if group_column is not None:
-        values = names_of(frame[group_column], name)
-        alone = np.array([f"item {key}" for key in every_key[frame.index]], dtype=object)
+    if chosen.group is not None:
+        values = names_of(frame[chosen.group], name)
+        alone = np.array([f"item {key}" for key in keys], dtype=object)
         out["group"] = np.where(pd.isna(values), alone, values)
-    if path_column is None:
-        used = taken | {item_column}
-        # labels of other noise rates, as `softfold corrupt` writes them, would give the truth away
-        used |= {c for c in frame.columns if str(c).startswith("noisy_labels_")}
-        cells = frame.loc[:, [c is None or c not in used for c in frame.columns]]
-        data = read_numbers(cells, None if prefix else name)
-        data = data.drop(columns=list(_other_labels(data, given, name)))
-        out["item"] = every_key[frame.index]
-        if data.shape[1] == 0 and keys_are_enough:
-            return out | {"data": None}
-        if data.shape[1] == 0:
-            raise InputError(f"{name}: it has neither a path column (--path) nor feature columns")
-        out["data"] = data.reset_index(drop=True).rename(columns=str)
-        out["cells"] = cells.reset_index(drop=True).rename(columns=str)
-        empty = {int(i): out["place"][i] for i in empty_texts(out["data"])}
-        lines = {i: "" if of is None else place_name(at, of) for i, at in empty.items()}
-        return _without(out, {i: LeftOut("", NO_TEXT, place=at) for i, at in lines.items()}, name)
-    keys, data = image_column(frame[path_column], Path(images) if images is not None else base)
-    if data.path(0) is None:
-        return out | {"item": every_key[frame.index], "data": data}
+    if chosen.path is None:
+        out |= _cells(frame, taken | {item_column}, out["given"], name, keys_are_enough, prefix)
+        return _without(out, _without_text(out, of), name)
+    where = Path(images) if images is not None else base
+    paths, out["data"] = image_column(frame[chosen.path], where)
+    if out["data"].path(0) is None:
+        return out
     if item is not None:
         raise InputError(f"{name}: image files are known by their paths; leave --item {item} out")
-    out["item"], out["data"] = keys, data
+    return _of_files(out | {"item": paths}, name, check_files, keys_are_enough)
+
+
+def _cells(
+    frame: pd.DataFrame,
+    taken: set[str | None],
+    given: np.ndarray,
+    name: str,
+    keys_are_enough: bool,
+    prefix: str,
+) -> dict[str, Any]:
+    """`data`: the columns that items are learned by, and `cells`: the same as they are written."""
+    # labels of other noise rates, as `softfold corrupt` writes them, would give the truth away
+    used = taken | {c for c in frame.columns if str(c).startswith("noisy_labels_")}
+    cells = frame.loc[:, [c is None or c not in used for c in frame.columns]]
+    data = read_numbers(cells, None if prefix else name)
+    data = data.drop(columns=list(_other_labels(data, given, name)))
+    if data.shape[1] == 0 and keys_are_enough:
+        return {"data": None}
+    if data.shape[1] == 0:
+        raise InputError(f"{name}: it has neither a path column (--path) nor feature columns")
+    parts = {"data": data, "cells": cells}
+    return {part: each.reset_index(drop=True).rename(columns=str) for part, each in parts.items()}
+
+
+def _without_text(raw: dict[str, Any], of: str | None) -> dict[int, LeftOut]:
+    """The rows whose text is empty; of: the table that a row without a key is said to be of."""
+    empty = {int(i): raw["place"][i] for i in empty_texts(raw["data"])}
+    lines = {i: "" if of is None else place_name(at, of) for i, at in empty.items()}
+    return {i: LeftOut("", NO_TEXT, place=at) for i, at in lines.items()}
+
+
+def _of_files(
+    raw: dict[str, Any], name: str, check_files: bool, keys_are_enough: bool
+) -> dict[str, Any]:
+    """The columns of items that are files, each file once, without those that are not there."""
+    data = raw["data"]
     if keys_are_enough and not all_are_images(map(data.path, range(len(data))), name):
-        out["data"] = None
-    keep = drop_repeats(keys, given, out["valid"], name)
-    _take(out, keep)
-    if out["data"] is None:
-        return out
-    return _without(out, lost_files(out["data"]) if check_files else {}, name)
+        raw["data"] = None
+    _take(raw, drop_repeats(raw["item"], raw["given"], raw["valid"], name))
+    if raw["data"] is None:
+        return raw
+    return _without(raw, lost_files(raw["data"]) if check_files else {}, name)
 
 
 def _without(raw: dict[str, Any], broken: dict[int, LeftOut], name: str) -> dict[str, Any]:

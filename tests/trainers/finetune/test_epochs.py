@@ -24,7 +24,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def squares():
     rng = np.random.default_rng(0)
-    given = np.arange(48) % 3
+    given = np.arange(24) % 3
     colours = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])
     encoded = []
     for colour in colours[given]:
@@ -33,10 +33,10 @@ def squares():
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "PNG")
         encoded.append(file.getvalue())
     return LabelTable(
-        item=np.array([f"square {i}" for i in range(48)], dtype=object),
+        item=np.array([f"square {i}" for i in range(24)], dtype=object),
         given=given,
         vocab=("red", "green", "blue"),
-        valid=np.arange(48) % 4 == 3,
+        valid=np.arange(24) % 4 == 3,
         data=Images(encoded=encoded),
     )
 
