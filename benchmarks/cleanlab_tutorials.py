@@ -51,7 +51,7 @@ from sklearn.preprocessing import StandardScaler
 
 from softfold import corrupt, estimate_noise, label_quality, soften
 from softfold.evaluation import average_precision
-from softfold.trainers.estimator import weight_parameter, weighted_copies
+from softfold.trainers.classifiers import weight_parameter, weighted_copies
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "cleanlab_tutorials.md"

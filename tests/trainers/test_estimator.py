@@ -12,7 +12,8 @@ from softfold.crossfit.plain import cross_fit
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.pixels.images import Images
-from softfold.trainers.estimator import Estimator, load, weighted_copies
+from softfold.trainers.classifiers import weighted_copies
+from softfold.trainers.estimator import Estimator, load
 
 sklearn = pytest.importorskip("sklearn")
 from sklearn.datasets import load_digits  # noqa: E402

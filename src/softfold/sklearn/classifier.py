@@ -18,7 +18,7 @@ from softfold.noise.estimation import estimate_noise
 from softfold.noise.scoring import score
 from softfold.sklearn.splitting import split_rows
 from softfold.softening import soften
-from softfold.trainers.estimator import (
+from softfold.trainers.classifiers import (
     set_random_state,
     weight_parameter,
     weighted_copies,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,19 @@ from softfold.data.table import LabelTable, text_column
 from softfold.errors import InputError, count_of, require
 from softfold.files import write_json
 from softfold.trainers.choosing import Choice, choose_classifier
+from softfold.trainers.classifiers import (
+    check_classifier,
+    classifier_by_name,
+    dotted,
+    drawn,
+    is_dotted,
+    parameters,
+    set_random_state,
+    unfitted,
+    weight_parameter,
+    weighted_copies,
+    with_probabilities,
+)
 from softfold.trainers.encoding import (
     column_numbers,
     columns_by_kind,
@@ -28,9 +39,6 @@ from softfold.trainers.encoding import (
 )
 from softfold.trainers.protocol import BaseModel, BaseTrainer, Fold, Progress
 from softfold.trainers.text_features import TextFeatures
-
-_LEAST_WEIGHT = 0.01
-"""A class with less of an item's soft label than this gets no copy of the item."""
 
 
 class Estimator(BaseTrainer):
@@ -82,13 +90,13 @@ class Estimator(BaseTrainer):
         if params and arch is None:
             raise InputError("params go with arch, the estimator's dotted name")
         if estimator is not None:
-            _check_classifier(estimator, _dotted(estimator))
+            check_classifier(estimator, dotted(estimator))
         self.estimator = estimator
         self.arch = arch
         self.params = dict(params or {})
         self._given: ItemFeatures | TextFeatures | None = as_item_features(features)
         self._choices: dict[str, Choice] = {}
-        by_name = arch is not None and (bool(params) or _is_dotted(arch))
+        by_name = arch is not None and (bool(params) or is_dotted(arch))
         if arch is not None and not by_name:
             self._given = TextFeatures(arch)
         self._chooses = estimator is None and not by_name
@@ -96,7 +104,7 @@ class Estimator(BaseTrainer):
         if self._chooses:
             self.prepares = "features" if isinstance(self._given, TextFeatures) else "classifier"
         if arch is not None and by_name:
-            _by_name(arch, self.params)
+            classifier_by_name(arch, self.params)
 
     def describe(self) -> dict[str, Any]:
         """Settings that make the same trainer again where the estimator was given by name."""
@@ -104,9 +112,9 @@ class Estimator(BaseTrainer):
         given = {} if own is None else {"features": own.digest}
         if self.estimator is None:
             return {"arch": self.arch, "params": self.params, **given}
-        params = _params(self.estimator).items()
+        params = parameters(self.estimator).items()
         return {
-            "arch": _dotted(self.estimator),
+            "arch": dotted(self.estimator),
             "params": {k: _plain(v) for k, v in params},
             **given,
         }
@@ -178,11 +186,11 @@ class Estimator(BaseTrainer):
             key = weight_parameter(classifier)
             if key is None:
                 warnings.warn(
-                    f"{_dotted(classifier)} takes no sample_weight: it learns from one label an "
+                    f"{dotted(classifier)} takes no sample_weight: it learns from one label an "
                     f"item, drawn from the soft labels (seed {seed})",
                     stacklevel=2,
                 )
-                rows, labels = np.arange(len(table)), _draw(targets, seed)
+                rows, labels = np.arange(len(table)), drawn(targets, seed)
             else:
                 fit_params[key] = weights
         classes, codes = np.unique(labels, return_inverse=True)
@@ -197,7 +205,7 @@ class Estimator(BaseTrainer):
                 classifier.fit(copies, codes, **fit_params)
         except (ValueError, TypeError) as error:
             line = str(error).strip().splitlines()[0]
-            raise InputError(f"{_dotted(classifier)} cannot be fitted: {line}") from error
+            raise InputError(f"{dotted(classifier)} cannot be fitted: {line}") from error
         about = self.describe()
         return EstimatorModel(classifier, classes, table.vocab, about, data, self._given)
 
@@ -205,7 +213,7 @@ class Estimator(BaseTrainer):
         from sklearn.pipeline import Pipeline, make_pipeline
 
         if self.estimator is not None:
-            classifier = _unfitted(self.estimator)
+            classifier = unfitted(self.estimator)
             plain = isinstance(data, np.ndarray) or not (
                 columns_by_kind(data)[1] or text_column(data)
             )
@@ -215,7 +223,7 @@ class Estimator(BaseTrainer):
         if choice is not None:
             return choice.make(data)
         assert self.arch is not None
-        return make_pipeline(encoder(data), _by_name(self.arch, self.params))
+        return make_pipeline(encoder(data), classifier_by_name(self.arch, self.params))
 
 
 class EstimatorModel(BaseModel):
@@ -298,138 +306,9 @@ def trainer_of(classifier: Any) -> Estimator | None:
     return Estimator(with_probabilities(classifier))
 
 
-def with_probabilities(classifier: Any) -> Any:
-    """A classifier as it is; calibrated by a cross-validation where it has no `predict_proba`."""
-    if hasattr(classifier, "predict_proba"):
-        return classifier
-    from sklearn.base import is_classifier
-    from sklearn.calibration import CalibratedClassifierCV
-
-    # what is no classifier is refused by who asked, in words of its own
-    return CalibratedClassifierCV(classifier) if is_classifier(classifier) else classifier
-
-
-def weighted_copies(
-    targets: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Rows, labels and weights that stand for soft targets (n, K).
-
-    Every item is there once for each class with at least `_LEAST_WEIGHT` of its target, and at
-    least for its most probable one; its weights sum to 1. Weights are None where every item is
-    there once.
-
-    >>> weighted_copies(np.array([[0.75, 0.25], [0.0, 1.0]]))
-    (array([0, 0, 1]), array([0, 1, 1]), array([0.75, 0.25, 1.  ]))
-    >>> weighted_copies(np.array([[1.0, 0.0], [0.0, 1.0]]))
-    (array([0, 1]), array([0, 1]), None)
-    """
-    kept = targets >= _LEAST_WEIGHT
-    kept[np.arange(len(targets)), targets.argmax(axis=1)] = True
-    rows, labels = np.nonzero(kept)
-    if len(rows) == len(targets):
-        return rows, labels, None
-    weights = targets[rows, labels]
-    return rows, labels, weights / np.bincount(rows, weights=weights)[rows]
-
-
 def load(path: str | Path) -> Any:
     """scikit-learn models are not read from disk: a run fits them again."""
     raise InputError(f"{path}: scikit-learn models are not kept; softfold.load(RUN) fits again")
-
-
-def _draw(targets: np.ndarray, seed: int) -> np.ndarray:
-    """(n,) one class an item, drawn from its target."""
-    edges = np.cumsum(targets, axis=1)
-    draw = np.random.default_rng(seed).random(len(targets)) * edges[:, -1]
-    return (edges <= draw[:, None]).sum(axis=1).clip(0, targets.shape[1] - 1)
-
-
-def _dotted(estimator: Any) -> str:
-    """The public dotted name: without private modules such as `_forest`."""
-    if hasattr(estimator, "steps"):
-        return _dotted(estimator.steps[-1][1])
-    parts = type(estimator).__module__.split(".") + [type(estimator).__qualname__]
-    return ".".join(p for p in parts if not p.startswith("_"))
-
-
-def _is_dotted(arch: str) -> bool:
-    """Whether that is meant to be a class of scikit-learn's, not a model of texts."""
-    return arch.split(".", maxsplit=1)[0] == "sklearn"
-
-
-def _by_name(arch: str, params: dict[str, Any]) -> Any:
-    """A classifier by dotted name; only public names below `sklearn` are looked up."""
-    module, _, name = arch.rpartition(".")
-    parts = arch.split(".")
-    if parts[0] != "sklearn" or len(parts) < 3 or any(p.startswith("_") or not p for p in parts):
-        raise InputError(
-            f"--arch {arch}: want a scikit-learn classifier by its dotted name, such as "
-            "sklearn.ensemble.RandomForestClassifier"
-        )
-    try:
-        factory = getattr(import_module(module), name)
-    except (ImportError, AttributeError):
-        raise InputError(f"--arch {arch}: scikit-learn has no such classifier") from None
-    if not (isinstance(factory, type) and hasattr(factory, "get_params")):
-        raise InputError(f"--arch {arch}: it is no scikit-learn classifier")
-    try:
-        classifier = factory(**params)
-    except TypeError as error:
-        raise InputError(f"--arch {arch}: {error}") from None
-    _check_classifier(classifier, arch)
-    return classifier
-
-
-def _params(estimator: Any) -> dict[str, Any]:
-    """The estimator's settings; a class that is not derived from scikit-learn's may tell none."""
-    if hasattr(estimator, "get_params"):
-        return estimator.get_params(deep=True)
-    return {k: v for k, v in sorted(vars(estimator).items()) if not k.startswith("_")}
-
-
-def _unfitted(estimator: Any) -> Any:
-    """A copy to fit, so that the user's object stays as it is."""
-    if not hasattr(estimator, "get_params"):
-        return copy.deepcopy(estimator)
-    from sklearn.base import clone
-
-    return clone(estimator)
-
-
-def _check_classifier(estimator: Any, name: str) -> None:
-    if not (hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")):
-        raise InputError(
-            f"{name} gives no probabilities (it has no predict_proba): choose a classifier that "
-            "does, or wrap it in sklearn.calibration.CalibratedClassifierCV"
-        )
-
-
-def weight_parameter(classifier: Any) -> str | None:
-    """How `fit` takes sample weights, through the last step of nested pipelines; None if it cannot.
-
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from sklearn.pipeline import make_pipeline
-    >>> weight_parameter(make_pipeline(LogisticRegression()))
-    'logisticregression__sample_weight'
-    """
-    from sklearn.utils.validation import has_fit_parameter
-
-    if hasattr(classifier, "steps"):
-        name, last = classifier.steps[-1]
-        inner = weight_parameter(last)
-        return None if inner is None else f"{name}__{inner}"
-    return "sample_weight" if has_fit_parameter(classifier, "sample_weight") else None
-
-
-def set_random_state(classifier: Any, seed: int) -> None:
-    """Give every `random_state` that is None the seed; one that was set stays."""
-    unset = [
-        key
-        for key, value in _params(classifier).items()
-        if value is None and (key == "random_state" or key.endswith("__random_state"))
-    ]
-    if unset and hasattr(classifier, "set_params"):
-        classifier.set_params(**dict.fromkeys(unset, seed % 2**32))
 
 
 def _plain(value: Any) -> Any:
