@@ -226,7 +226,9 @@ def main() -> None:
     text = (
         "# A cluster, simulated\n\nMade by `python benchmarks/cluster_simulation.py`.\n\n"
         "## Beside what was measured\n\nThe runs of [engines.md](engines.md), from the seconds of "
-        "one process, the cores that each run got, and the overhead and bytes of a task:\n\n"
+        "one process, the cores that each run got, and the overhead and bytes of a task. The "
+        "cores are nearly the answer: this checks sums of overhead and bytes, not how a cluster "
+        "grows.\n\n"
         "| run | measured, s | simulated, s | off by |\n| --- | --- | --- | --- |\n"
         + "\n".join(checked(measured, args.network, args.disk))
         + f"\n\n## ImageNet\n\n{IMAGES:,} images, {CLASSES:,} classes, {FOLDS} folds, {REPEATS} "

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -32,18 +33,36 @@ HERE = Path(__file__).parent
 ITEMS, CLASSES = (10_000, 20_000, 50_000, 100_000, 200_000), (10, 100, 1000)
 BIG = (1_281_167, 1000)
 COLUMNS, SOLVED, FOLDS, WRONG = 256, 32, 5, 0.2
-STRENGTH, PASSES = 1e-2, 1
+FEW = 20
+"""Items of a class; with fewer, labels are dealt evenly."""
+
+STRENGTH = 1e-2
 """Of the cross-fit, whose search for a strength is left out: it repeats what is measured."""
 
 STEPS = ("copies", "cross-fit", "neighbours", "noise model", "soft labels", "ranking", "report")
+READS = {
+    "soft labels": ("noise model", "noise.json"),
+    "ranking": ("noise model", "noise.json"),
+    "report": ("ranking", "items.parquet"),
+}
+"""What a step reads that another makes."""
 
 
 # -- what is worked on ----------------------------------------------------------------------------
 
 
 def labels(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and given labels, int64 (n,)."""
+    """Truth and given labels, int64 (n,).
+
+    Where classes have few items, each has as many, and wrong labels are exchanged among items: each
+    fold needs some of every class.
+    """
     rng = np.random.default_rng(0)
+    if n < FEW * k:
+        truth, wrong = rng.permutation(n) % k, rng.random(n) < WRONG
+        given = truth.copy()
+        given[wrong] = rng.permutation(truth[wrong])
+        return truth, given
     truth = rng.integers(0, k, n)
     return truth, np.where(rng.random(n) < WRONG, rng.integers(0, k, n), truth)
 
@@ -100,7 +119,7 @@ def copies(folder: Path, n: int, k: int) -> dict:
 
 
 def crossfit(folder: Path, n: int, k: int) -> dict:
-    """Folds solved at one strength, predictions written; `PASSES` step where items are many."""
+    """Folds solved at one strength, predictions written."""
     from softfold import plan_folds
     from softfold.crossfit.plain import cross_fit
     from softfold.trainers.probe import Probe, fold_solver, softmax_regression
@@ -114,12 +133,12 @@ def crossfit(folder: Path, n: int, k: int) -> dict:
         return loss_and_residual(self, logits, rows)
 
     begun = solved = 0.0
-    solve, most = fold_solver.solve, {"max_iterations": PASSES} if n == BIG[0] else {}
+    solve = fold_solver.solve
 
     def timed(*args, **options):
         nonlocal begun, solved
         begun = time.process_time()
-        made = solve(*args, **options, **most)
+        made = solve(*args, **options)
         solved = time.process_time()
         return made
 
@@ -216,6 +235,7 @@ def field(pid: int, name: str) -> float:
 
 def measured(step: str, folder: Path, n: int, k: int) -> dict:
     """The step in a process of its own: seconds (of the step alone), MiB, and what it says."""
+    busy = os.getloadavg()[0]
     here = [sys.executable, __file__, "--step", step, "--work", str(folder)]
     here += ["--items", str(n), "--classes", str(k)]
     with subprocess.Popen(here, stdout=subprocess.PIPE, text=True) as process:
@@ -227,7 +247,8 @@ def measured(step: str, folder: Path, n: int, k: int) -> dict:
         said = process.stdout.read()
     if process.returncode:
         raise SystemExit(f"{step} with {n:,} items and {k:,} classes: status {process.returncode}")
-    return json.loads(said.splitlines()[-1]) | {"memory": anonymous, "with maps": peak}
+    spent = json.loads(said.splitlines()[-1])
+    return spent | {"memory": anonymous, "with maps": peak, "load": busy}
 
 
 def run_step(step: str, folder: Path, n: int, k: int) -> None:
@@ -237,6 +258,17 @@ def run_step(step: str, folder: Path, n: int, k: int) -> None:
     said = WORK[step](folder, n, k)
     spent = {"seconds": time.perf_counter() - begun, "processor": time.process_time() - used}
     print(json.dumps(spent | {"said": said}, default=str))
+
+
+def with_reads(steps: list[str], folder: Path) -> list[str]:
+    """The steps, and before each of them what makes that which it reads, where it is not there."""
+    out: list[str] = []
+    for step in steps:
+        before, file = READS.get(step, ("", ""))
+        if before and before not in out and not (folder / file).exists():
+            out += [s for s in with_reads([before], folder) if s not in out]
+        out += [step] if step not in out else []
+    return out
 
 
 def left_out(rows: dict, step: str, n: int, k: int, limit: float) -> bool:
@@ -260,6 +292,16 @@ def exponent(pairs: list[tuple[int, float]]) -> str:
     return f"{np.polyfit(n, seconds, 1)[0]:.2f}"
 
 
+def busy(rows: dict) -> str:
+    """What else the machine did, in words."""
+    loads = [step.get("load") for row in rows.values() for step in row.values()]
+    known = [load for load in loads if load is not None]
+    told = [] if len(known) == len(loads) else ["others used them too in steps that do not say so"]
+    if known:
+        told = [f"load average {min(known):.1f} to {max(known):.1f} before each step", *told]
+    return f" ({'; '.join(told)})"
+
+
 def written(rows: dict, recall: dict) -> str:
     from accuracy import machine
 
@@ -267,12 +309,13 @@ def written(rows: dict, recall: dict) -> str:
     lines = [
         "# Growth\n",
         "Made by `python benchmarks/growth.py`: every step in a process of its own with one thread "
-        f"on {about['platform']}, {about['cores']} cores that others used too, Python "
+        f"on {about['platform']}, {about['cores']} cores{busy(rows)}, Python "
         f"{about['python']}, {about['versions']}. Seconds are the processor's; MiB are what the "
         "process held and could not give back (RssAnon), behind the stroke its peak with the pages "
         f"of mapped files (VmHWM). Features are made: {COLUMNS} columns as float16 in a file, "
         f"{SOLVED} of them for the cross-fit; 20% of the labels are wrong, one item in 200 has a "
-        f"copy. The cross-fit is that of a probe, {FOLDS} folds at one strength, predictions kept "
+        f"copy; with fewer than {FEW} items a class, each class has as many. The "
+        f"cross-fit is that of a probe, {FOLDS} folds at one strength, predictions kept "
         "by fold; a search for the strength repeats it about five times, above 100,000 items on "
         "100,000 of them.\n",
     ]
@@ -311,14 +354,6 @@ def written(rows: dict, recall: dict) -> str:
                 for name, value in one["said"].items()
             )
             lines += [f"| {n:,} | {k:,} | {step} | {said} |"]
-    big = rows.get(f"{BIG[0]}/{BIG[1]}", {})
-    if "cross-fit" in big:
-        one = big["cross-fit"]
-        lines += [
-            f"\nWith {BIG[0]:,} items the cross-fit stopped after {one['said']['passes']} passes "
-            f"over the features ({one['said']['seconds a pass']:,.0f} seconds each): its memory is "
-            "what a whole one needs, its seconds and what it has right are not."
-        ]
     if recall:
         lines += [
             "\n## What an index misses\n",
@@ -378,7 +413,9 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=300, help="seconds of a step")
     parser.add_argument("--images", type=Path, help="Parquet file with columns image, label")
     parser.add_argument("--again", action="store_true", help="rows that are there, once more")
-    parser.add_argument("--work", type=Path, default=Path("/var/tmp/softfold-growth"))
+    parser.add_argument(
+        "--work", type=Path, default=Path("/var/tmp"), help="a folder is made and removed in it"
+    )
     parser.add_argument("--out", type=Path, default=HERE / "results")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -404,24 +441,18 @@ def main() -> None:
             todo = [s for s in todo if not left_out(state["rows"], s, n, k, args.limit)]
         if not todo:
             continue
-        folder = args.work / f"{n}-{k}"
+        folder = args.work / f"softfold-growth-{n}-{k}"
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "made").exists():
             make(folder, n, k)
             (folder / "made").touch()
-        for step in todo:
+        for step in with_reads(todo, folder):
             row[step] = measured(step, folder, n, k)
-            print(
-                n,
-                k,
-                step,
-                {m: row[step][m] for m in ("seconds", "processor", "memory")},
-                flush=True,
-            )
+            known = {m: round(row[step][m], 1) for m in ("seconds", "processor", "memory")}
+            print(n, k, step, known, flush=True)
             keep()
-        for file in sorted(folder.rglob("*"), reverse=True):
-            file.rmdir() if file.is_dir() else file.unlink()
-        folder.rmdir()
+            shutil.rmtree(folder / "folds", ignore_errors=True)  # nothing reads them
+        shutil.rmtree(folder)
     keep()
     print((args.out / "growth.md").read_text())
 
