@@ -59,7 +59,9 @@ def test_a_profile_is_in_the_run_and_its_report_and_changes_nothing(run, tmp_pat
     told = softfold.run(flowers(), tmp_path / "told", quiet=True, profile=True, **settings)
     steps = {step["step"]: step["functions"] for step in told.profile["steps"]}
     assert {"load", "crossfit", "train_soft"} <= set(steps) and steps["crossfit"]
-    assert told.profile["steps"][0]["seconds"] >= 0
+    spent = sum(step["seconds"] for step in told.profile["steps"] if step["step"] != "rest")
+    total = told.metrics["seconds"]["total"]  # the same steps, by another clock
+    assert total > 0 and spent == pytest.approx(total, rel=0.2, abs=0.1)
     page = (told.path / "report.html").read_text()
     assert "of the processor" in page and steps["crossfit"][0]["function"].split()[-1] in page
     assert not run.has("profile.json")
@@ -116,6 +118,9 @@ def test_metrics_can_be_recomputed_from_the_other_files(run):
     assert metrics == json.loads(json.dumps(expected))
     steps = "load crossfit soften train_baseline train_soft evaluate total"
     assert set(seconds) == set(steps.split())
+    total = seconds.pop("total")
+    assert total == pytest.approx(sum(seconds.values()), abs=0.01)
+    assert seconds["crossfit"] > 0 < seconds["train_soft"]
 
 
 def test_soft_labels_are_those_of_the_first_seed(run):
