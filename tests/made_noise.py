@@ -19,6 +19,27 @@ def problem(transition, n=6000, skill=3.0, temperature=1.0, seed=0):
     return truth, given, (shown / shown.sum(1, keepdims=True)).astype(np.float32)
 
 
+def drawn_to_base_rates(transition, n=4000, evidence=0.4, seed=0):
+    """Truth of unequal classes, given labels from T, p(given | x), and too unsure predictions.
+
+    p(given | x) is the base rate of the label times its evidence; predictions have the evidence to
+    a power below 1.
+    """
+    rng = np.random.default_rng(seed)
+    k = len(transition)
+    base = np.arange(1, k + 1) ** 2.0
+    base /= base.sum()
+    truth = rng.choice(k, n, p=base)
+    logits = rng.normal(size=(n, k))
+    logits[np.arange(n), truth] += 2.0
+    p = base * np.exp(2 * logits)  # of logits with mean 2 in the true class and variance 1
+    p = p / p.sum(1, keepdims=True) @ transition
+    given = (transition[truth].cumsum(1) > rng.random((n, 1))).argmax(1)
+    rates = base @ transition
+    unsure = rates * (p / rates) ** evidence
+    return truth, given, p.astype(np.float32), (unsure / unsure.sum(1, keepdims=True)).astype("f4")
+
+
 def pair(k, rate):
     """Each class given as the next one at this rate."""
     return (1 - rate) * np.eye(k) + rate * np.roll(np.eye(k), 1, axis=1)

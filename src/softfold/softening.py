@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -169,6 +169,7 @@ class _Settings:
     threshold: float
     noise: NoiseModel | None = None
     temperature: float = 1.0
+    shift: np.ndarray | None = None
 
 
 def _blend(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
@@ -198,7 +199,10 @@ def _posterior(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
 
 def _people(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
     """Blend with predictions as unsure as several people together are of an item."""
-    z = np.log(np.maximum(p, LEAST_PROBABILITY)) / np.float32(use.temperature)
+    z = np.log(np.maximum(p, LEAST_PROBABILITY))
+    if use.shift is not None:
+        z += use.shift
+    z /= np.float32(use.temperature)
     z -= z.max(axis=1, keepdims=True)
     return _blend(labels, np.exp(z, out=z), use)
 
@@ -324,8 +328,9 @@ def soften_aligned(
         hard=bool(hard),
         threshold=GATE_THRESHOLD if threshold is None else float(threshold),
         noise=model if strategy == "posterior" else None,
-        temperature=_people_temperature(labels, probabilities) if strategy == "people" else 1.0,
     )
+    if strategy == "people":
+        use = _of_people(use, labels, probabilities)
     targets = _output(out, probabilities.shape)
     make = STRATEGIES[strategy]
     for rows in row_blocks(*probabilities.shape):
@@ -334,10 +339,11 @@ def soften_aligned(
     return Softened(targets, strategy, _described(strategy, use, asked))
 
 
-def _people_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def _of_people(use: _Settings, labels: np.ndarray, probabilities: np.ndarray) -> _Settings:
     """Predictions calibrated to one label an item are too sure of what many people would say."""
     rows = np.arange(0, len(labels), max(1, len(labels) // PEOPLE_ITEMS))
-    return PEOPLE_FLATTER * Sample.of(labels, probabilities, rows).temperature
+    sample = Sample.of(labels, probabilities, rows).evened()
+    return replace(use, temperature=PEOPLE_FLATTER * sample.temperature, shift=sample.shift)
 
 
 def _described(strategy: str, use: _Settings, asked: str) -> dict[str, Any]:

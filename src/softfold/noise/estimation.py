@@ -109,17 +109,17 @@ def estimate_checked(
     rows = np.arange(n)
     if some < n:
         rows = np.sort(np.random.default_rng(seed).choice(n, some, replace=False))
-    sample = Sample.of(labels, probabilities, rows)
+    sample = Sample.of(labels, probabilities, rows).evened()
     noise = estimate_from_sample(sample)
     if second is not None:
-        noise = _witnessed(noise, sample, Sample.of(labels, second, rows))
+        noise = _witnessed(noise, sample, Sample.of(labels, second, rows).evened())
     if checked is None:
         return noise
     return audited(noise, labels, probabilities, checked)
 
 
 def estimate_from_sample(sample: Sample) -> NoiseModel:
-    """The noise model of these items."""
+    """The noise model of these items, to be read with predictions shifted as theirs are."""
     share, news = sample.information()
     explanations = [clean(sample)]
     if news >= LEAST_NEWS:
@@ -131,7 +131,7 @@ def estimate_from_sample(sample: Sample) -> NoiseModel:
             explanations += [found.result() for found in last]
     step = -(-len(sample) // RATE_ITEMS)
     rates = [float(wrong(sample, e, step).mean()) for e in explanations]
-    found = weighed(sample, explanations, rates)
+    found = weighed(sample, [replace(e, shift=sample.shift) for e in explanations], rates)
     noise = described(found, sample)
     if news < LEAST_NEWS:
         return replace(noise, rate=float("nan"), rate_interval=(0.0, 1.0), information=0.0)

@@ -22,6 +22,9 @@ LEAST_WEIGHT = 0.01
 """An explanation with less changes no soft label that matters, and is not computed."""
 
 LEAST_SHARE = np.float32(1e-12)
+MATRICES = ("transition", "shift")
+"""Fields of an explanation that JSON has as lists."""
+
 HEAT = 2.0
 """How fast the chance to be of no class grows with the heat of an item, in log-odds."""
 
@@ -36,6 +39,8 @@ class Explanation:
         temperature: p(k | x) is proportional to prediction**(1 / temperature).
         unmix: predictions are of the given label: taken back through T they are p(k | x).
         offset: of "no_class" alone: log-odds of an item of heat 0 to be of no class.
+        shift: float (K,), added to log predictions first; None: nothing
+            (`softfold.noise.temperature.base_shift`).
         weight: how much it is believed, 0..1; those of a noise model sum to 1.
         rate: share of given labels that are wrong by it, 0..1.
     """
@@ -47,6 +52,13 @@ class Explanation:
     offset: float | None = None
     weight: float = 1.0
     rate: float = float("nan")
+    shift: np.ndarray | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON holds them, without a shift where there is none."""
+        arrays = {n: getattr(self, n) for n in MATRICES if getattr(self, n) is not None}
+        rest = {n: value for n, value in asdict(self).items() if n not in MATRICES}
+        return rest | {n: np.round(np.asarray(a, float), 7).tolist() for n, a in arrays.items()}
 
     @cached_property
     def _floored(self) -> np.ndarray:
@@ -63,6 +75,7 @@ class Explanation:
 
     def likeness(self, logs: np.ndarray) -> np.ndarray:
         """p(k | x) up to a factor a row: float32 (n, K), from log of predictions (n, K)."""
+        logs = shifted(logs, self.shift)
         if self.unmix:
             logs = log_floored(unmix(np.exp(logs), self.transition))
         z = logs * np.float32(1 / self.temperature)
@@ -180,6 +193,11 @@ class NoiseModel:
         return float(sum(e.weight for e in self.explanations if e.name in names))
 
     @property
+    def shift(self) -> np.ndarray | None:
+        """What all explanations of these predictions add to their logarithms: float (K,)."""
+        return self.best.shift
+
+    @property
     def counted(self) -> tuple[Explanation, ...]:
         """The explanations that soft labels are made of."""
         return tuple(e for e in self.explanations if e.weight >= LEAST_WEIGHT)
@@ -191,10 +209,7 @@ class NoiseModel:
             "prior": np.round(self.prior, 7).tolist(),
             "joint": np.round(self.joint, 3).tolist(),
             "rate_interval": list(self.rate_interval),
-            "explanations": [
-                asdict(e) | {"transition": np.round(e.transition, 7).tolist()}
-                for e in self.explanations
-            ],
+            "explanations": [e.to_json() for e in self.explanations],
             "temperature": self.temperature,
             "clean": self.clean,
         }
@@ -209,7 +224,7 @@ class NoiseModel:
         for name in ("transition", "prior", "joint"):
             made[name] = np.asarray(made[name], float)
         made["explanations"] = tuple(
-            Explanation(**(e | {"transition": np.asarray(e["transition"], float)}))
+            Explanation(**(e | {n: np.asarray(e[n], float) for n in MATRICES if n in e}))
             for e in made["explanations"]
         )
         low, high = made["rate_interval"]
@@ -247,6 +262,15 @@ def log_floored(probabilities: np.ndarray) -> np.ndarray:
     # np.clip is thrice as fast as np.maximum.
     logs = np.clip(by_columns(np.asarray(probabilities, np.float32)), FLOOR, np.inf)
     return np.log(logs, out=logs)
+
+
+def shifted(logs: np.ndarray, shift: np.ndarray | None) -> np.ndarray:
+    """log of predictions times exp(shift), rows summing to 1: float32 (n, K)."""
+    if shift is None:
+        return logs
+    z = logs + np.asarray(shift, np.float32)
+    z -= np.log(np.einsum("ij->i", np.exp(z)))[:, None]
+    return np.maximum(z, np.log(FLOOR), out=z)
 
 
 def posterior(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from softfold.noise.matrices import by_columns, column_of_most
-from softfold.noise.temperature import fitted_temperature
+from softfold.noise.temperature import base_shift, fitted_temperature
 
 FLOOR = np.float32(1e-7)
 """Smaller probabilities count as this: float32 softmaxes underflow, and log 0 forgives nothing."""
@@ -25,10 +25,14 @@ MIDDLE, MIDDLE_ITEMS = 0.75, 20
 
 @dataclass(frozen=True)
 class Sample:
-    """labels int64 (n,), sorted; p float32 (n, K), at least FLOOR."""
+    """labels int64 (n,), sorted; p float32 (n, K), at least FLOOR.
+
+    shift: float32 (K,), what was added to log p (`softfold.noise.temperature.base_shift`), or None.
+    """
 
     labels: np.ndarray
     p: np.ndarray
+    shift: np.ndarray | None = None
     _made: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -44,7 +48,18 @@ class Sample:
     def about(self, count: int) -> Sample:
         """No more than `count` items, of all classes alike."""
         step = -(-len(self) // max(1, count))
-        return self if step == 1 else Sample(self.labels[::step], by_columns(self.p[::step]))
+        if step == 1:
+            return self
+        return Sample(self.labels[::step], by_columns(self.p[::step]), self.shift)
+
+    def evened(self) -> Sample:
+        """The same items; predictions that are too unsure are no longer drawn to base rates."""
+        shift = base_shift(self)
+        if shift is None:
+            return self
+        p = self.p * np.exp(shift)
+        p /= np.einsum("ij->i", p)[:, None]
+        return Sample(self.labels, np.clip(p, FLOOR, None, out=p), shift)
 
     @property
     def n_classes(self) -> int:

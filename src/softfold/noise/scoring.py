@@ -8,7 +8,7 @@ import numpy as np
 
 from softfold.arrays import each_block
 from softfold.noise.matrices import column_of_most
-from softfold.noise.model import NoiseModel, log_floored
+from softfold.noise.model import NoiseModel, log_floored, shifted
 
 CONFIDENCE_VOTE = 0.3
 """How much the plain probability of the given label says in the order where noise follows the item,
@@ -52,7 +52,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
         y = labels[rows]
         here = np.arange(len(y))
         logs = log_floored(probabilities[rows])
-        plain[rows] = -logs[here, y]
+        plain[rows] = -shifted(logs, noise.shift)[here, y]
         mixed = None
         for i, explanation in enumerate(explanations):
             share = explanation.weight / total

@@ -2,6 +2,11 @@
 
 p^(1/t), normalised, is flatter than p where t is above 1 and sharper where it is below (Guo et al.
 2017, "On calibration of modern neural networks").
+
+A temperature is about what an item shows, not about how frequent classes are. Predictions that are
+too unsure (regularised, stopped early) are drawn to the model's base rates: p is proportional to
+base rate times evidence^t. Sharpening them as they are would raise the base rates with the evidence
+and give frequent classes what is not theirs. `base_shift` is what takes that back.
 """
 
 from __future__ import annotations
@@ -29,6 +34,30 @@ def fitted_temperature(sample: Sample) -> float:
     """The t at which p^(1/t) makes the given labels likeliest, all of them taken as right."""
     part = sample.about(max(LEAST_ITEMS, CELLS // sample.n_classes))
     return search(lambda t: part.even_level(part.own(t), NEARLY_CLEAN), *TEMPERATURES)
+
+
+def base_shift(sample: Sample) -> np.ndarray | None:
+    """What is added to log p (n, K) before a temperature below 1: float32 (K,), mean 0.
+
+    With b the mean prediction, p^(1/t) b^(1 - 1/t) sharpens the evidence p / b alone; t is that of
+    the likeliest given labels, and the shift is (t - 1) log b. None where predictions are not too
+    unsure.
+    """
+    if sample.temperature >= 1:
+        return None
+    base = sample.p.mean(axis=0, dtype=float)
+    logs = np.log(base)
+    logs -= logs.mean()
+    part = sample.about(max(LEAST_ITEMS, CELLS // sample.n_classes))
+    evidence = np.log(part.p) - logs.astype(np.float32)
+    evidence -= evidence.max(axis=1, keepdims=True)
+
+    def own(t: float) -> np.ndarray:
+        z = part.at(t, evidence) * base.astype(np.float32)
+        return z[part.rows, part.labels] / z.sum(axis=1)
+
+    t = search(lambda t: part.even_level(own(t), NEARLY_CLEAN), TEMPERATURES[0], 1.0)
+    return ((t - 1) * logs).astype(np.float32)
 
 
 def search(score: Callable[[float], float], low: float, high: float, tolerance: float = 0.05):
