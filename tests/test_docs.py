@@ -116,7 +116,11 @@ def test_what_cleanlab_has_gives_scores_and_a_mask_in_the_order_of_items(capsys)
     found = (page["wrong"] & wrong).sum()
     assert found / page["wrong"].sum() > 0.8 and found / wrong.sum() > 0.8
     assert page["quality"].shape == page["theirs"].shape == wrong.shape
-    assert wrong[page["issues"]["index"]].mean() > 0.9
+    assert set(page["to_drop"]) == set(page["wrong"].nonzero()[0])
+    from cleanlab.count import compute_confident_joint
+
+    theirs, joint = compute_confident_joint(page["labels"], page["pred_probs"]), page["noise"].joint
+    assert abs(joint.T - theirs).sum() < abs(joint - theirs).sum() / 2, "as the page transposes it"
     assert "softfold: " in capsys.readouterr().out
 
 

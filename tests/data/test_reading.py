@@ -171,6 +171,17 @@ def test_texts_are_known_by_their_blanks():
     assert read_table(words).kind == "table"
 
 
+@pytest.mark.parametrize("key", [[f"doc-{i:05d}" for i in range(30)], list(range(30))])
+def test_a_column_that_names_the_rows_is_no_feature_and_is_said(key):
+    texts = [f"a film of {i} hours" for i in range(30)]
+    frame = pd.DataFrame({"id": key, "text": texts, "label": list("abc") * 10})
+    with pytest.warns(UserWarning, match="'id': a value of its own in every row.*--item id"):
+        table = read_table(
+            frame, holdout=frame.assign(id="new", text="another text"), label="label"
+        )
+    assert table.kind == "text" and list(table.data) == ["text"]
+
+
 WRITTEN = ["01", "1", "001", "1e5", "12e45", "true", "NA", "None", "null", " cat", "cat", "Cat"]
 
 

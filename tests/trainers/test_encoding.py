@@ -77,7 +77,7 @@ def test_a_word_among_numbers_is_named_with_its_column():
 
 
 def test_columns_are_numbers_or_categories_and_empty_ones_are_left_out():
-    numbers, categories = columns_by_kind(estimator_data(table_of(FRAME)))
+    numbers, categories, _ = columns_by_kind(estimator_data(table_of(FRAME)))
     assert numbers == ["width", "count", "flag", "when"] and categories == ["colour"]
 
 

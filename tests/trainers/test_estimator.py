@@ -78,6 +78,19 @@ def test_learns_tables_with_gaps_categories_booleans_and_dates(arch):
     assert (probabilities.argmax(axis=1) == mixed(seed=1).given).mean() > 0.7
 
 
+@pytest.mark.parametrize("arch", [None, "sklearn.ensemble.RandomForestClassifier"])
+def test_texts_beside_numbers_and_categories_are_read_as_texts(arch):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 120)
+    words = np.array(["grim", "dull"])[y]
+    texts = [f"film {rng.integers(10**6)} was {word} today" for word in words]
+    frame = pd.DataFrame(
+        {"text": texts, "pages": rng.normal(size=120), "shop": rng.choice(["a b", "c d"], 120)}
+    )
+    model = Estimator(arch=arch).fit(table_of(frame[:80], y[:80]), one_hot(y[:80], 2), seed=0)
+    assert accuracy(model, table_of(frame[80:].reset_index(drop=True), y[80:])) == 1
+
+
 def test_unknown_category_and_another_column_order_are_fine():
     table = mixed()
     model = Estimator().fit(table, one_hot(table.given, 3), seed=0)

@@ -30,6 +30,9 @@ TRAIN_WORDS = frozenset({"train", "training"})
 HOLDOUT_WORDS = frozenset({"valid", "validation", "val", "test", "holdout", "hold-out", "dev"})
 
 _FRACTION = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
+_ID = re.compile(r"(.*[_ -])?(id|uid|uuid|guid|idx|index)", re.IGNORECASE)
+_ROWS_OF_ID = 20
+_WORD = re.compile(r"[!-~]{1,64}")
 _YES = frozenset({"true", "1", "1.0", "yes", "wahr", "vrai", "verdadero"})
 _NO = frozenset({"false", "0", "0.0", "no", "falsch", "faux", "falso"})
 """What spreadsheets write for true and false, here and in German, French and Spanish."""
@@ -149,6 +152,32 @@ def row_keys(
     if isinstance(index, pd.MultiIndex) or index.has_duplicates or index.hasnans:
         index = pd.RangeIndex(len(frame))
     return None, np.array([f"{prefix}{key}" for key in index], dtype=object)
+
+
+def identifiers(features: pd.DataFrame) -> list[Any]:
+    """Columns that only name the rows: a short word of its own in each, or a number called id.
+
+    In fewer than 20 rows the values of a category may happen to be different.
+
+    >>> n = range(20)
+    >>> frame = pd.DataFrame({"id": n, "code": [f"a-{i}" for i in n], "size": n})
+    >>> identifiers(frame)
+    ['id', 'code']
+    """
+    if len(features) < _ROWS_OF_ID:
+        return []
+    return [column for column in features.columns if _identifies(features[column])]
+
+
+def _identifies(values: pd.Series) -> bool:
+    if values.isna().any():
+        return False
+    if pd.api.types.is_integer_dtype(values):
+        return _ID.fullmatch(str(values.name)) is not None and values.is_unique
+    if values.dtype != object and not pd.api.types.is_string_dtype(values):
+        return False
+    words = values.tolist()
+    return all(isinstance(w, str) and _WORD.fullmatch(w) for w in words) and values.is_unique
 
 
 def holdout_rows(values: pd.Series, name: str) -> np.ndarray:

@@ -14,6 +14,7 @@ import pandas as pd
 from softfold.data.columns import (
     ITEM,
     holdout_rows,
+    identifiers,
     label_names,
     names_of,
     row_keys,
@@ -208,6 +209,8 @@ def _cells(
     cells = frame.loc[:, [c is None or c not in used for c in frame.columns]]
     data = read_numbers(cells, None if prefix else name)
     data = data.drop(columns=list(_other_labels(data, given, name)))
+    if not prefix:  # the columns of a hold-out are those of training
+        data = data.drop(columns=_said_identifiers(data, name))
     if data.shape[1] == 0 and keys_are_enough:
         return {"data": None}
     if data.shape[1] == 0:
@@ -290,6 +293,20 @@ def _other_labels(features: pd.DataFrame, given: np.ndarray, name: str) -> set[A
         warnings.warn(
             f"{name}: column {column!r} holds the class names; it is taken for labels and left out "
             "of the features",
+            stacklevel=2,
+        )
+    return found
+
+
+def _said_identifiers(features: pd.DataFrame, name: str) -> list[Any]:
+    """Columns that name the rows: what each holds is in one row alone. A warning says so."""
+    found = identifiers(features)
+    if found:
+        shown = ", ".join(repr(str(column)) for column in found[:3])
+        more = "" if len(found) <= 3 else f" and {len(found) - 3} more"
+        warnings.warn(
+            f"{name}: {shown}{more}: a value of its own in every row names it and describes "
+            f"nothing; left out of the features (--item {found[0]} makes it the items' key)",
             stacklevel=2,
         )
     return found

@@ -227,8 +227,24 @@ def text_column(data: Any) -> str | None:
     """The name of the only column where that column is running text, else None."""
     if not isinstance(data, pd.DataFrame) or data.shape[1] != 1:
         return None
-    column = data.iloc[:, 0]
+    return str(data.columns[0]) if _is_running_text(data.iloc[:, 0]) else None
+
+
+def text_columns(data: pd.DataFrame) -> list[str]:
+    """Names of the columns of running text; beside others only those that seldom repeat.
+
+    >>> frame = pd.DataFrame({"text": ["a word", "two words"], "n": [1, 2], "kind": ["x y"] * 2})
+    >>> text_columns(frame)
+    ['text']
+    """
+    if data.shape[1] == 1:
+        return [column for column in [text_column(data)] if column is not None]
+    running = [c for c in data.columns if _is_running_text(data[c])]
+    return [c for c in running if 2 * data[c].nunique() > data[c].notna().sum()]
+
+
+def _is_running_text(column: pd.Series) -> bool:
     if not pd.api.types.is_string_dtype(column) and column.dtype != object:
-        return None
+        return False
     sample = text_of(column.dropna().iloc[:200])
-    return str(data.columns[0]) if sample.str.contains(" ").mean() > 0.5 else None
+    return bool(sample.str.contains(" ").mean() > 0.5)

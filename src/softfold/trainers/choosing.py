@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.data.folds import FoldPlan, plan_folds
-from softfold.data.table import LabelTable, text_column
+from softfold.data.table import LabelTable, text_columns
 from softfold.errors import InputError
 from softfold.trainers.encoding import (
     estimator_data,
@@ -62,7 +62,7 @@ def choose_classifier(table: LabelTable) -> Choice:
     log p(given label) is taken. No truth and no hold-out is looked at, and nothing is random.
 
     Candidates are logistic regressions of three strengths on scaled columns (texts: on TF-IDF),
-    and gradient boosting for up to 100 classes and 200 columns.
+    and where no column is text gradient boosting for up to 100 classes and 200 columns.
     """
     table = table.train if table.valid.any() else table
     part = table
@@ -93,12 +93,12 @@ def _candidates(
     data: pd.DataFrame | np.ndarray, n_classes: int, n_items: int
 ) -> dict[str, Callable[[Any], Any]]:
     """Classifiers by name, each as a function of the data that makes an unfitted Pipeline."""
-    is_text = isinstance(data, pd.DataFrame) and text_column(data) is not None
+    has_text = isinstance(data, pd.DataFrame) and bool(text_columns(data))
     found: dict[str, Callable[[Any], Any]] = {
         f"logistic regression, C={c:g}": partial(logistic_regression, strength=c)
-        for c in (TEXT_STRENGTHS if is_text else STRENGTHS)
+        for c in (TEXT_STRENGTHS if has_text else STRENGTHS)
     }
-    if is_text or n_classes > _MOST_CLASSES or data.shape[1] > _MOST_COLUMNS:
+    if has_text or n_classes > _MOST_CLASSES or data.shape[1] > _MOST_COLUMNS:
         return found
     found["boosting of small trees"] = partial(
         gradient_boosting, learning_rate=0.05, max_leaf_nodes=8, l2_regularization=1.0

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.data.places import place_of
-from softfold.data.table import ForeignItems, LabelTable, text_column
+from softfold.data.table import ForeignItems, LabelTable, text_columns
 from softfold.errors import InputError
 from softfold.pixels.images import Images
 
@@ -60,11 +60,12 @@ def column_numbers(values: pd.Series, name: str) -> pd.Series:
         ) from None
 
 
-def columns_by_kind(data: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Names of numeric columns (booleans too) and of columns of categories; empty ones left out."""
+def columns_by_kind(data: pd.DataFrame) -> tuple[list[str], list[str], list[str]]:
+    """Names of columns of numbers (booleans too), of categories and of texts; not of empty ones."""
     filled = [c for c in data.columns if data[c].notna().any()]
     numbers = [c for c in filled if pd.api.types.is_numeric_dtype(data[c])]
-    return numbers, [c for c in filled if c not in numbers]
+    texts = text_columns(data)
+    return numbers, [c for c in filled if c not in {*numbers, *texts}], texts
 
 
 def logistic_regression(data: pd.DataFrame | np.ndarray, strength: float) -> Any:
@@ -89,7 +90,7 @@ def gradient_boosting(data: pd.DataFrame | np.ndarray, **settings: Any) -> Any:
     settings = {"early_stopping": False, **settings}
     if isinstance(data, np.ndarray):
         return make_pipeline(HistGradientBoostingClassifier(**settings))
-    numbers, categories = columns_by_kind(data)
+    numbers, categories, _ = columns_by_kind(data)
     # 255 bins are the most that histogram gradient boosting has for a category
     codes = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=250
@@ -112,7 +113,7 @@ def threads_for(data: pd.DataFrame | np.ndarray) -> AbstractContextManager:
 
 
 def encoder(data: pd.DataFrame | np.ndarray) -> Any:
-    """What turns the data into a matrix of scaled numbers without gaps."""
+    """What turns the data into a matrix of scaled numbers without gaps; texts become TF-IDF."""
     from sklearn.compose import make_column_transformer
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.impute import SimpleImputer
@@ -122,16 +123,14 @@ def encoder(data: pd.DataFrame | np.ndarray) -> Any:
     fill = SimpleImputer(strategy="median", keep_empty_features=True)
     if isinstance(data, np.ndarray):
         return make_pipeline(fill, StandardScaler())
-    text = text_column(data)
-    if text is not None:
-        words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
-        return make_column_transformer((make_pipeline(_as_words(), words), [text]))
-    numbers, categories = columns_by_kind(data)
+    numbers, categories, texts = columns_by_kind(data)
     one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=100)
+    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
     return make_column_transformer(
         (make_pipeline(_as_float(), fill, StandardScaler()), numbers),
         (make_pipeline(_as_text(), one_hot), categories),
-        sparse_threshold=0,
+        *((make_pipeline(_as_words(), words), [text]) for text in texts),
+        sparse_threshold=0.3 if texts else 0,
     )
 
 

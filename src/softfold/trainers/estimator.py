@@ -13,7 +13,7 @@ import pandas as pd
 
 from softfold.data.item_features import ItemFeatures, as_item_features
 from softfold.data.numbers import read_numbers
-from softfold.data.table import LabelTable, text_column
+from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of, require
 from softfold.files import write_json
 from softfold.trainers.choosing import Choice, choose_classifier
@@ -62,7 +62,7 @@ class Estimator(BaseTrainer):
         features: made elsewhere, and used in place of the items' data, as `Probe` takes them.
 
     By default the table's own given labels choose, among logistic regressions of three strengths on
-    scaled columns (a column of texts: on TF-IDF) and gradient boosting: what makes held-out ones
+    scaled columns (of texts: on TF-IDF) and gradient boosting: what makes held-out ones
     likeliest (`softfold.trainers.choosing`). All folds and both final models have that classifier.
     A `random_state` that is None is set to the seed of the fit.
 
@@ -214,9 +214,7 @@ class Estimator(BaseTrainer):
 
         if self.estimator is not None:
             classifier = unfitted(self.estimator)
-            plain = isinstance(data, np.ndarray) or not (
-                columns_by_kind(data)[1] or text_column(data)
-            )
+            plain = isinstance(data, np.ndarray) or not any(columns_by_kind(data)[1:])
             if plain or isinstance(classifier, Pipeline):
                 return classifier
             return make_pipeline(encoder(data), classifier)
