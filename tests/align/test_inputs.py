@@ -371,8 +371,10 @@ FRAME = pd.DataFrame(P2, index=list("xyz"), columns=list("ab"))
         (np.array([], dtype=object), P2, None, "labels: there are none"),
         ([[0], [0, 1]], P2, None, "labels: expected one label an item, got lists of other len"),
         ([0, 1, 0], [[0.5, 0.5], [1.0]], None, "predictions: no matrix, its rows differ in leng"),
-        (["a", "b", "a"], FRAME, ["a", "c"], "predictions lack 'c'|no known class"),
-        ([0, 1], FRAME, None, "2 labels, 3 rows"),
+        (["a", "b", "a"], P2, ["a", "c"], "no known class"),
+        ([0, 1], P2, None, "2 labels, 3 rows"),
+        ([0, 1, 0], FRAME, None, "have item keys .*'x'.* and the labels have none"),
+        (pd.Series(["a", "b", "a"]), FRAME, None, "the labels have none.*to_numpy"),
         (pd.Series([0, 1], index=["x", "w"]), FRAME, None, "1 label of 2 without a pred.*'w'"),
         (pd.Series([0, 1], index=["x", "x"]), FRAME, None, "keys of the labels: 1 of 2 repeat"),
     ],
@@ -414,6 +416,14 @@ def test_targets_that_are_no_distributions_are_refused():
         align_targets(TABLE, P2 * [[1], [1], [2]])
     with pytest.raises(InputError, match="1 training item of 3 without a target"):
         align_targets(TABLE, FRAME.drop(index="z"))
+
+
+def test_a_series_that_pandas_numbered_meets_a_frame_of_these_numbers_in_another_order():
+    given = pd.Series(["a", "b", "a", "b"])
+    folds = [pd.DataFrame({"a": [0.1, 0.2], "b": [0.9, 0.8]}, index=[1, 3])]
+    folds.append(pd.DataFrame({"a": [0.7, 0.6], "b": [0.3, 0.4]}, index=[0, 2]))
+    both = align_predictions(given, pd.concat(folds))
+    np.testing.assert_allclose(both.probabilities[:, 0], [0.7, 0.1, 0.6, 0.2])
 
 
 def test_labels_whose_row_names_stand_in_another_order_are_not_taken_by_position():

@@ -53,6 +53,7 @@ def test_positions_decide_where_nothing_else_does():
         (GIVEN, None, "probabilities are missing"),
         (TABLE, PREDICTED.drop(index="k"), "1 training item of 2 without a prediction"),
         (TABLE, PREDICTED.rename(columns={"c": "d"}), "lacks 'c'|lack 'c'"),
+        (GIVEN, PREDICTED, "have item keys .*'k'.* and the labels have none"),
         ([[1, 0], [1]], P, "its rows differ in length"),
     ],
 )

@@ -23,7 +23,7 @@ from softfold.align.keys import (
     take_part,
     unique_names,
 )
-from softfold.align.matrices import as_keyed, numbered
+from softfold.align.matrices import as_keyed, numbered, refuse_keys_of_one
 from softfold.arrays import check_both, check_independent, check_probabilities
 from softfold.errors import InputError, count_of
 
@@ -87,7 +87,8 @@ def align_predictions(
             an OutOfFold or SoftLabels, or a data frame whose index has the items' keys and whose
             columns have the class names: in any order, and with further items. A frame numbered
             from 0, as pandas does by itself, goes by position. A frame of polars has the keys in
-            a column `item`.
+            a column `item`. Beside labels without keys an OutOfFold has the order of its table;
+            a frame with keys is refused there.
         vocab: K class names.
 
     Returns:
@@ -135,8 +136,8 @@ def align_second(
         if isinstance(labels, HasGiven):
             other = align_predictions(labels, second, vocab)
         else:
-            if isinstance(labels, pd.Series) and not numbered(labels.index):
-                item = as_keys(labels.index)
+            own = _own_keys(labels)
+            item = item if own is None else own
             if not isinstance(labels, pd.DataFrame):
                 first = as_keyed(probabilities, "predictions", "a prediction", None, names)
                 names, item = names or first.vocab, first.item if item is None else item
@@ -256,12 +257,14 @@ def _doubt_order(codes: np.ndarray, values: np.ndarray, names: Sequence[str]) ->
 
 def _of_labels(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -> Aligned:
     """Labels without a table: rows by position, unless both sides have keys."""
-    item, rows, columns = None, None, None
-    if isinstance(labels, pd.Series) and not numbered(labels.index):
-        item = as_keys(labels.index)
+    item, rows, columns = _own_keys(labels), None, None
     matrix = as_keyed(probabilities, "predictions", "a prediction", item, names)
     if matrix.item is None:
         item = None
+    elif item is None and _counted(labels, matrix.item):
+        item = as_keys(labels.index)
+    elif item is None:
+        refuse_keys_of_one(probabilities, matrix)
     if item is not None:
         refuse_repeats(item, "keys of the labels")
         lacks, of = f"without {matrix.row}", f"keys of the {matrix.what}"
@@ -276,6 +279,18 @@ def _of_labels(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -
     if named and names is None and matrix.vocab is None:
         _doubt_order(codes, values, named)
     return Aligned(codes, values, item, found)
+
+
+def _own_keys(labels: Any) -> np.ndarray | None:
+    """The keys of a Series whose index is not the one that pandas gives by itself."""
+    if isinstance(labels, pd.Series) and not numbered(labels.index):
+        return as_keys(labels.index)
+    return None
+
+
+def _counted(labels: Any, keys: np.ndarray) -> bool:
+    """Whether the numbers from 0 that pandas gives a Series are among the predictions' keys."""
+    return isinstance(labels, pd.Series) and bool((find(keys, as_keys(labels.index)) >= 0).all())
 
 
 def _codes(labels: Any, vocab: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...] | None]:

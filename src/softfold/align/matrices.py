@@ -86,6 +86,21 @@ def numbered(index: pd.Index) -> bool:
     return isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1
 
 
+def refuse_keys_of_one(value: Any, matrix: KeyedMatrix) -> None:
+    """Raises InputError where a data frame has keys and the labels beside it have none.
+
+    What softfold made itself, an OutOfFold or SoftLabels, has the order of its label table.
+    """
+    if matrix.item is None or isinstance(value, HasKeys | KeyedMatrix):
+        return
+    first = "" if not len(matrix.item) else f" (the first is {matrix.item[0]!r})"
+    raise InputError(
+        f"the {matrix.what} have item keys{first} and the labels have none: give labels with these "
+        f"keys (frame.set_index('path')['label'], or a label table), or the {matrix.what} as an "
+        "array in the labels' order (to_numpy())"
+    )
+
+
 def _numbers(frame: pd.DataFrame, what: str) -> np.ndarray:
     for name, kind in frame.dtypes.items():
         if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):

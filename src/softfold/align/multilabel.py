@@ -11,7 +11,7 @@ import pandas as pd
 
 from softfold.align.inputs import HasGiven, of_training, training_part
 from softfold.align.keys import match_columns, match_rows, refuse_repeats, take_part, unique_names
-from softfold.align.matrices import as_keyed
+from softfold.align.matrices import as_keyed, refuse_keys_of_one
 from softfold.arrays import check_independent
 from softfold.errors import InputError
 
@@ -83,6 +83,8 @@ def _of_matrices(labels: Any, probabilities: Any, names: tuple[str, ...] | None)
         refuse_repeats(given.item, "keys of the labels")
         lacks, of = f"without {matrix.row}", f"keys of the {matrix.what}"
         rows = match_rows(matrix.item, given.item, lacks, noun="row of labels", of=of)
+    elif given.item is None:
+        refuse_keys_of_one(probabilities, matrix)
     if own is not None and matrix.vocab is not None:
         columns = match_columns(matrix.vocab, own, matrix.what, "labels")
     found = check_independent(take_part(matrix.values, rows, columns))
