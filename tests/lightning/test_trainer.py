@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 pytest.importorskip("lightning")
 pytest.importorskip("sklearn")
 import lightning
+import pandas as pd
 import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -42,6 +47,23 @@ class Digits(lightning.LightningModule):
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), lr=0.003)
+
+
+class Logging(Digits):
+    def training_step(self, batch, _):
+        loss = super().training_step(batch, _)
+        self.log("loss", loss, on_step=False, on_epoch=True)
+        return loss
+
+
+class Watching(Digits):
+    """Notes how many items a fold trains and validates on."""
+
+    seen: ClassVar[list] = []
+
+    def on_fit_end(self):
+        data = self.trainer.train_dataloader, self.trainer.val_dataloaders
+        self.seen.append(tuple(len(loader.dataset) for loader in data))
 
 
 class DigitsData(lightning.LightningDataModule):
@@ -99,6 +121,38 @@ def test_a_datamodule_takes_soft_targets_as_it_is(sets):
     assert trainer.callback_metrics["accuracy"] > 0.7
     p = module(train_set.tensors[0]).softmax(1)
     assert 0.5 < p.max(1).values.mean() < 0.9, "about as sure as the targets are"
+
+
+def test_every_fold_has_callbacks_loggers_and_folders_of_its_own(sets, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    patience = EarlyStopping("loss", patience=1, min_delta=1e6)
+    trainer = LightningTrainer(
+        Logging,
+        max_epochs=4,
+        accelerator="cpu",
+        callbacks=[patience, ModelCheckpoint(folder / "models")],
+        enable_checkpointing=True,
+        logger=CSVLogger(folder, name="logs"),
+    )
+    softfold.cross_fit(label_table(sets[0]), trainer, n_folds=2)
+    epochs = [
+        pd.read_csv(folder / "logs" / f"version_{fold}" / "metrics.csv").epoch.nunique()
+        for fold in range(2)
+    ]
+    assert epochs == [2, 2], "what one fold's callback saw is nothing to another's"
+    assert len(list(folder.glob("models/fit-[12]/*.ckpt"))) == 2
+    assert patience.wait_count == 0
+
+
+def test_what_monitors_a_validation_gets_one_or_says_so(sets):
+    table = label_table(sets[0])
+    how = dict(max_epochs=1, accelerator="cpu", callbacks=[EarlyStopping("accuracy")])
+    with pytest.raises(InputError, match=r"which is not available.*valid_share=0\.1"):
+        softfold.cross_fit(table, LightningTrainer(Digits, **how), n_folds=2)
+    Watching.seen.clear()
+    softfold.cross_fit(table, LightningTrainer(Watching, valid_share=0.2, **how), n_folds=2)
+    (first, first_valid), (second, second_valid) = Watching.seen
+    assert first_valid == second_valid == 40 and first == second == 160
 
 
 def test_a_module_that_exists_already_is_refused():

@@ -126,6 +126,19 @@ class Shifted(torch.utils.data.Dataset):
         return {"image": self.images[i] + torch.rand(()), "label": i % 3, "note": f"{i % 2}"}
 
 
+def test_folds_predict_the_items_of_the_evaluation_dataset():
+    """Training items are noise, which tells that they were not what is predicted."""
+    given = torch.arange(80) % 2
+    noisy = TensorDataset(torch.randn(80, 1), given)
+    plain = TensorDataset(given[:, None] * 2.0 - 1, given)
+    table = label_table(noisy, evaluation=plain)
+    loop = TrainingLoop(lambda dataset: nn.Linear(1, 2))
+    p = softfold.cross_fit(table, loop, n_folds=2).probabilities
+    assert len(np.unique(p.round(4))) <= 8, "two kinds of items, two folds, two classes"
+    with pytest.raises(InputError, match="evaluation has 79 items and the dataset 80"):
+        label_table(noisy, evaluation=Subset(plain, range(79)))
+
+
 def test_label_tables_find_labels_names_and_copies():
     images = torch.rand(30, 4)
     images[29] = images[17]

@@ -24,6 +24,7 @@ from softfold.torch.delivery import (
     class_names,
     dataset_length,
     position_keys,
+    replaced,
     split_batch,
 )
 
@@ -35,20 +36,25 @@ class DatasetItems(ForeignItems):
         dataset: the dataset.
         rows: int64 (n,), positions of the items in it.
         digests: int64 (n, 2), equal where the inputs are.
+        evaluation: the same items as they are predicted; the dataset itself where None.
     """
 
-    def __init__(self, dataset: Any, rows: np.ndarray, digests: np.ndarray) -> None:
+    def __init__(
+        self, dataset: Any, rows: np.ndarray, digests: np.ndarray, evaluation: Any = None
+    ) -> None:
         self.dataset, self.rows, self.digests = dataset, rows, digests
+        self.evaluation = dataset if evaluation is None else evaluation
 
     def take(self, rows: np.ndarray) -> DatasetItems:
         """The items of the rows given as integers or as a mask."""
-        return DatasetItems(self.dataset, self.rows[rows], self.digests[rows])
+        return DatasetItems(self.dataset, self.rows[rows], self.digests[rows], self.evaluation)
 
 
 def label_table(
     dataset: Any,
     items: Iterable[Any] | None = None,
     *,
+    evaluation: Any = None,
     vocab: Iterable[Any] | None = None,
     group: Iterable[Any] | None = None,
     multi_label: bool | None = None,
@@ -64,6 +70,9 @@ def label_table(
             under "labels" or "label". Labels are class indices 0 to K-1; or 0 and 1 of every class,
             (K,).
         items: (N,) keys of the items; their positions by itself.
+        evaluation: a dataset of the same items in the same order, without random transforms: what
+            models predict and are validated on. By itself `dataset`, under whatever transforms it
+            trains with.
         vocab: K class names, by class index; `dataset.classes` by itself, else numbers.
         group: (N,) groups; items of one group share a fold. Copies share one anyway.
         multi_label: whether labels (K,) are of items that may have several, so that the table is a
@@ -79,6 +88,11 @@ def label_table(
     (array([0, 1, 1, 0]), ('0', '1'))
     """
     n = dataset_length(dataset)
+    if evaluation is not None and dataset_length(evaluation) != n:
+        raise InputError(
+            f"{name}: evaluation has {count_of(len(evaluation), 'item')} and the dataset {n:,}: "
+            "want the same items in the same order"
+        )
     labels: list[int | np.ndarray] = []
     digests = np.empty((n, 2), np.int64)
     with _same_randomness() as restart:
@@ -115,7 +129,7 @@ def label_table(
         vocab=names,
         valid=np.zeros(n, bool),
         group=None if group is None else as_keys(list(group)),
-        data=DatasetItems(dataset, np.arange(n), digests),
+        data=DatasetItems(dataset, np.arange(n), digests, evaluation),
         name=name,
     )
 
@@ -132,10 +146,28 @@ def training_set(table: LabelTable, targets: np.ndarray) -> Dataset:
     return TensorDataset(_inputs(table), torch.from_numpy(targets))
 
 
+def validation_set(table: LabelTable, targets: np.ndarray) -> Dataset:
+    """A dataset of the table's n items, each with the likeliest class of its target (n, K)."""
+    return _Labelled(items_of(table), np.asarray(targets).argmax(axis=1))
+
+
+class _Labelled(Dataset):
+    """Items of a dataset with class indices (n,) in place of their labels."""
+
+    def __init__(self, dataset: Any, labels: np.ndarray) -> None:
+        self.dataset, self.labels = dataset, torch.from_numpy(labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> Any:
+        return replaced(self.dataset[i], self.labels[i])
+
+
 def items_of(table: LabelTable) -> Dataset:
     """A dataset of the table's items whose last element or label says nothing."""
     if isinstance(table.data, DatasetItems):
-        return Subset(table.data.dataset, table.data.rows.tolist())
+        return Subset(table.data.evaluation, table.data.rows.tolist())
     return TensorDataset(_inputs(table), torch.zeros(len(table)))
 
 
