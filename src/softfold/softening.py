@@ -54,6 +54,8 @@ class SoftLabels:
         settings: its settings, as JSON keeps them.
         given: keys (M,) and classes int (M,) of the given labels that they were made of, those of
             a table's hold-out too; None where they were read from a file.
+        root: the folder, as an absolute path, that the keys of a table's files start from; None
+            where it is not known, as where they were read from a file.
     """
 
     item: np.ndarray
@@ -62,6 +64,7 @@ class SoftLabels:
     strategy: str
     settings: dict[str, Any] = field(default_factory=dict)
     given: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False, compare=False)
+    root: str | None = field(default=None, repr=False, compare=False)
 
     multi_label: ClassVar[bool] = False
     """Whether the classes do not exclude each other: `softfold.multilabel.MultiSoftLabels`."""
@@ -289,7 +292,10 @@ def soften(
     if both.item is None or both.vocab is None:
         return made.targets
     given = whole or (both.item, both.labels)
-    return SoftLabels(both.item, made.targets, both.vocab, made.strategy, made.settings, given)
+    root = getattr(labels, "root", None)
+    return SoftLabels(
+        both.item, made.targets, both.vocab, made.strategy, made.settings, given, root
+    )
 
 
 class Softened(NamedTuple):

@@ -28,9 +28,9 @@ def test_keys_are_found_by_what_they_say():
 
 def test_paths_below_the_root_are_found_however_they_are_spelled():
     index = RowIndex(["train/a.png", "train/b.png"], "/data")
-    np.testing.assert_array_equal(index.rows(["/data/train/b.png", "./train/a.png"]), [1, 0])
+    np.testing.assert_array_equal(index.rows(["/data/train/b.png", "./train/a.png"], ""), [1, 0])
     with pytest.raises(InputError, match=r"1 training item of 1 without a soft label.*'c.png'"):
-        index.rows(["c.png"])
+        index.rows(["c.png"], "key= says where")
     with pytest.raises(InputError, match="1 of 2 repeat an earlier one; the first is 'a'"):
         RowIndex(["a", "a"])
 
@@ -128,7 +128,7 @@ def test_relative_paths_may_start_from_the_working_folder_where_that_is_clear(
 ):
     monkeypatch.chdir(tmp_path)
     index = RowIndex(["cat/a.png", "photos/cat/b.png"], "photos")
-    found = index.rows(["photos/cat/a.png", "cat/b.png", str(tmp_path / "photos/cat/b.png")])
+    found = index.rows(["photos/cat/a.png", "cat/b.png", str(tmp_path / "photos/cat/b.png")], "")
     assert found.tolist() == [0, 1, 1]
     both = RowIndex(["a.png", "photos/a.png"], "photos")
     for key in ("photos/a.png", "./photos/a.png"):
@@ -148,7 +148,7 @@ def test_a_folder_whose_name_only_begins_alike_is_another():
 def test_an_index_says_whether_it_knows_all():
     index = RowIndex([1, 2])
     assert index.knows(["1", "2"]) and not index.knows(["1", "3"])
-    assert index.get("3") is None and index.rows([]).tolist() == []
+    assert index.get("3") is None and index.rows([], "").tolist() == []
 
 
 def test_few_names_are_all_told():

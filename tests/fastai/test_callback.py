@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from fastai.callback.core import Callback
 from fastai.data.all import DataLoaders, TfmdDL
+from fastai.imports import noop
 from fastai.losses import CrossEntropyLossFlat, FocalLossFlat
 from fastai.metrics import accuracy, top_k_accuracy
 from fastai.torch_core import TensorCategory, TensorImage, flatten_check
@@ -34,7 +36,7 @@ from fastai_items import (
 )
 
 from softfold.errors import InputError
-from softfold.fastai import SoftLabelCallback
+from softfold.fastai import SoftCategoryBlock, SoftLabelCallback
 
 N = 40
 
@@ -121,6 +123,24 @@ def test_a_relative_folder_matches(data, tmp_path, monkeypatch, start, prefix, s
     dls = ImageDataLoaders.from_folder(start, valid_pct=0.2, bs=8, seed=1, num_workers=0)
     soft = make_soft([prefix + key for key in keys], targets)
     assert train(dls, soft, **settings)[0].wrong() == 0
+
+
+@pytest.mark.parametrize("start", ["photos", "{}/photos"])
+def test_items_below_the_tables_folder_match_whatever_the_loaders_path_is(
+    data, tmp_path, monkeypatch, start
+):
+    keys, targets = class_folders(data, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    items = [f"{start.format(tmp_path)}/{key}" for key in keys]
+    soft = make_soft(keys, targets)
+    said = refused(block().dataloaders(items, bs=8), soft, "without a soft label")
+    assert f"root='{start.format(tmp_path)}'" in said
+    known = replace(soft, root=str(tmp_path / "photos"))
+    assert train(block().dataloaders(items, bs=8), known)[0].wrong() == 0
+    itself = SoftCategoryBlock(known, dict(zip(items, map(given_label, items))))
+    dls = DataBlock(blocks=(ImageBlock, itself), get_y=noop).dataloaders(items, bs=8)
+    x, y = dls.one_batch()
+    np.testing.assert_allclose(x.mean((2, 3)).numpy(), y.numpy(), atol=1e-5)
 
 
 def test_a_file_of_the_same_name_in_another_folder_is_no_match(data, tmp_path):

@@ -19,8 +19,10 @@ from torch.utils.data import (
     random_split,
 )
 
+from softfold.data.table import LabelTable
 from softfold.errors import InputError
-from softfold.softening import SoftLabels
+from softfold.pixels.images import Images
+from softfold.softening import SoftLabels, soften
 from softfold.torch import with_soft_targets
 
 N = 40
@@ -83,6 +85,42 @@ def test_rows_are_found_by_key_and_columns_by_name(dataset):
     assert with_soft_targets(part, soft, ["k4", "k2"])[0][1].numpy() == pytest.approx([0.96, 0.04])
 
 
+def test_a_part_that_was_split_before_takes_its_rows_of_the_whole(dataset):
+    """So that the other part, which is validated on, keeps its class indices."""
+    part, other = random_split(dataset, [30, 10])
+    numbered = soft_labels([str(i) for i in range(N)], ("0", "1"))
+    keyed = soft_labels([f"k{i}" for i in range(N)])
+    check(DataLoader(with_soft_targets(part, targets()), 8), 30)
+    check(DataLoader(with_soft_targets(part, numbered), 8), 30)
+    check(DataLoader(with_soft_targets(Subset(part, [5, 2, 9]), numbered), 8), 3)
+    check(DataLoader(with_soft_targets(part, keyed, keyed.item, vocab=["a", "b"]), 8), 30)
+    assert other[0][1] == 0
+
+
+def test_items_of_the_hold_out_keep_their_label(dataset):
+    keys = [f"k{i}" for i in range(N)]
+    table = LabelTable(
+        np.array(keys, dtype=object), np.arange(N) % 2, ("a", "b"), np.arange(N) >= 30
+    )
+    soft = soften(table, targets(), "blend", given_weight=0)
+    made = with_soft_targets(dataset, soft, keys, vocab=["a", "b"])
+    check(DataLoader(Subset(made, range(30)), 8), 30)
+    assert made[35][1].dtype == torch.long and made[35][1] == 0
+
+
+def test_paths_below_the_folder_of_the_table_are_its_keys(dataset, tmp_path, monkeypatch):
+    keys = np.array([f"cat/{i}.png" for i in range(N)], dtype=object)
+    folder = tmp_path / "photos"
+    files = Images([folder / key for key in keys])
+    table = LabelTable(keys, np.arange(N) % 2, ("a", "b"), np.zeros(N, bool), data=files)
+    soft = soften(table, targets(), "blend", given_weight=0)
+    monkeypatch.chdir(tmp_path)
+    for paths in ([folder / key for key in keys], [f"photos/{key}" for key in keys]):
+        check(DataLoader(with_soft_targets(dataset, soft, paths, vocab=["a", "b"]), 8), N)
+    with pytest.raises(InputError, match="40 items of 40 of the dataset without a soft label"):
+        with_soft_targets(dataset, soft, [f"/another/{key}" for key in keys], vocab=["a", "b"])
+
+
 @pytest.mark.parametrize(
     "item",
     [
@@ -118,12 +156,11 @@ class Stream(IterableDataset):
 
 def test_what_does_not_match_is_one_line(dataset):
     keyed = soft_labels([f"k{i}" for i in range(N)])
-    numbered = soft_labels([str(i) for i in range(N)], ("0", "1"))
     keys = [f"k{i}" for i in range(N)]
-    with pytest.raises(InputError, match="40 items and there are 39 soft labels: take a part"):
+    with pytest.raises(InputError, match="40 items and there are 39 soft labels: give one"):
         with_soft_targets(dataset, targets(39))
-    with pytest.raises(InputError, match=r"10 items and there are 40 soft labels"):
-        with_soft_targets(Subset(dataset, range(10)), numbered)
+    with pytest.raises(InputError, match=r"10 items and there are 30 soft labels"):
+        with_soft_targets(Subset(dataset, range(10)), targets(30))
     with pytest.raises(InputError, match="keys such as 'k0': say with items="):
         with_soft_targets(dataset, keyed, vocab=["a", "b"])
     with pytest.raises(InputError, match=r"class names \(a, b\) and the dataset has none"):
@@ -134,7 +171,7 @@ def test_what_does_not_match_is_one_line(dataset):
         InputError, match=r"1 item of 40 of the dataset without a soft label.*'new'"
     ):
         with_soft_targets(dataset, keyed, [*keys[:-1], "new"], vocab=["a", "b"])
-    with pytest.raises(InputError, match="items has 1 key, the dataset 40 items"):
+    with pytest.raises(InputError, match="40 items and there are 1 key: give one"):
         with_soft_targets(dataset, keyed, ["k0"])
     with pytest.raises(InputError, match="Stream has no length"):
         with_soft_targets(Stream(), targets())

@@ -154,17 +154,22 @@ class RowIndex:
     Args:
         keys: unique keys; row i has the i-th.
         root: folder that relative paths start from.
+        home: folder in which the keys' items are known to lie, where it is: a path that is not
+            found otherwise is also looked for as one below it.
 
     Raises:
         InputError: a key that is there twice, or two that are the same path.
     """
 
-    def __init__(self, keys: Iterable[Any], root: str | Path = ".") -> None:
+    def __init__(
+        self, keys: Iterable[Any], root: str | Path = ".", home: str | None = None
+    ) -> None:
         self.root = os.path.abspath(root)
         names = as_keys(keys if isinstance(keys, np.ndarray) else list(keys))
         refuse_repeats(names, "soft labels")
         self.exact = {key: row for row, key in enumerate(names)}
         self._below = _from_here(self.root)
+        self._at_home = None if home is None else RowIndex(names, home)
 
     @cached_property
     def by_path(self) -> dict[str, int]:
@@ -199,9 +204,11 @@ class RowIndex:
                 f"{key!r} may start from {self.root} or from the working folder, and both have a "
                 "soft label: write the keys as absolute paths"
             )
+        if not found and self._at_home is not None:
+            return self._at_home.get(key)
         return found.pop() if found else None
 
-    def rows(self, keys: Sequence[str]) -> np.ndarray:
+    def rows(self, keys: Sequence[str], what_to_do: str) -> np.ndarray:
         """(n,) int64 rows of training items; one without a row is an error that names it."""
         rows = [self.get(key) for key in keys]
         missing = [key for key, row in zip(keys, rows) if row is None]
@@ -209,10 +216,16 @@ class RowIndex:
             raise InputError(
                 f"{count_of(len(missing), 'training item')} of {len(keys):,} without a soft label; "
                 f"the first is {missing[0]!r}, soft labels have keys such as "
-                f"{next(iter(self.exact), None)!r} (key= says where keys are, root= where paths "
-                "start)"
+                f"{next(iter(self.exact), None)!r}{self._folder(missing[0])} ({what_to_do})"
             )
         return np.array(rows, dtype=np.int64)
+
+    def _folder(self, path: str) -> str:
+        """What a message says of a path that ends in a key: the folder it may start from."""
+        parts = PurePath(path).parts
+        tails = {i: PurePath(*parts[i:]).as_posix() for i in range(1, len(parts))}
+        folders = [PurePath(*parts[:i]) for i, tail in tails.items() if tail in self.exact]
+        return f", which it ends in: root={str(folders[0])!r}?" if len(folders) == 1 else ""
 
     def knows(self, keys: Sequence[str]) -> bool:
         """Whether every key has a row."""

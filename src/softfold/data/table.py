@@ -135,6 +135,11 @@ class LabelTable:
         return "text" if text_column(self.data) is not None else "table"
 
     @property
+    def root(self) -> str | None:
+        """The folder that the keys start from, where items are files named by their keys."""
+        return self.data.root(self.item) if isinstance(self.data, Images) else None
+
+    @property
     def frame(self) -> pd.DataFrame:
         """The items as a data frame, of texts and tables that are one."""
         assert isinstance(self.data, pd.DataFrame)

@@ -26,7 +26,7 @@ Labels: TypeAlias = Mapping[Any, Any] | pd.Series | LabelTable | None
 
 
 def SoftCategoryBlock(
-    soft: SoftLabels | pd.DataFrame, labels: Labels = None, *, root: str | Path = "."
+    soft: SoftLabels | pd.DataFrame, labels: Labels = None, *, root: str | Path | None = None
 ) -> TransformBlock:
     """A `CategoryBlock` with soft training targets: `blocks=(ImageBlock, SoftCategoryBlock(soft))`.
 
@@ -40,7 +40,8 @@ def SoftCategoryBlock(
         labels: the given label's class name of each validation item, by key: a mapping, a
             Series, or a LabelTable. By itself the given labels that the soft labels were made of,
             those of the table's hold-out too.
-        root: folder that relative keys start from, where keys are not written alike.
+        root: folder that relative keys start from, where keys are not written alike; by itself the
+            working folder, and the folder of the table that the soft labels were made of.
 
     Raises:
         InputError: a training item without a soft label; and when a validation item is read, one
@@ -54,7 +55,9 @@ class SoftCategorize(Transform):
 
     loss_func, order = SoftCrossEntropy(), 1
 
-    def __init__(self, soft: SoftLabels, labels: Labels = None, root: str | Path = ".") -> None:
+    def __init__(
+        self, soft: SoftLabels, labels: Labels = None, root: str | Path | None = None
+    ) -> None:
         super().__init__()
         if soft.multi_label:
             raise InputError(
@@ -63,9 +66,10 @@ class SoftCategorize(Transform):
             )
         self.vocab = CategoryMap(list(soft.vocab), sort=False)
         self.c = len(self.vocab)
-        self.soft_rows, self.targets = RowIndex(soft.item, root), soft.targets
+        where = (".", soft.root) if root is None else (root, None)
+        self.soft_rows, self.targets = RowIndex(soft.item, *where), soft.targets
         keys, names = _keys_and_names(labels, soft)
-        self.label_rows, self.names = RowIndex(keys, root), names
+        self.label_rows, self.names = RowIndex(keys, *where), names
 
     def setup(self, items: Any = None, train_setup: bool = False) -> None:
         """Refuse training items without a soft label, before the first is read.
@@ -74,7 +78,9 @@ class SoftCategorize(Transform):
         """
         train = getattr(items, "train", items)
         if train is not None:
-            self.soft_rows.rows([str(key) for key in train])
+            self.soft_rows.rows(
+                [str(key) for key in train], "get_y gives keys, root= says where paths start"
+            )
 
     def __call__(self, key: Any, split_idx: int | None = None, **kwargs: Any) -> torch.Tensor:
         key = str(key)

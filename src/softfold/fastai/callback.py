@@ -40,7 +40,8 @@ class SoftLabelCallback(Callback):
         key: what an item's key is: the column of a DataFrame source, "index" for its row labels,
             or a function of the item. By itself the item (a path or text), the first column of a
             frame, the row label in a TabularPandas.
-        root: folder that relative keys start from, `dls.path` by itself.
+        root: folder that relative keys start from; by itself `dls.path`, and the folder of the
+            table that the soft labels were made of.
 
     Raises:
         InputError: when training begins: an item without a soft label (named), classes that
@@ -120,8 +121,9 @@ class SoftLabelCallback(Callback):
     def _match(self, dataset: Any) -> Any:
         n_inp: Any = getattr(dataset, "n_inp", None) or getattr(self.learn.dls, "n_inp", 1)
         root = getattr(self.learn.dls, "path", ".") if self.root is None else self.root
-        index = RowIndex(self.soft.item, root)
-        rows = index.rows(item_keys(dataset, index, self.key))
+        index = RowIndex(self.soft.item, root, self.soft.root if self.root is None else None)
+        keys = item_keys(dataset, index, self.key)
+        rows = index.rows(keys, "key= says where keys are, root= where paths start")
         names = class_names(self.learn.dls)
         columns = match_columns(self.soft.vocab, names, "soft labels", "DataLoaders")
         targets = take_part(self.soft.targets, None, columns)

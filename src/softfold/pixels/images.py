@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -63,6 +64,17 @@ class Images(Sequence):
     def path(self, i: int) -> Path | None:
         """The file of image i, None where it came as bytes."""
         return None if self._paths is None else Path(self._paths[i])
+
+    def root(self, keys: Sequence[str]) -> str | None:
+        """The folder, as an absolute path, below which image i is the file `keys[i]`, if any is."""
+        if self._paths is None or not len(keys) or Path(keys[0]).is_absolute():
+            return None
+        folder = self._paths[0].removesuffix(keys[0])
+        if folder and not folder.endswith(os.sep):
+            return None
+        if any(path != folder + key for path, key in zip(self._paths, keys)):
+            return None
+        return str(Path(folder).absolute())
 
     def mark(self, i: int) -> bytes:
         """What tells image i from others without reading its file."""

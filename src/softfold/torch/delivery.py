@@ -7,9 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
-from softfold.align.keys import as_keys, match_columns, match_rows, some, take_part
+from softfold.align.keys import (
+    RowIndex,
+    as_keys,
+    find,
+    match_columns,
+    some,
+    take_part,
+)
 from softfold.arrays import ROW_SUM_TOLERANCE, check_independent, check_probabilities
 from softfold.errors import InputError, count_of
 from softfold.softening import SoftLabels
@@ -26,16 +33,19 @@ class SoftTargetDataset(Dataset):
     Args:
         dataset: gives items; see `with_soft_targets`.
         targets: float32 (N, K); item i has `targets[i]`.
+        soft: (N,) bool, the items that get their target, all where None; others stay as they are.
     """
 
-    def __init__(self, dataset: Any, targets: np.ndarray) -> None:
-        self.dataset, self.targets = dataset, targets
+    def __init__(self, dataset: Any, targets: np.ndarray, soft: np.ndarray | None = None) -> None:
+        self.dataset, self.targets, self.soft = dataset, targets, soft
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, i: Any) -> Any:
         item = self.dataset[i]
+        if self.soft is not None and not self.soft[i]:
+            return item
         return replaced(item, torch.from_numpy(np.array(self.targets[i], dtype=np.float32)))
 
     def __getattr__(self, name: str) -> Any:
@@ -55,16 +65,20 @@ def with_soft_targets(
 ) -> SoftTargetDataset:
     """The same dataset, each item with its soft target float32 (K,) in place of its label.
 
-    The target is part of the item, so any sampler, worker, Subset or several GPUs may do with the
-    items as they like. Train with `torch.nn.functional.cross_entropy`, which takes probabilities;
-    where items have several labels, with `binary_cross_entropy_with_logits`.
+    The target is part of the item, so any sampler, worker or several GPUs may do with the items as
+    they like. Split before, and give the part to train on: a split of the result has soft targets
+    in all parts, and metrics of validation want class indices. Train with
+    `torch.nn.functional.cross_entropy`, which takes probabilities; where items have several labels,
+    with `binary_cross_entropy_with_logits`.
 
     An item that is a tuple ends in its label; an item that is a dictionary has it under "labels" or
     "label". An item that is neither becomes the tuple (item, target).
 
     Args:
-        dataset: a map-style dataset: it has a length and gives item i by `dataset[i]`.
-        soft: SoftLabels, or float (N, K) with row i of `dataset[i]`.
+        dataset: a map-style dataset: it has a length and gives item i by `dataset[i]`. A Subset
+            (also of random_split) may have `soft` and `items` of the whole that it is a part of.
+        soft: SoftLabels, or float (N, K) with row i of `dataset[i]`. Items of the hold-out of the
+            table that SoftLabels were made of keep their label.
         items: key of each item of the dataset, in its order, where `soft` is SoftLabels: rows are
             found by key. Without it the keys must be positions, as those of `label_table` are.
         vocab: class names in the order in which the dataset numbers its classes; by itself
@@ -82,7 +96,7 @@ def with_soft_targets(
     >>> with_soft_targets(dataset, np.array([[0.75, 0.25], [0.0, 1.0]]))[0][1]
     tensor([0.7500, 0.2500])
     """
-    n = dataset_length(dataset)
+    dataset_length(dataset)
     if not isinstance(soft, SoftLabels):
         if items is not None:
             raise InputError(
@@ -98,25 +112,48 @@ def with_soft_targets(
             )
         check = check_independent if multi_label else check_probabilities
         targets = check(targets, "soft labels")
-        _check_count(n, len(targets))
-        return SoftTargetDataset(dataset, np.asarray(targets, dtype=np.float32))
+        rows = _part(dataset, len(targets), "soft label")
+        return SoftTargetDataset(dataset, take_part(np.asarray(targets, np.float32), rows, None))
+    whole = soft.item if soft.given is None else soft.given[0]
     if items is not None:
         keys = as_keys(list(items))
-        if len(keys) != n:
-            raise InputError(
-                f"items has {count_of(len(keys), 'key')}, the dataset {count_of(n, 'item')}: give "
-                "one key an item"
-            )
-        rows = match_rows(soft.item, keys, "of the dataset without a soft label")
-    elif np.array_equal(soft.item, position_keys(len(soft))):
-        _check_count(n, len(soft))
-        rows = np.arange(n)
+        keys = keys[_part(dataset, len(keys), "key")]
+    elif np.array_equal(whole, position_keys(len(whole))):
+        keys = whole[_part(dataset, len(whole), "soft label")]
     else:
         raise InputError(
             f"soft labels have keys such as {str(soft.item[0])!r}: say with items= which key each "
             "item of the dataset has"
         )
-    return SoftTargetDataset(dataset, take_part(soft.targets, rows, _columns(dataset, soft, vocab)))
+    rows = _rows(soft, keys)
+    targets = take_part(soft.targets, np.maximum(rows, 0), _columns(dataset, soft, vocab))
+    return SoftTargetDataset(dataset, targets, None if (rows >= 0).all() else rows >= 0)
+
+
+def _rows(soft: SoftLabels, keys: np.ndarray) -> np.ndarray:
+    """(n,) int64 rows of soft labels by key or path; -1 of an item of the table's hold-out."""
+    rows = _found(soft.item, keys, soft.root)
+    missing = rows < 0
+    if missing.any() and soft.given is not None:
+        missing[missing] = _found(soft.given[0], keys[missing], soft.root) < 0
+    if missing.any():
+        raise InputError(
+            f"{count_of(int(missing.sum()), 'item')} of {len(keys):,} of the dataset without a "
+            f"soft label; the first is {keys[int(np.argmax(missing))]!r}, soft labels have keys "
+            f"such as {str(soft.item[0])!r}"
+        )
+    return rows
+
+
+def _found(known: np.ndarray, keys: np.ndarray, root: str | None) -> np.ndarray:
+    """(n,) int64 rows of `keys` among `known`, also of paths below the folder they start from."""
+    rows = find(known, keys)
+    missing = np.flatnonzero(rows < 0)
+    if len(missing) and root is not None:
+        index = RowIndex(known, home=root)
+        at = (index.get(key) for key in keys[missing])
+        rows[missing] = [-1 if row is None else row for row in at]
+    return rows
 
 
 def _several(targets: np.ndarray) -> bool:
@@ -127,13 +164,17 @@ def _several(targets: np.ndarray) -> bool:
     return inside and bool((np.abs(targets.sum(axis=1) - 1) > ROW_SUM_TOLERANCE).mean() > 0.1)
 
 
-def _check_count(n: int, n_soft: int) -> None:
-    if n != n_soft:
+def _part(dataset: Any, n: int, noun: str) -> np.ndarray:
+    """(m,) rows of a dataset's m items among n: all of them, or those that a Subset takes."""
+    rows, whole = np.arange(len(dataset)), dataset
+    while len(whole) != n and isinstance(whole, Subset):
+        rows, whole = np.asarray(whole.indices, dtype=np.int64)[rows], whole.dataset
+    if len(whole) != n:
         raise InputError(
-            f"the dataset has {count_of(n, 'item')} and there are "
-            f"{count_of(n_soft, 'soft label')}: take a part (Subset, random_split) of the dataset "
-            "with soft targets, not before"
+            f"the dataset has {count_of(len(dataset), 'item')} and there are {count_of(n, noun)}: "
+            "give one an item of the dataset, or of the whole that it is a Subset of"
         )
+    return rows
 
 
 def _columns(dataset: Any, soft: SoftLabels, vocab: Iterable[Any] | None) -> np.ndarray | None:
