@@ -84,7 +84,7 @@ class LightningTrainer(BaseTrainer):
 
     def describe(self) -> dict[str, Any]:
         """The settings, and a hash of what makes the module."""
-        made = {"module": self.name, "code": code_hash(self.make_module)}
+        made: dict[str, Any] = {"module": self.name, "code": code_hash(self.make_module)}
         made |= {"batch_size": self.batch_size, "settings": as_json(self.settings)}
         return made | ({"valid_share": self.valid_share} if self.valid_share else {})
 
@@ -102,19 +102,20 @@ class LightningTrainer(BaseTrainer):
             module = self.make_module()
             trainer = Trainer(**(_QUIET | _of_this_fit(self.settings)))
             with _metrics_explained():
-                trainer.fit(module, *self._loaders(table, targets, seed))
+                trainer.fit(module, **self._loaders(table, targets, seed))
         return TorchModel(module, self)
 
-    def _loaders(self, table: LabelTable, targets: np.ndarray, seed: int) -> list[DataLoader]:
+    def _loaders(self, table: LabelTable, targets: np.ndarray, seed: int) -> dict[str, Any]:
         """The loader of training items, and that of validation items where there are any."""
         if not self.valid_share:
-            return [self._loader(training_set(table, targets), shuffle=True)]
+            return {"train_dataloaders": self._loader(training_set(table, targets), shuffle=True)}
         valid = self._validated(table, seed)
         train, held = np.flatnonzero(~valid), np.flatnonzero(valid)
-        return [
-            self._loader(training_set(table.take(train), targets[train]), shuffle=True),
-            self._loader(validation_set(table.take(held), targets[held])),
-        ]
+        part = training_set(table.take(train), targets[train])
+        return {
+            "train_dataloaders": self._loader(part, shuffle=True),
+            "val_dataloaders": self._loader(validation_set(table.take(held), targets[held])),
+        }
 
     def _loader(self, dataset: Any, shuffle: bool = False) -> DataLoader:
         how: dict[str, Any] = {"collate_fn": self.collate_fn, "num_workers": self.workers}

@@ -65,7 +65,7 @@ class Images(Sequence):
         """The file of image i, None where it came as bytes."""
         return None if self._paths is None else Path(self._paths[i])
 
-    def root(self, keys: Sequence[str]) -> str | None:
+    def root(self, keys: np.ndarray) -> str | None:
         """The folder, as an absolute path, below which image i is the file `keys[i]`, if any is."""
         if self._paths is None or not len(keys) or Path(keys[0]).is_absolute():
             return None
