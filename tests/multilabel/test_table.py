@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from several_labels import digits
 
-import softfold
 from softfold.data.folds import draw_holdout, plan_folds
 from softfold.errors import InputError
 from softfold.multilabel import MultiLabelTable
@@ -57,8 +56,3 @@ def test_labels_of_another_shape_or_kind_are_refused():
         MultiLabelTable(keys, np.array([[0, -1], [1, 1]]), ("x", "y"), no)
     with pytest.raises(InputError, match="truth holds other values than -1, 0 and 1"):
         MultiLabelTable(keys, np.eye(2), ("x", "y"), no, truth=np.array([[0, -1], [1, 2]]))
-
-
-def test_a_job_names_the_table_as_what_it_is():
-    with pytest.raises(InputError, match="multi-label table"):
-        softfold.run(digits())

@@ -9,7 +9,7 @@ from several_labels import digits
 import softfold
 from softfold.errors import InputError
 from softfold.multilabel import mean_average_precision
-from softfold.trainers import create_trainer
+from softfold.trainers import create_trainer, load_model
 from softfold.trainers.per_class import PerClass, for_multi_label
 
 pytest.importorskip("sklearn")
@@ -77,3 +77,24 @@ def test_a_function_must_give_a_probability_a_class():
 
     with pytest.raises(InputError, match="hold what is outside 0"):
         softfold.cross_fit(digits(), odd)
+
+
+def test_a_probe_of_several_classes_is_one_model_that_is_kept(tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    table = digits(n=300)
+    targets = table.train.given.astype(np.float32)
+    targets[:, 1] = 0
+    probe = create_trainer("probe")
+    made = PerClass(probe).fit(table.train, targets, seed=0)
+    made.save(tmp_path / "model.safetensors")
+    again = load_model(tmp_path / "model.safetensors", {"trainer": "probe"})
+    for model in (made, again):
+        p = model.predict(table.holdout)
+        assert np.allclose(p[:, 1], 0.5 / 301, atol=1e-5)
+        for k in (0, 3):
+            two = np.stack([1 - targets[:, k], targets[:, k]], axis=1)
+            alone = probe.fit(table.train.of_class(table.vocab[k]), two, seed=0)
+            assert np.allclose(p[:, k], alone.predict(table.holdout)[:, 1], atol=1e-5)
+    with pytest.raises(InputError, match="nothing to learn"):
+        PerClass(probe).fit(table.train, np.zeros_like(targets), seed=0)

@@ -76,9 +76,13 @@ def crossfit(
     if json:
         print_json(metrics)
         return
-    accuracy = metrics["oof"]["accuracy_given"]
-    print(f"out-of-fold predictions agree with {accuracy:.1%} of the given labels")
-    print_rate(metrics["noise"], out)
+    oof = metrics["oof"]
+    if "accuracy_given" in oof:
+        print(f"out-of-fold predictions agree with {oof['accuracy_given']:.1%} of the given labels")
+    else:
+        found = oof["mean_average_precision_given"]
+        print(f"out-of-fold predictions have a mean average precision of {found:.3f}")
+    print_rate(metrics["noise"], out if "accuracy_given" in oof else None)
     print(f"next: softfold soften {out}; softfold compare {out}; softfold issues {out}")
 
 
@@ -87,9 +91,13 @@ def soften(run: RunFolder, asked: Asked, quiet: Quiet = False) -> None:
     from softfold.job.running import soften_run
 
     job, soft = soften_run(run, quiet=quiet, **asked)
-    changed = (soft.targets.argmax(1) != job.train.given).mean()
     print(f"{Path(run) / 'soft_labels.safetensors'}: {len(soft):,} soft labels ({soft.strategy})")
-    print(f"{changed:.1%} put most weight on another class than the given one")
+    if soft.multi_label:
+        changed = ((soft.targets >= 0.5) != job.train.given).mean()
+        print(f"{changed:.1%} of the labels of a class are turned into their opposite")
+    else:
+        changed = (soft.targets.argmax(1) != job.train.given).mean()
+        print(f"{changed:.1%} put most weight on another class than the given one")
 
 
 def train(run: RunFolder, asked: Asked, quiet: Quiet = False) -> None:
@@ -158,11 +166,11 @@ def predict(
     if out is None and json:
         print_json(prediction_records(frame, model.vocab))
     elif out is None:
-        print(csv_text(frame), end="")
+        print(csv_text(model.in_one_cell(frame)), end="")
     elif out.endswith(".parquet"):
         write_parquet(out, frame)
     else:
-        write_text(out, csv_text(frame))
+        write_text(out, csv_text(model.in_one_cell(frame)))
     if out is not None and json:
         print_json({"out": out, "items": len(frame)})
     elif out is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
@@ -90,11 +90,18 @@ def issues(
 ) -> None:
     """List the most suspicious labels, of a run or of labels."""
     from softfold.errors import InputError
+    from softfold.job.several import several_of_run
     from softfold.report.listing import predicted_issues, run_issues
     from softfold.runs.settings import Settings
 
     if out is not None and Path(out).suffix.lower() not in {".csv", ".parquet"}:
         raise InputError(f"--out {out}: the list goes to a .csv or .parquet file")
+    is_run = (Path(labels) / "config.json").exists()
+    if is_run and (found := several_of_run(labels)) is not None:
+        if pred_probs or given or suggested:
+            raise InputError("--pred-probs, --given and --suggested are for one label an item")
+        print_several(found.above(min_suspicion), out, top, json)
+        return
     if asked.get("label_delim") is not None:
         from softfold.job.several import several_issues
 
@@ -104,15 +111,9 @@ def issues(
                 "softfold.multilabel.rank_issues does it in Python"
             )
         several = several_issues(Settings(labels=labels, **asked), quiet=quiet)
-        several = several.above(min_suspicion)
-        if out is not None:
-            several.write(out)
-        if json:
-            print_json(several.to_json(top))
-        else:
-            print(several.text(top))
+        print_several(several.above(min_suspicion), out, top, json)
         return
-    if (Path(labels) / "config.json").exists():
+    if is_run:
         listing = run_issues(labels)
     elif pred_probs is not None:
         if asked.get("on_error") == "skip":
@@ -137,6 +138,13 @@ def issues(
     # what is piped goes to a program, or to a file that is read elsewhere: nothing is cut
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
     print(listing.text(top=top, width=width))
+
+
+def print_several(listing: Any, out: str | None, top: int, json: bool) -> None:
+    """Write and print a list by item and class."""
+    if out is not None:
+        listing.write(out)
+    print_json(listing.to_json(top)) if json else print(listing.text(top))
 
 
 def export(

@@ -40,8 +40,8 @@ def prediction_records(frame: pd.DataFrame, vocab: Sequence[str]) -> list[dict[s
     ]
 
 
-def print_rate(noise: dict[str, Any], out: str) -> None:
-    """Print what is known of the share of wrong labels."""
+def print_rate(noise: dict[str, Any], out: str | None) -> None:
+    """Print what is known of the share of wrong labels; of the run `out` an audit is suggested."""
     from softfold.noise.words import rate_lines
 
     first, *more = rate_lines(noise, out)
@@ -83,7 +83,8 @@ def print_comparison(metrics: dict[str, Any], out: str, *more: str) -> None:
     from softfold.job.comparing import comparison_table
     from softfold.job.ensembling import ensemble_table
 
-    print_rate(metrics["noise"], out)
+    several = "accuracy" not in metrics["baseline"]
+    print_rate(metrics["noise"], None if several else out)
     n, against = metrics["data"]["n_valid"], metrics["accuracy_against"]
     print(f"on {n:,} hold-out items, against their {against} labels:")
     print(comparison_table(metrics))
@@ -93,4 +94,5 @@ def print_comparison(metrics: dict[str, Any], out: str, *more: str) -> None:
     if more:
         print("\n".join(["", *more, ""]))
     print(f"took {metrics['seconds']['total']:.0f} s")
-    print(f"look at {Path(out) / 'report.html'}; next: softfold review {out}")
+    after = "issues" if several else "review"
+    print(f"look at {Path(out) / 'report.html'}; next: softfold {after} {out}")

@@ -16,7 +16,7 @@ def report(run: RunFolder) -> None:
     from softfold.runs.folder import Run
     from softfold.runs.lock import locked
 
-    with locked(Run.open(run).path):
+    with locked(Run.open(run, several=True).path):
         print(write_report(run))
 
 

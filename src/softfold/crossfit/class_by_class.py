@@ -42,6 +42,7 @@ def class_by_class(
     """
     fits = for_multi_label(trainer)
     together, plain_of_all = not isinstance(fits, PerClass), None
+    trainer = fits.trainer if isinstance(fits, PerClass) else trainer
     shared: dict[str, Any] = {"seed": how.get("seed", 0), "engine": engine}
     if together:
         folder = None if out is None else Path(out) / "plain"

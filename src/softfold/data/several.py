@@ -24,8 +24,8 @@ def about_several(names: Iterable[str], counts: Iterable[int]) -> str | None:
 
     >>> about_several(["sea", "sky", "sea sky", "boat sea", "boat sky"], [9, 9, 5, 4, 4])
     "3 labels, such as 'sea sky', are made of 3 words that come again and again, and each is taken \
-for a class of its own: if items may have several labels, say --label-delim ' ' (softfold issues), \
-or softfold.multilabel.read_table(..., label_delim=' ')"
+for a class of its own: if items may have several labels, say --label-delim ' ' (softfold run), or \
+softfold.multilabel.read_table(..., label_delim=' ')"
     >>> about_several(["golden retriever", "labrador retriever", "beagle"], [9, 9, 9])
     """
     counted = dict(zip(names, counts, strict=True))
@@ -43,7 +43,7 @@ or softfold.multilabel.read_table(..., label_delim=' ')"
             return (
                 f"{len(joint):,} labels, such as {most!r}, are made of {len(used):,} words that "
                 "come again and again, and each is taken for a class of its own: if items may have "
-                f"several labels, say --label-delim {delimiter!r} (softfold issues), or "
+                f"several labels, say --label-delim {delimiter!r} (softfold run), or "
                 f"softfold.multilabel.read_table(..., label_delim={delimiter!r})"
             )
     return None

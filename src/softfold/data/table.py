@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -164,6 +164,16 @@ class LabelTable:
             group=None if self.group is None else self.group[rows],
             data=data,
         )
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """(K,) int64: how many training items were given each class."""
+        return np.bincount(self.given[~self.valid], minlength=self.n_classes)
+
+    def written(self, column: Literal["given", "truth"]) -> np.ndarray:
+        """(N,) objects, the given labels or the truth as a table has them; None: not known."""
+        names, codes = np.asarray([*self.vocab, None], dtype=object), getattr(self, column)
+        return names[np.maximum(codes, -1)]
 
     @property
     def strata(self) -> np.ndarray:

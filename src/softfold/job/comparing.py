@@ -80,9 +80,6 @@ class MultiComparison(Comparison):
         out["difference"] = differences(baseline, soft, labels)
         return out
 
-    def __str__(self) -> str:
-        return multi_comparison_table(self.metrics)
-
 
 def multi_comparison_table(metrics: dict[str, Any]) -> str:
     """The comparison of several labels an item as a few plain lines for a terminal."""
@@ -105,6 +102,8 @@ def multi_comparison_table(metrics: dict[str, Any]) -> str:
 
 def comparison_table(metrics: dict[str, Any]) -> str:
     """The comparison as a few plain lines for a terminal."""
+    if "accuracy" not in metrics["baseline"]:
+        return multi_comparison_table(metrics)
     lines = [f"{'':<22}{'accuracy':>10}{'ROC AUC':>10}   by seed"]
     for name, title in (("baseline", "given labels"), ("soft", "soft labels")):
         part = metrics[name]

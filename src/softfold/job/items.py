@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from softfold.align import find
 from softfold.arrays import likeliest
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.table import LabelTable
 from softfold.issues import rank_issues
+from softfold.multilabel.table import MultiLabelTable
 from softfold.noise.model import NoiseModel
 from softfold.pixels.images import Images
 
@@ -42,18 +44,47 @@ def items_frame(
     return frame
 
 
+def several_items_frame(
+    table: MultiLabelTable, oof: OutOfFold, issues: pd.DataFrame
+) -> pd.DataFrame:
+    """One row an item with several labels, classes as lists of names.
+
+    Args:
+        table: all items; rows of `oof` are those of its training items.
+        oof: out-of-fold predictions.
+        issues: of every item and class, as `softfold.multilabel.rank_issues` gives them.
+
+    Returns:
+        As `items_frame`; `predicted` are classes of at least one half, `suspicion` is that of the
+        item's most suspicious class, `suggested` are its classes where those of at least one half
+        are taken for wrong.
+    """
+    frame, train = _given_frame(table), table.train
+    names = np.asarray(table.vocab, dtype=object)
+    suspicion = np.zeros((len(train), table.n_classes), np.float32)
+    suspicion[issues["index"], find(table.vocab, issues["class"])] = issues["suspicion"]
+    right = train.given ^ (suspicion >= 0.5)
+    rows, n = np.flatnonzero(~table.valid), len(table)
+    none = [None] * n
+    frame["fold"] = _spread([f.tolist() for f in oof.fold], rows, [[] for _ in range(n)])
+    likely = [list(names[row]) for row in np.asarray(oof.probabilities) >= 0.5]
+    frame["predicted"] = _spread(likely, rows, none)
+    frame["suspicion"] = _spread(suspicion.max(axis=1), rows, np.full(n, np.nan, np.float32))
+    frame["suggested"] = _spread([list(names[row]) for row in right], rows, none)
+    return frame
+
+
 def _given_frame(table: LabelTable) -> pd.DataFrame:
     """The columns that the label table gives."""
-    names = np.asarray(table.vocab, dtype=object)
     frame = pd.DataFrame(
         {
             "item": table.item,
-            "given": names[table.given],
+            "given": table.written("given"),
             "split": np.where(table.valid, "valid", "train"),
         }
     )
     if table.truth is not None:
-        frame["truth"] = np.where(table.truth >= 0, names[table.truth], None)
+        frame["truth"] = table.written("truth")
     if table.group is not None:
         frame["group"] = table.group
     if isinstance(table.data, Images) and len(table) and table.data.path(0) is not None:

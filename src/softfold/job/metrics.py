@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from softfold.arrays import likeliest
-from softfold.evaluation import accuracy, average_precision, log_loss
 from softfold.job.comparing import Comparison
 from softfold.job.job import Job
+from softfold.job.kinds import kind_of
 from softfold.noise.model import NoiseModel
 from softfold.noise.words import rate_fields
 from softfold.runs.folder import Run
@@ -40,26 +39,9 @@ def write_metrics(
 
 
 def _cross_fit_metrics(job: Job, made: SeedCrossFit) -> dict[str, Any]:
-    train, p = job.train, made.oof.probabilities
-    out: dict[str, Any] = {
-        "data": {
-            "n_train": len(train),
-            "n_valid": int(job.table.valid.sum()),
-            "n_classes": job.table.n_classes,
-        },
-        "oof": {
-            "accuracy_given": float(accuracy(p, train.given)),
-            "log_loss_given": float(log_loss(p, train.given)),
-        },
-        "noise": rate_fields(made.noise),
+    data = {
+        "n_train": len(job.train),
+        "n_valid": int(job.table.valid.sum()),
+        "n_classes": job.table.n_classes,
     }
-    if train.truth is not None and (train.truth >= 0).any():
-        known = train.truth >= 0
-        wrong = train.given[known] != train.truth[known]
-        out["oof"]["accuracy_truth"] = float((likeliest(p) == train.truth)[known].mean())
-        out["noise"]["rate_truth"] = float(wrong.mean())
-        if 0 < wrong.sum() < len(wrong):
-            suspicion = Run(job.writer.path).suspicion[known]
-            found = average_precision(suspicion, wrong)
-            out["issues"] = {} if found is None else {"average_precision": float(found)}
-    return out
+    return {"data": data} | kind_of(job.table).measured(job, made)

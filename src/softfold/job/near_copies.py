@@ -70,6 +70,8 @@ def note_near_copies(job: Job) -> list[str]:
 def _conflicts(job: Job, pairs: np.ndarray) -> list[str]:
     """Lines on copies with different labels among pairs (P, 2) of rows, which the run keeps."""
     table = job.table
+    if table.multi_label:
+        return []  # copies differ in a class or two: the list of issues has them
     pairs = pairs[table.given[pairs[:, 0]] != table.given[pairs[:, 1]]]
     if not len(pairs):
         return []

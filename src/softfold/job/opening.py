@@ -17,6 +17,7 @@ from softfold.decisions.applying import read_decisions
 from softfold.errors import InputError, count_of, require
 from softfold.files import Damaged, told_if_damaged
 from softfold.job.job import Job
+from softfold.job.kinds import check_several
 from softfold.job.preparing import prepare_items
 from softfold.job.trainers import choose_trainers
 from softfold.profiling import Profile
@@ -27,6 +28,7 @@ from softfold.runs.lock import is_empty
 from softfold.runs.settings import Settings
 from softfold.runs.writing import RunWriter
 from softfold.trainers import create_trainer
+from softfold.trainers.per_class import for_multi_label
 
 _ASIDE = ".damaged"
 """What is put behind the name of a file that is not what was written."""
@@ -62,11 +64,6 @@ def open_job(
     """
     require("pyarrow", extra="cli")
     require("safetensors", extra="cli")
-    if settings.label_delim is not None:
-        raise InputError(
-            "--label-delim: a job is for one label an item; softfold issues lists what is "
-            "suspicious where items have several, and Python does the rest (docs/multilabel.md)"
-        )
     settings, run = settings.absolute(), Run(out)
     progress = Progress(quiet=quiet, profile=profile)
     _claim(run, settings, resume)
@@ -83,6 +80,7 @@ def open_job(
                     warnings.simplefilter("ignore", LookAlikes)
                 # what is broken is refused with what does not decode, all at once
                 table = settings.read_labels(on_error="skip")
+        check_several(table, settings)
         features = features_for(settings, table)
         table, notes, groups = prepare_items(
             table, settings, decisions, features=features, measured=measured
@@ -120,13 +118,14 @@ def reopen_job(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
     Changes of arch, size and the like are for the final models: the out-of-fold predictions of
     the run, and those of further seeds, are by the trainer that config.json names.
     """
-    run, progress = Run.open(path), Progress(quiet=quiet)
+    run, progress = Run.open(path, several=True), Progress(quiet=quiet)
     changes = {k: v for k, v in changes.items() if v is not None}
     settings, config = replace(run.settings, **changes).absolute(), run.config
     with progress.step("load", "reading the run"):
         decisions = run.decisions if settings.decisions is not None else None
         features = _reopened_features(run, settings, changes)
         table = run.table()
+        check_several(table, settings)
         table, _, groups = prepare_items(table, settings, of_run=True, features=features)
     trainers = choose_trainers(table, settings, features)
     same = (trainers.oof.name, trainers.oof.describe())
@@ -135,7 +134,9 @@ def reopen_job(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
         if same != before and "recipe" not in before[1]:
             known = {**before[1], "device": settings.device}
             known["features"] = known_features(run, before[1])
-            trainers = replace(trainers, oof=create_trainer(before[0], **known))
+            made = create_trainer(before[0], **known)
+            made = for_multi_label(made) if table.multi_label else made
+            trainers = replace(trainers, oof=made)
     job = Job(
         settings=settings,
         table=table,

@@ -54,9 +54,7 @@ def prepare_items(
     table = only_usable(table, "stop" if of_run else settings.on_error, of_run=of_run)
     if table.left_out:
         notes.append(note_of(table.left_out))
-    notes += about_names(
-        table.vocab, np.bincount(table.given[~table.valid], minlength=table.n_classes)
-    )
+    notes += about_names(table.vocab, table.class_counts)
     own = features if table.data is None else None
     by_features = own is not None
     copies = copies_of(table if own is None else own.on(table))
@@ -124,8 +122,8 @@ def only_usable(table: LabelTable, on_error: str, *, of_run: bool = False) -> La
         broken = broken_images(table.data)
     if not broken and not table.left_out:
         return table
-    labels = np.asarray(table.vocab, dtype=object)[table.given]
-    found = [LeftOut(table.item[i], why, label=labels[i]) for i, why in broken.items()]
+    labels = table.written("given")
+    found = [LeftOut(table.item[i], why, label=str(labels[i])) for i, why in broken.items()]
     left_out = [*table.left_out, *found]
     if on_error != "skip":
         advice = OF_RUN if of_run else f"{MEND}; --on-error skip goes on without them"
@@ -133,8 +131,8 @@ def only_usable(table: LabelTable, on_error: str, *, of_run: bool = False) -> La
     kept = table.take(np.setdiff1d(np.arange(len(table)), list(broken)))
     if not (~kept.valid).any():
         raise refusal(table.name, left_out, len(table) + len(table.left_out))
-    lost = {each.label for each in left_out if each.label}
-    lost -= {table.vocab[k] for k in np.unique(kept.given[~kept.valid])}
+    lost = {each.label for each in left_out if each.label} if not table.multi_label else set()
+    lost -= {table.vocab[k] for k in np.flatnonzero(kept.class_counts)}
     if lost:
         first = min(lost)
         one = next(each for each in left_out if each.label == first)

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from softfold.align import as_frame
-from softfold.align.inputs import refuse_multi_label
 from softfold.data.reading import read_table
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
@@ -42,7 +41,7 @@ def run(
 
     Args:
         labels: a CSV or Parquet file, a folder, a known dataset's name, a data frame or a
-            LabelTable.
+            LabelTable, also one of items with several labels (`softfold.multilabel`).
         out: the run folder to write.
         resume: go on with the run that is there.
         quiet: print nothing.
@@ -54,14 +53,18 @@ def run(
         The run folder, with `metrics`, `items`, `soft_labels` and the rest.
     """
     labels = as_frame(labels)
-    refuse_multi_label(labels)
     table = labels if isinstance(labels, LabelTable) else None
     if isinstance(labels, pd.DataFrame):
         kept: dict[str, Any] = {"keys_are_enough": settings.get("features") is not None}
         kept["on_error"] = "skip"
         columns = ("images", "path", "item", "label", "valid", "truth", "group", "names")
         kept |= {c: settings.get(c) for c in columns}
-        table = read_table(labels, **kept)
+        if settings.get("label_delim") is not None:
+            from softfold.multilabel.reading import read_table as read_several
+
+            table = read_several(labels, label_delim=settings["label_delim"], **kept)
+        else:
+            table = read_table(labels, **kept)
     named = table.name if table is not None else str(labels)
     asked = settings_of(labels=named, **settings)
     return run_settings(asked, out, table=table, resume=resume, quiet=quiet, profile=profile)
@@ -96,7 +99,7 @@ def finish(job: Job) -> Run:
     if job.progress.profile is not None:
         job.writer.profile(job.progress.profile.close())
     write_report(job.writer.path)
-    return Run(job.writer.path)
+    return Run.at(job.writer.path)
 
 
 def crossfit_settings(settings: Settings, out: str | Path, **how: Any) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def crossfit_labels(job: Job) -> dict[str, Any]:
 
 def soften_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> tuple[Job, SoftLabels]:
     """Soft labels of a run's out-of-fold predictions, and the job that made them."""
-    with writes(Run.open(path).path):
+    with writes(Run.open(path, several=True).path):
         job = reopen_job(path, quiet=quiet, **changes)
         before = _first(job)
         made = steps.with_audit(job, before)
@@ -124,7 +127,7 @@ def soften_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> tupl
 
 def train_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> Job:
     """One model on a run's soft labels, kept in the run; gives the job that made it."""
-    soft = Run.open(path).soft_labels
+    soft = Run.open(path, several=True).soft_labels
     with writes(path):
         job = reopen_job(path, quiet=quiet, **changes)
         steps.train_soft(job, [soft])
@@ -138,7 +141,7 @@ def compare_run(path: str | Path, *, quiet: bool = False, **changes: Any) -> Run
     Raises:
         InputError: a run without a hold-out, as `softfold issues` makes it.
     """
-    with writes(Run.open(path).path):
+    with writes(Run.open(path, several=True).path):
         job = reopen_job(path, quiet=quiet, **changes)
         if not job.table.valid.any():
             raise InputError(
@@ -152,6 +155,6 @@ def _first(job: Job) -> steps.SeedCrossFit:
     """The cross-fit of the first seed, which the run must have."""
     made = steps.kept_cross_fit(job, 0)
     if made is None:
-        run = Run(job.writer.path)
+        run = Run.at(job.writer.path)
         made = steps.SeedCrossFit(run.oof, run.noise)
     return made

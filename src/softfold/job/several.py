@@ -17,7 +17,9 @@ from softfold.files import write_parquet, write_text
 from softfold.multilabel.noise import MultiLabelNoise
 from softfold.multilabel.ranking import rank_issues
 from softfold.progress import Progress
+from softfold.runs.folder import Run
 from softfold.runs.settings import Settings
+from softfold.runs.several import SeveralRun
 from softfold.trainers import create_trainer, default_trainers
 
 
@@ -87,3 +89,11 @@ def several_issues(settings: Settings, *, quiet: bool = False) -> SeveralListing
     noise: Any = made.noise  # a MultiLabelNoise, of such a table
     ranked = rank_issues(table, made.oof, noise=noise)
     return SeveralListing(ranked.drop(columns="index"), noise, len(table.train))
+
+
+def several_of_run(path: str | Path) -> SeveralListing | None:
+    """The list of a run whose items have several labels; None where they have one."""
+    run = Run.open(path, several=True)
+    if not isinstance(run, SeveralRun):
+        return None
+    return SeveralListing(run.issues, run.noise, len(run.train))

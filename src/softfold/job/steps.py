@@ -33,18 +33,17 @@ from softfold.job.ensembling import (
     train_folds,
 )
 from softfold.job.fitting import Fit, fit_seeds
-from softfold.job.items import items_frame
 from softfold.job.job import Job
+from softfold.job.kinds import kind_of
 from softfold.job.metrics import write_metrics
 from softfold.job.near_copies import note_near_copies
 from softfold.job.sharding import shard_features
-from softfold.noise.estimation import audited, estimate_noise
-from softfold.noise.model import NoiseModel
+from softfold.noise.estimation import audited
 from softfold.progress import Advance, part_of
 from softfold.runs.folder import Run
 from softfold.runs.manifest import written
 from softfold.runs.voted import read_run_votes
-from softfold.softening import SoftLabels, soften
+from softfold.softening import SoftLabels
 from softfold.stopping import stop_here
 from softfold.trainers import Trainer
 from softfold.votes.combining import combine_votes
@@ -62,7 +61,8 @@ class SeedCrossFit:
     """What one seed's cross-fit gives."""
 
     oof: OutOfFold
-    noise: NoiseModel
+    noise: Any
+    """A NoiseModel, or a MultiLabelNoise where items have several labels."""
 
 
 def every_step(job: Job) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def kept_cross_fit(job: Job, s: int) -> SeedCrossFit | None:
         before = read_json(kept.file(_MADE_FROM))
         oof, file = OutOfFold.load(kept.file("oof.safetensors")), kept.file("noise.json")
         with told_if_damaged(file):
-            made = SeedCrossFit(oof, NoiseModel.from_json(read_json(file)))
+            made = SeedCrossFit(oof, kind_of(job.table).noise.from_json(read_json(file)))
     except Damaged as error:
         warnings.warn(f"{error}; it is made again", stacklevel=2)
         return None
@@ -155,7 +155,7 @@ def write_cross_fit(job: Job, made: SeedCrossFit) -> None:
     """The first seed's predictions as the run's: oof, vocab, noise, items and their data."""
     job.writer.cross_fit(made.oof, made.noise)
     job.writer.names(job.table.names)
-    job.writer.items(items_frame(job.table, made.oof, made.noise, job.decisions))
+    kind_of(job.table).write_items(job, made)
     job.writer.data(job.table, can_be_read=job.settings.can_be_read)
     if job.features is not None:
         job.writer.features(job.features)
@@ -167,18 +167,19 @@ def _cross_fit_seed(job: Job, s: int, progress: Advance) -> SeedCrossFit:
         "out": job.folder(s) / "folds",
         "engine": job.engine,
     }
+    kind = kind_of(job.table)
     if job.settings.strategy in NOISE_AWARE:
         both = noise_aware_cross_fit(job.train, job.oof_trainer, job.plan(s), **folds)
         oof, noise = both.oof, both.noise
     elif folds_are_kept_from_cross_fit(job):
         oof = out_of_fold(job, s, train_folds(job, s, None, progress))
-        noise = estimate_noise(job.train.given, oof.probabilities)
+        noise = kind.estimate_noise(job.train.given, oof.probabilities)
     else:
         oof = cross_fit(job.train, job.oof_trainer, job.plan(s), progress=progress, **folds)
-        noise = estimate_noise(job.train.given, oof.probabilities)
+        noise = kind.estimate_noise(job.train, oof)
     if job.decisions is not None:
         noise = learn_noise(noise, job.train, oof.probabilities, job.decisions)
-    made = SeedCrossFit(oof, NoiseModel.from_json(noise.to_json()))  # as who resumes reads it
+    made = SeedCrossFit(oof, kind.noise.from_json(noise.to_json()))  # as who resumes reads it
     keep_cross_fit(job, s, made)
     return made
 
@@ -190,7 +191,7 @@ def _made_from(job: Job, s: int) -> dict[str, str]:
     columns = [] if decided is None else decided[["item", "state", "label"]].to_numpy().tolist()
     return {
         _ITEMS: train.fingerprint,
-        "given labels": _hash([train.vocab[label] for label in train.given]),
+        "given labels": _hash(list(train.written("given"))),
         "decisions": _hash(columns),
         "folds": job.plan(s).fingerprint,
         "settings of the trainer": _hash(trainer),
@@ -214,7 +215,7 @@ def soften_seeds(job: Job, made: list[SeedCrossFit]) -> list[SoftLabels]:
             if votes is not None:
                 softs.append(_voted(job, votes, each))
                 continue
-            soft = soften(
+            soft = kind_of(job.table).soften(
                 job.train,
                 each.oof,
                 settings.strategy,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from softfold.data.item_features import ItemFeatures
 from softfold.data.table import LabelTable
@@ -10,6 +10,7 @@ from softfold.errors import InputError
 from softfold.job.recipes import get_recipe
 from softfold.runs.settings import Settings
 from softfold.trainers import Trainer, create_trainer, default_trainers, takes
+from softfold.trainers.per_class import for_multi_label
 
 _ASKED = ("arch", "weights", "size", "epochs", "device")
 """Settings of a job that are settings of its trainers."""
@@ -38,8 +39,15 @@ def choose_trainers(
         made = get_recipe(settings.recipe).choose_trainers(table, settings)
     else:
         given = features is not None
-        final, oof, why = default_trainers(table, settings.trainer, own_features=given)
+        probed = settings.trainer is None and table.multi_label and table.kind == "image"
+        asked = "probe" if probed else settings.trainer
+        final, oof, why = default_trainers(table, asked, own_features=given)
+        why = "several labels an item: no fine-tuning" if probed else why
         made = make_trainers(settings, final, settings.oof_trainer or oof, why, features)
+        if table.multi_label:
+            one = made.final is made.oof
+            first = for_multi_label(made.final)
+            made = replace(made, final=first, oof=first if one else for_multi_label(made.oof))
     _check_averages(table, settings, made.final, features)
     _set_up(settings, made.final, made.oof)
     return made

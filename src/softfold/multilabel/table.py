@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -80,6 +80,19 @@ class MultiLabelTable(LabelTable):
         return markup.table(self._about, head, rows)
 
     @property
+    def class_counts(self) -> np.ndarray:
+        """(K,) int64: how many training items were given each class."""
+        return self.given[~self.valid].sum(axis=0)
+
+    def written(self, column: Literal["given", "truth"]) -> np.ndarray:
+        """(N,) objects, lists of the classes of each item; None where any is not known."""
+        names, values = np.asarray(self.vocab, dtype=object), getattr(self, column)
+        out = np.full(len(self), None, dtype=object)
+        for i in np.flatnonzero((values >= 0).all(axis=1)):
+            out[i] = list(names[values[i] == 1])
+        return out
+
+    @property
     def strata(self) -> np.ndarray:
         """(N,) int64: the rarest class that an item has, from 1; 0 where it has none."""
         return rarest(self.given)
@@ -109,3 +122,10 @@ def rarest(given: np.ndarray) -> np.ndarray:
     """
     counts = np.where(given, given.sum(axis=0), len(given) + 1)
     return np.where(given.any(axis=1), counts.argmin(axis=1) + 1, 0)
+
+
+def of_several(table: LabelTable) -> MultiLabelTable:
+    """A table whose labels are not known, as one of items that may have several."""
+    none = np.zeros((len(table), table.n_classes), dtype=bool)
+    fields = {name: getattr(table, name) for name in ("item", "vocab", "valid", "group", "data")}
+    return MultiLabelTable(given=none, name=table.name, left_out=table.left_out, **fields)

@@ -9,7 +9,7 @@ from pathlib import Path
 from fastcore.xml import FT, to_xml
 
 from softfold.files import write_text
-from softfold.report import charts, measures, theme
+from softfold.report import charts, measures, several, theme
 from softfold.report.measures import percent, points
 from softfold.report.parts import el, raw, void
 from softfold.report.sections import SECTIONS
@@ -34,7 +34,7 @@ def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
     Raises:
         InputError: `run_dir` is no run folder, or its files belong to different runs.
     """
-    run = Run.open(run_dir)
+    run = Run.open(run_dir, several=True)
     if out is not None:
         write_text(out, render(run))
         return Path(out)
@@ -46,8 +46,9 @@ def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
 def render(run: Run) -> str:
     """The report of a run as HTML."""
     looks = Looks.of(run)
-    sections = [s for s in (make(run, looks) for make in SECTIONS) if s is not None]
-    verdict = measures.verdict(run)
+    makes = several.SECTIONS if run.multi_label else SECTIONS
+    sections = [s for s in (make(run, looks) for make in makes) if s is not None]
+    verdict = several.verdict(run) if run.multi_label else measures.verdict(run)
     title = f"{run.name}: softfold report"
     css = theme.variables() + files(__package__).joinpath("report.css").read_text()
     head = el(
@@ -64,7 +65,7 @@ def render(run: Run) -> str:
         el("h1", title),
         el("p", verdict.sentence, cls=f"verdict {verdict.tone}"),
         el("p", verdict.note, cls="note") if verdict.note else None,
-        figures(run),
+        several.figures(run) if run.multi_label else figures(run),
         el(
             "nav",
             el("ul", *[el("li", el("a", name, href=f"#{key}")) for key, name, _ in sections]),

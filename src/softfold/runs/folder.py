@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,7 @@ FILES = {
 """Which file each part of a run is in. Two names of one file are two ways to read it."""
 
 _MAKERS = {
+    "issues.parquet": "softfold crossfit",
     "items.parquet": "softfold crossfit",
     "vocab.json": "softfold crossfit",
     "noise.json": "softfold crossfit",
@@ -75,18 +76,44 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    multi_label: ClassVar[bool] = False
+    """Whether items may have several labels: a `softfold.runs.several.SeveralRun`."""
+
     @classmethod
-    def open(cls, path: str | Path) -> Run:
+    def at(cls, path: str | Path) -> Run:
+        """The run of a folder, of the kind that its config.json says, where it has one."""
+        from softfold.runs.several import SeveralRun
+
+        run = Run(path)
+        try:
+            several = run.has("config.json") and run.config.get("labels_an_item") == "several"
+        except Damaged:  # who reads it is told
+            several = False
+        return SeveralRun(path) if several else run
+
+    @classmethod
+    def open(cls, path: str | Path, *, several: bool = False) -> Run:
         """An existing run folder.
 
+        Args:
+            path: the folder.
+            several: whether who asks serves items with several labels.
+
         Raises:
-            InputError: there is no such folder, or it has no config.json.
+            InputError: there is no such folder, or it has no config.json; its items have several
+                labels and who asks is for one label an item.
         """
         run = cls(path)
         if not run.path.is_dir():
             raise InputError(f"{path}: no such run folder")
         if not run.has("config.json"):
             raise InputError(f"{path}: not a run folder (it has no config.json)")
+        run = cls.at(path)
+        if run.multi_label and not several:
+            raise InputError(
+                f"{path}: its items have several labels, and this is for one label an item; there "
+                "are softfold run, issues, report, predict, compare (docs/multilabel.md)"
+            )
         return run
 
     def has(self, name: str) -> bool:

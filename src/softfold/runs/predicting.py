@@ -24,6 +24,7 @@ from softfold.data.rows import image_column
 from softfold.data.table import Data, LabelTable
 from softfold.errors import InputError
 from softfold.files import told_if_damaged
+from softfold.multilabel.table import of_several
 from softfold.pixels.images import Images
 from softfold.pixels.views import in_words
 from softfold.runs.folder import Run
@@ -38,6 +39,7 @@ class Predictor:
 
     own_features: the model was trained on features that were given, and wants those of new items.
     tta, flip, seed: the views of an image that are averaged where nobody says how many.
+    multi_label: items may have several labels; delimiter: what stands between them in a cell.
     """
 
     def __init__(
@@ -51,11 +53,14 @@ class Predictor:
         tta: int = 1,
         flip: bool = True,
         seed: int = 0,
+        multi_label: bool = False,
+        delimiter: str | None = None,
     ) -> None:
         self.model, self.vocab, self.kind = model, tuple(vocab), kind
         self.names = names or {}
         self.own_features = own_features
         self.tta, self.flip, self.seed = tta, flip, seed
+        self.multi_label, self.delimiter = multi_label, delimiter or ", "
 
     def predict(
         self,
@@ -82,7 +87,9 @@ class Predictor:
             seed: of the crops.
 
         Returns:
-            A frame with item, predicted, confidence and one column of probabilities a class; where
+            A frame with item, predicted, confidence and one column of probabilities a class. Where
+            items may have several labels, `predicted` are lists of the classes of at least one
+            half, and there is no confidence. Where
             classes have names for people, predicted_name beside predicted. Rows are in the order of
             the items; `frame.attrs["skipped"]` lists (item, reason) of those left out, and
             `frame.attrs["views"]` says what was averaged over, None where nothing was.
@@ -109,6 +116,8 @@ class Predictor:
             table = _on_features(items, features, self.vocab)
         else:
             table = unlabelled(items, self.vocab, self.kind)
+        if self.multi_label:
+            table = of_several(table)
         asked = {"flip": flip, "seed": seed}
         known: dict[str, Any] = {k: getattr(self, k) if v is None else v for k, v in asked.items()}
         n_views = self.tta if tta is None else tta
@@ -116,9 +125,22 @@ class Predictor:
         frame = self._predicted(model, table, on_error)
         frame.attrs["views"] = in_words(n_views, flip=known["flip"]) if n_views > 1 else None
         if self.names:
-            shown = [self.names.get(label, label) for label in frame["predicted"]]
+            shown = [self._shown(each) for each in frame["predicted"]]
             frame.insert(2, "predicted_name", shown)
         return frame
+
+    def in_one_cell(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """What `predict` gave, as a CSV file holds it: several labels of an item in one cell."""
+        if not self.multi_label:
+            return frame
+        lists = [c for c in ("predicted", "predicted_name") if c in frame and c not in self.vocab]
+        return frame.assign(**{c: frame[c].map(self.delimiter.join) for c in lists})
+
+    def _shown(self, label: Any) -> Any:
+        """A class as people read it, or a list of them."""
+        if isinstance(label, list):
+            return [self.names.get(each, each) for each in label]
+        return self.names.get(label, label)
 
     def _predicted(self, model: Any, table: LabelTable, on_error: str) -> pd.DataFrame:
         from softfold.trainers import predict_frame
@@ -242,12 +264,14 @@ def load(run: str | Path, models: str | None = None) -> Predictor:
             "given" or on "soft" labels alone.
     """
     from softfold.trainers import create_trainer, load_model
+    from softfold.trainers.per_class import for_multi_label
 
-    folder = Run.open(run)
+    folder = Run.open(run, several=True)
     config = folder.config
     own_features = "features" in config["trainer_settings"]
     settings, models = folder.settings, chosen_models(folder, models)
     seen: Any = {"tta": settings.tta, "flip": settings.flip, "seed": settings.seed}
+    seen |= {"multi_label": folder.multi_label, "delimiter": settings.label_delim}
     about: Any = (folder.vocab, config["kind"], folder.names, own_features)
     if models != "single":
         return Predictor(load_members(folder, models, config), *about, **seen)
@@ -257,6 +281,7 @@ def load(run: str | Path, models: str | None = None) -> Predictor:
     with told_if_damaged(folder.path / "config.json"):
         given = {"features": known_features(folder, config["trainer_settings"])}
         trainer = create_trainer(config["trainer"], **{**config["trainer_settings"], **given})
+        trainer = for_multi_label(trainer) if folder.multi_label else trainer
     if trainer.saves_models:
         raise InputError(f"{run}: the run keeps no model (softfold train {run} makes one)")
     train, soft = folder.table().train, folder.soft_labels

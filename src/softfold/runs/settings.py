@@ -78,7 +78,7 @@ class Settings:
     item: str | None = setting(None, "column of item keys, of a table without images", READING)
     label: str | None = setting(None, "column of given labels", READING)
     label_delim: str | None = setting(
-        None, "what stands between labels where items have several: issues alone", CROSS_FITTING
+        None, "what stands between labels, where items have several", CROSS_FITTING
     )
     valid: str | None = setting(None, "column that marks the hold-out (is_valid)", READING)
     truth: str | None = setting(None, "column of right labels, to measure with only", READING)
@@ -333,6 +333,8 @@ class Settings:
             valid=self.valid,
             truth=self.truth,
             group=self.group,
+            holdout=self.holdout,
+            holdout_label=self.holdout_label,
             names=self.names,
             on_error=on_error,
         )

@@ -34,7 +34,7 @@ def verify(path: str | Path) -> list[str]:
     found = [*_files(root)]
     if found:
         return found  # what does not read cannot be compared
-    found = [*_parts(Run(root))]
+    found = [*_parts(Run.at(root))]
     if not (root / manifest.MANIFEST).is_file():
         found.append(
             f"{root}: it has no {manifest.MANIFEST}: nothing tells whether files are as written"

@@ -16,6 +16,7 @@ from softfold.data.item_features import ItemFeatures
 from softfold.data.leaving_out import SKIPPED, LeftOut, as_frame
 from softfold.data.table import LabelTable
 from softfold.files import write_json, write_parquet, write_text
+from softfold.multilabel.noise import MultiLabelNoise
 from softfold.noise.model import NoiseModel
 from softfold.pixels.images import Images
 from softfold.runs.given_features import FEATURES
@@ -66,7 +67,12 @@ class RunWriter:
             else:
                 file.unlink(missing_ok=True)
 
-    def cross_fit(self, oof: OutOfFold, noise: NoiseModel) -> None:
+    def issues(self, frame: pd.DataFrame) -> None:
+        """issues.parquet, where items have several labels: a row an item and class."""
+        with self.writing("issues.parquet") as file:
+            write_parquet(file, frame)
+
+    def cross_fit(self, oof: OutOfFold, noise: NoiseModel | MultiLabelNoise) -> None:
         """The first seed's out-of-fold predictions, noise model and class names."""
         with self.writing("oof.safetensors") as file:
             oof.save(file)

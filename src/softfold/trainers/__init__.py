@@ -150,12 +150,18 @@ def load_model(path: str | Path, meta: Mapping[str, Any]) -> Model:
 def predict_frame(model: Model, table: LabelTable) -> pd.DataFrame:
     """Predictions as a frame: item, predicted class, confidence, one column a class.
 
+    Where items may have several labels: lists of the classes of at least one half, no confidence.
+
     The column of a class that is called as one of the others is `class item`, and so on.
     """
-    probabilities = np.asarray(model.predict(table))
-    best = probabilities.argmax(1)
-    frame = pd.DataFrame({"item": table.item, "predicted": np.asarray(table.vocab)[best]})
-    frame["confidence"] = probabilities[np.arange(len(best)), best]
+    probabilities, names = np.asarray(model.predict(table)), np.asarray(table.vocab)
+    if table.multi_label:
+        likely = [names[row].tolist() for row in probabilities >= 0.5]
+        frame = pd.DataFrame({"item": table.item, "predicted": pd.Series(likely, dtype=object)})
+    else:
+        best = probabilities.argmax(1)
+        frame = pd.DataFrame({"item": table.item, "predicted": names[best]})
+        frame["confidence"] = probabilities[np.arange(len(best)), best]
     taken = {*frame.columns, "predicted_name"}
     columns = [f"class {name}" if name in taken else name for name in table.vocab]
     return frame.join(pd.DataFrame(probabilities, columns=columns))

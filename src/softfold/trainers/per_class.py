@@ -47,7 +47,8 @@ class PerClass(BaseTrainer):
     """A trainer of several labels an item out of one of one label an item.
 
     Args:
-        trainer: learns each class from targets (n, 2): not having it, having it.
+        trainer: learns each class from targets (n, 2): not having it, having it. Where it has
+            `of_classes(models, vocab)`, that makes one model of the K, which is kept if it is.
     """
 
     name = "per_class"
@@ -57,15 +58,17 @@ class PerClass(BaseTrainer):
         self.trainer, self.name = trainer, trainer.name
         self.solves_folds_together = trainer.solves_folds_together
         self.uses_torch, self.prepares = trainer.uses_torch, trainer.prepares
+        self._of_classes = getattr(trainer, "of_classes", None)
+        self.saves_models = trainer.saves_models and self._of_classes is not None
 
     def describe(self) -> dict[str, Any]:
         """The settings of the trainer inside."""
         return {"classes": "one by one", **self.trainer.describe()}
 
-    def prepare(self, table: LabelTable, progress: Progress | None = None) -> None:
+    def prepare(self, table: LabelTable, progress: Progress | None = None) -> str | None:
         """What classes share, such as features; the question is that of the class learned first."""
         first = most_even_first(np.asarray(table.given, dtype=float))[0]
-        self.trainer.prepare(_question(table, first), progress)
+        return self.trainer.prepare(_question(table, first), progress)
 
     def fit(
         self,
@@ -75,7 +78,7 @@ class PerClass(BaseTrainer):
         seed: int,
         holdout: LabelTable | None = None,
         noise: np.ndarray | None = None,
-    ) -> PerClassModel:
+    ) -> Any:
         """A model a class, of targets float32 (n, K) that need not sum to 1."""
         models: list[Any] = [None] * table.n_classes
         for k in most_even_first(targets):
@@ -85,6 +88,8 @@ class PerClass(BaseTrainer):
                 continue
             made = self.trainer.fit(_question(table, k), _two(has), seed=seed)
             models[k] = check_model(made, self.trainer)
+        if self._of_classes is not None:
+            return self._of_classes(models, table.vocab)
         return PerClassModel(models)
 
     def fit_folds(

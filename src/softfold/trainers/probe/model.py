@@ -26,6 +26,7 @@ class ProbeModel(BaseModel):
 
     weight (D, K), bias (K,): of the features as they are. features: how they are made.
     features_of: makes those of items, in parts, with or without the backbone's stages.
+    multi_label: the classes do not exclude each other, and each has a sigmoid of its own.
     """
 
     sees_views = True
@@ -38,10 +39,32 @@ class ProbeModel(BaseModel):
         features: dict[str, Any],
         strength: float,
         features_of: FeaturesOf,
+        multi_label: bool = False,
     ) -> None:
         self.weight, self.bias, self.vocab = weight, bias, tuple(vocab)
         self.feature_settings, self.strength = features, strength
-        self._features_of = features_of
+        self._features_of, self.multi_label = features_of, multi_label
+
+    @classmethod
+    def of_classes(cls, models: Sequence[ProbeModel | float], vocab: Sequence[str]) -> ProbeModel:
+        """One model of K classes that do not exclude each other, out of one of two classes each.
+
+        A number is the share of a class of which there was nothing to learn.
+        """
+        probes = [each for each in models if isinstance(each, ProbeModel)]
+        if not probes:
+            raise InputError("nothing to learn: every class is one of all items, or of none")
+        weight = np.zeros((len(probes[0].weight), len(models)), np.float32)
+        bias = np.empty(len(models), np.float32)
+        for k, each in enumerate(models):
+            if isinstance(each, ProbeModel):
+                weight[:, k] = each.weight[:, 1] - each.weight[:, 0]
+                bias[k] = each.bias[1] - each.bias[0]
+            else:
+                bias[k] = np.log(each / (1 - each))
+        one = probes[0]
+        about = one.feature_settings, float(np.mean([each.strength for each in probes]))
+        return cls(weight, bias, vocab, *about, one._features_of, multi_label=True)
 
     def predict(self, table: LabelTable) -> np.ndarray:
         """Probabilities float32 (n, K), columns in the order of `vocab`."""
@@ -70,6 +93,9 @@ class ProbeModel(BaseModel):
             logits = np.broadcast_to(self.bias, out[rows].shape).copy()
             for part, weight in zip(parts, weights):
                 logits += part[rows].astype(np.float32) @ weight
+            if self.multi_label:
+                out[rows] = 0.5 + 0.5 * np.tanh(0.5 * logits)
+                continue
             logits -= logits.max(axis=1, keepdims=True)
             np.exp(logits, out=logits)
             out[rows] = logits / logits.sum(axis=1, keepdims=True)
@@ -82,6 +108,7 @@ class ProbeModel(BaseModel):
             "vocab": list(self.vocab),
             "features": self.feature_settings,
             "strength": self.strength,
+            **({"multi_label": True} if self.multi_label else {}),
         }
         tensors = {
             "weight": np.ascontiguousarray(self.weight, np.float32),

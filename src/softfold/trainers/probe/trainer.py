@@ -54,6 +54,7 @@ class Probe(BaseTrainer):
     uses_torch = True
     takes_labels = True
     prepares = "features"
+    of_classes = staticmethod(ProbeModel.of_classes)
 
     def __init__(
         self,
@@ -302,6 +303,7 @@ def load(path: str | Path) -> ProbeModel:
         features=features,
         strength=about["strength"],
         features_of=source.parts,
+        multi_label=bool(about.get("multi_label")),
     )
 
 
