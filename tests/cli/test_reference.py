@@ -35,6 +35,7 @@ def test_a_command_takes_the_settings_that_name_it_and_no_others(command, capsys
     assert taken <= offered
     others = {each.option for each in settings_table()} - taken
     own = {"doctor": {"--device"}, "demo": {"--noise"}}
+    own |= {command: {"--images"} for command in ("report", "review", "export")}
     own |= {"corrupt": {"--features"}, "predict": {"--features", "--on-error", "--tta", "--flip"}}
     assert not offered & (others - own.get(command, set()))
 

@@ -28,6 +28,15 @@ def test_a_stroke_or_an_undo_that_is_sent_twice_counts_once(log):
     assert outcome(log, "i0") == ("confirmed", "dog")
 
 
+def test_the_file_alone_has_every_decision_while_the_log_is_open(log, tmp_path):
+    log.append([row("ann", "1", "i0", "none")])
+    copied = tmp_path / "copied.sqlite"
+    copied.write_bytes(log.path.read_bytes())
+    copy = DecisionLog(copied, create=False)
+    assert [each.item for each in copy.since()] == [each.item for each in log.since()] != []
+    copy.close()
+
+
 def test_nothing_in_the_log_can_be_changed_or_deleted(log):
     log.append([row("ann", "s1", "i0", "accept", "dog")])
     with sqlite3.connect(log.path) as db:

@@ -11,6 +11,8 @@ from example_runs import digits_run, synthetic_run
 from softfold.decisions.log import LOG, DecisionLog
 from softfold.errors import InputError
 from softfold.report import write_report
+from softfold.report.page import refuse_without_pictures
+from softfold.review import export_labels
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp; $a^$"
 VOID = {"meta", "img", "br", "link", "input"}
@@ -153,7 +155,8 @@ def test_items_that_are_gone_leave_a_line_instead_of_pictures(tmp_path):
     run = digits_run(tmp_path / "run")
     for picture in (tmp_path / "digits").iterdir():
         picture.unlink()
-    page = Page(write_report(run).read_text())
+    with pytest.warns(UserWarning, match="1,797 of 1,797 pictures not found"):
+        page = Page(write_report(run).read_text())
     assert "img" not in page.tags and "no picture" in page.text
 
 
@@ -191,3 +194,21 @@ def test_the_figures_of_the_posts_protocol_stand_beside_what_they_leak(tmp_path)
     text = " ".join(Page(write_report(run).read_text()).text)
     assert "post's own protocol" in text and "71.0%" in text and "What leaks: the labels." in text
     assert "one seed says nothing about others" in text
+
+
+def test_a_report_with_pictures_is_not_lost_when_their_folder_was_moved(tmp_path):
+    run = digits_run(tmp_path / "first" / "run")
+    (tmp_path / "first" / "digits").rename(tmp_path / "digits")
+    lost = r"1,797 of 1,797 pictures not found; the first is .*0000\.png: say with --images DIR"
+    refuse_without_pictures(run)  # there is no report yet
+    with pytest.warns(UserWarning, match=lost):
+        assert 'src="data:image' not in write_report(run).read_text()
+    with pytest.raises(InputError, match=f"{lost}.*stays as it is"):
+        refuse_without_pictures(run)
+    refuse_without_pictures(run, tmp_path)
+    assert 'src="data:image' in write_report(run, images=tmp_path).read_text()
+    with pytest.warns(UserWarning, match=lost):
+        export_labels(run, tmp_path / "out", "fiftyone")
+    export_labels(run, tmp_path / "out", "fiftyone", images=tmp_path)
+    files = json.loads((tmp_path / "out" / "data.json").read_text())
+    assert files["00000000"] == str(tmp_path / "digits" / "0000.png")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from softfold.cli.options import Asked, Quiet, RunFolder
+from softfold.cli.options import Asked, MovedImages, Quiet, RunFolder
 from softfold.cli.output import default_out, print_json
 
 
@@ -153,8 +153,9 @@ def export(
     format: Annotated[
         str | None, Option("--format", help="csv, parquet, cleanlab, fiftyone or labelstudio")
     ] = None,
+    images: MovedImages = None,
 ) -> None:
     """Write the labels as people corrected them."""
     from softfold.review.export import export_labels
 
-    print(export_labels(run, out, format))
+    print(export_labels(run, out, format, images=images))

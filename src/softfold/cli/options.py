@@ -23,6 +23,9 @@ Asked = dict[str, Any]
 RunFolder = Annotated[str, Argument(metavar="RUN", help="a run folder", show_default=False)]
 Out = Annotated[str | None, Option("--out", help="run folder to write")]
 Resume = Annotated[bool, Option("--resume", help="go on with the run that is in --out")]
+MovedImages = Annotated[
+    str | None, Option("--images", help="the folder of the run's images, where it was moved")
+]
 Quiet = Annotated[bool, Option("--quiet", help="no progress")]
 Profile = Annotated[
     bool,

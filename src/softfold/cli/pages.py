@@ -7,17 +7,18 @@ from typing import Annotated
 
 from typer import Option
 
-from softfold.cli.options import RunFolder
+from softfold.cli.options import MovedImages, RunFolder
 
 
-def report(run: RunFolder) -> None:
+def report(run: RunFolder, images: MovedImages = None) -> None:
     """Write the run's report, one HTML file."""
-    from softfold.report import write_report
+    from softfold.report.page import refuse_without_pictures, write_report
     from softfold.runs.folder import Run
     from softfold.runs.lock import locked
 
     with locked(Run.open(run, several=True).path):
-        print(write_report(run))
+        refuse_without_pictures(run, images)
+        print(write_report(run, images=images))
 
 
 def verify(run: RunFolder) -> None:
@@ -53,9 +54,10 @@ def review(
     audit: Annotated[
         bool, Option("--audit", help="the audit's items, without suggestion or suspicion")
     ] = False,
+    images: MovedImages = None,
     browser: Annotated[bool, Option("--browser", help="open the page")] = False,
 ) -> None:
     """Review suspicious labels on a local web page."""
     from softfold.review.server import serve
 
-    serve(run, host, port, reviewer, token=token, audit=audit, open_browser=browser)
+    serve(run, host, port, reviewer, token=token, audit=audit, images=images, open_browser=browser)

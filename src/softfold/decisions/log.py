@@ -149,6 +149,7 @@ class DecisionLog:
         if columns and not {"audit", "checksum"} <= set(columns):
             self._renew()
         self._db.executescript(_TABLE + _GUARDED)
+        self._into_one_file()
 
     def _columns(self) -> list[str]:
         return [row[1] for row in self._db.execute("PRAGMA table_info(decisions)")]
@@ -164,7 +165,7 @@ class DecisionLog:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All or nothing, and on disk when left."""
+        """All or nothing, and on disk when left, in the one file that people copy."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -172,6 +173,11 @@ class DecisionLog:
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
+        self._into_one_file()
+
+    def _into_one_file(self) -> None:
+        """Bring what is in the write-ahead log into the file itself, unless somebody reads it."""
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def close(self) -> None:
         self._db.close()

@@ -8,25 +8,29 @@ from pathlib import Path
 
 from fastcore.xml import FT, to_xml
 
+from softfold.errors import InputError
 from softfold.files import write_text
 from softfold.report import charts, measures, several, theme
 from softfold.report.measures import percent, points
 from softfold.report.parts import el, raw, void
 from softfold.report.sections import SECTIONS
 from softfold.runs.folder import Run
-from softfold.runs.looks import Looks
+from softfold.runs.looks import Looks, in_words, lost_pictures
 from softfold.runs.manifest import written
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """No script and nothing from elsewhere, whatever a label or file name holds."""
 
 
-def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
+def write_report(
+    run_dir: str | Path, out: str | Path | None = None, *, images: str | Path | None = None
+) -> Path:
     """Write the report of a run folder as one self-contained HTML file.
 
     Args:
         run_dir: the run folder. What it lacks is left out of the report.
         out: where to write; by default `report.html` in the run folder.
+        images: the folder in which image files are now, where it was moved.
 
     Returns:
         The file written.
@@ -34,13 +38,21 @@ def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
     Raises:
         InputError: `run_dir` is no run folder, or its files belong to different runs.
     """
-    run = Run.open(run_dir, several=True)
+    run = Run.open(run_dir, images, several=True)
     if out is not None:
         write_text(out, render(run))
         return Path(out)
     with written(run.path, "report.html"):
         write_text(run.path / "report.html", render(run))
     return run.path / "report.html"
+
+
+def refuse_without_pictures(run_dir: str | Path, images: str | Path | None = None) -> None:
+    """Refuse to write over a report where none of the run's pictures is found any more."""
+    run = Run.open(run_dir, images, several=True)
+    lost = lost_pictures(run) if run.has("report.html") else []
+    if lost and len(lost) == run.items["file"].notna().sum():
+        raise InputError(f"{in_words(run, lost)}; the report that is there stays as it is")
 
 
 def render(run: Run) -> str:

@@ -48,6 +48,7 @@ def create_app(
     host: str = "127.0.0.1",
     token: str | None = None,
     names: tuple[str, ...] = (),
+    images: str | Path | None = None,
 ) -> Guard:
     """The ASGI application that reviews one run.
 
@@ -57,12 +58,13 @@ def create_app(
         host: the address it will be bound to; it decides which Host headers are answered.
         token: what every request must carry; needed where `host` is not a loopback address.
         names: further host names that are this server's, such as that of a proxy.
+        images: the folder in which image files are now, where it was moved.
 
     Raises:
         InputError: no run folder there, or an open address without a token.
     """
     check_binding(host, token)
-    desk = Desk(run_dir)
+    desk = Desk(run_dir, images)
     return Guard(_routes(desk, _name(reviewer)), host, token, names)
 
 

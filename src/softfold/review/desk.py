@@ -45,10 +45,13 @@ class Filter:
 
 
 class Desk:
-    """One run under review. All methods may be called from several threads."""
+    """One run under review. All methods may be called from several threads.
 
-    def __init__(self, run_dir: str | Path) -> None:
-        self.run = Run.open(run_dir)
+    images: the folder in which image files are now, where it was moved.
+    """
+
+    def __init__(self, run_dir: str | Path, images: str | Path | None = None) -> None:
+        self.run = Run.open(run_dir, images)
         if not len(self.run.ranking):
             raise InputError(
                 f"{run_dir}: its items have no suspicion yet (softfold crossfit first)"

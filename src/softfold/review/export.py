@@ -16,12 +16,18 @@ from softfold.decisions.log import LOG
 from softfold.errors import InputError
 from softfold.files import write_parquet, write_text
 from softfold.runs.folder import Run
-from softfold.runs.looks import Looks
+from softfold.runs.looks import Looks, warn_of_lost_pictures
 
 FORMATS = ("csv", "parquet", "decisions", "cleanlab", "fiftyone", "labelstudio")
 
 
-def export_labels(run_dir: str | Path, out: str | Path, format: str | None = None) -> Path:
+def export_labels(
+    run_dir: str | Path,
+    out: str | Path,
+    format: str | None = None,
+    *,
+    images: str | Path | None = None,
+) -> Path:
     """Write the labels of a run as people corrected them.
 
     Args:
@@ -29,6 +35,7 @@ def export_labels(run_dir: str | Path, out: str | Path, format: str | None = Non
         out: the file to write; for cleanlab and fiftyone a folder.
         format: csv, parquet, decisions, cleanlab, fiftyone or labelstudio; by default by the
             ending of `out` (.csv or .parquet).
+        images: the folder in which image files are now, where it was moved.
 
     Returns:
         The file or folder written.
@@ -36,7 +43,7 @@ def export_labels(run_dir: str | Path, out: str | Path, format: str | None = Non
     Raises:
         InputError: no run folder, or an unknown format.
     """
-    run, out = Run.open(run_dir), Path(out)
+    run, out = Run.open(run_dir, images), Path(out)
     if format is None:
         format = out.suffix.lower().lstrip(".")
     writers = {
@@ -49,6 +56,8 @@ def export_labels(run_dir: str | Path, out: str | Path, format: str | None = Non
     }
     if format not in writers:
         raise InputError(f"no format {format!r}: choose one of {', '.join(FORMATS)} (--format)")
+    if format in ("fiftyone", "labelstudio"):  # which name the files
+        warn_of_lost_pictures(run)
     out.parent.mkdir(parents=True, exist_ok=True)
     writers[format]()
     return out

@@ -27,6 +27,7 @@ def serve(
     token: str | None = None,
     names: tuple[str, ...] = (),
     audit: bool = False,
+    images: str | Path | None = None,
     open_browser: bool = False,
     say: Callable[[str], object] = print,
 ) -> None:
@@ -41,6 +42,7 @@ def serve(
         names: further host names to answer to, such as a proxy's.
         audit: show the items of the audit instead, without suggestion or suspicion; they are
             drawn first where there are none.
+        images: the folder in which image files are now, where it was moved.
         open_browser: open the page in this machine's browser.
         say: told the address, one line.
 
@@ -59,7 +61,9 @@ def serve(
         desk = Desk(run_dir)
         if not desk.drawn:
             desk.draw(DRAWN)
-    app = create_app(run_dir, reviewer=reviewer or _user(), host=host, token=token, names=names)
+    app = create_app(
+        run_dir, reviewer=reviewer or _user(), host=host, token=token, names=names, images=images
+    )
     listener = _listen(host, port)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{listener.getsockname()[1]}/"

@@ -71,11 +71,14 @@ class Run:
 
     Rows of `train` are the rows of `probabilities`, `targets`, `oof` and `soft_labels`. Arrays and
     frames are kept after the first reading: do not change them. JSON is read anew each time.
+
+    images: the folder in which image files are now, by their item keys; None: where they were.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    images: Path | None = None
     multi_label: ClassVar[bool] = False
     """Whether items may have several labels: a `softfold.runs.several.SeveralRun`."""
 
@@ -92,11 +95,14 @@ class Run:
         return SeveralRun(path) if several else run
 
     @classmethod
-    def open(cls, path: str | Path, *, several: bool = False) -> Run:
+    def open(
+        cls, path: str | Path, images: str | Path | None = None, *, several: bool = False
+    ) -> Run:
         """An existing run folder.
 
         Args:
             path: the folder.
+            images: the folder of its image files, where that was moved.
             several: whether who asks serves items with several labels.
 
         Raises:
@@ -104,6 +110,8 @@ class Run:
                 labels and who asks is for one label an item.
         """
         run = cls(path)
+        if images is not None and not Path(images).is_dir():
+            raise InputError(f"--images {images}: no such folder")
         if not run.path.is_dir():
             raise InputError(f"{path}: no such run folder")
         if not run.has("config.json"):
@@ -114,6 +122,7 @@ class Run:
                 f"{path}: its items have several labels, and this is for one label an item; there "
                 "are softfold run, issues, report, predict, compare (docs/multilabel.md)"
             )
+        run.images = None if images is None else Path(images).absolute()
         return run
 
     def has(self, name: str) -> bool:
@@ -217,6 +226,8 @@ class Run:
         lacking = [c for c in ("item", "given", "split") if c not in items]
         if lacking:
             raise Damaged(f"{self.path / 'items.parquet'}: damaged: no column {lacking[0]!r}")
+        if self.images is not None and "file" in items:
+            items = items.assign(file=[str(self.images / key) for key in items["item"]])
         return items
 
     @cached_property

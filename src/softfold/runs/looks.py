@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from softfold.data.table import LabelTable, text_column
+from softfold.errors import count_of
 from softfold.pixels.decoding import open_image
 from softfold.pixels.images import Images
 from softfold.runs.folder import Run
@@ -73,6 +75,7 @@ class Looks:
     @classmethod
     def of(cls, run: Run) -> Looks:
         """Find the items of a run where its config says they are."""
+        warn_of_lost_pictures(run)
         try:
             table = run.table()
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -101,6 +104,30 @@ class Looks:
             return None
         values = self.data.iloc[row, :limit]
         return [(str(name), _value(value)) for name, value in values.items()]
+
+
+def lost_pictures(run: Run) -> list[str]:
+    """The image files of a run's items that are not where they were."""
+    items = run.get("items")
+    if items is None or "file" not in items:
+        return []
+    return [file for file in items["file"] if isinstance(file, str) and not Path(file).is_file()]
+
+
+def warn_of_lost_pictures(run: Run) -> None:
+    """Say in one line how many pictures are not found, and what to do."""
+    lost = lost_pictures(run)
+    if lost:
+        warnings.warn(in_words(run, lost), stacklevel=3)
+
+
+def in_words(run: Run, lost: list[str]) -> str:
+    """What is said of pictures that are not found."""
+    of = int(run.items["file"].notna().sum())
+    return (
+        f"{run.path}: {len(lost):,} of {count_of(of, 'picture')} not found; the first is "
+        f"{lost[0]}: say with --images DIR (images=) in which folder they are now"
+    )
 
 
 def _value(value: Any) -> str:
