@@ -122,3 +122,7 @@ def test_issues_of_texts_and_rows_show_them_and_other_frames_are_refused():
     numbered = issues.drop(columns="item").assign(index=2)
     with pytest.raises(InputError, match="row 2 is none of labels's 2 training items"):
         softfold.show_issues(table(), numbered)
+    other = issues.drop(columns="item").assign(index=1, given="dog")
+    for given, said in (("cat", "cat"), (0, "cat"), (7, "7")):
+        with pytest.raises(InputError, match=f"row 1 is given as '{said}'.*of another table"):
+            softfold.show_issues(table(), other.assign(given=given))

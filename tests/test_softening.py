@@ -9,6 +9,7 @@ import pytest
 from softfold.crossfit.oof import OutOfFold
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.issues import rank_issues
 from softfold.noise.model import as_noise_model
 from softfold.softening import SoftLabels, soften
 
@@ -234,3 +235,17 @@ def test_people_are_of_more_minds_than_one_label_shows():
     said = cross_entropy(soften(given, p, "people"))
     assert said < cross_entropy(soften(given, p, "blend"))
     assert said < cross_entropy(soften(given, p, "given"))
+
+
+def test_predictions_that_tell_nothing_are_said_to_and_labels_stay_as_given():
+    rng = np.random.default_rng(0)
+    keys = np.array([f"i{i}" for i in range(300)], dtype=object)
+    table = LabelTable(keys, np.arange(300) % 3, ("a", "b", "c"), np.zeros(300, bool))
+    p = rng.dirichlet(np.ones(3), 300)
+    with pytest.warns(UserWarning, match="tell nothing .* so the soft labels are the given ones"):
+        soft = soften(table, p)
+    assert "'given', since predictions tell nothing" in repr(soft)
+    assert (soft.targets.argmax(1) == table.given).all()
+    with pytest.warns(UserWarning, match="tell nothing .* trust no list of wrong ones"):
+        rank_issues(table, p)
+    assert "since" not in repr(soften(table, p, "given"))

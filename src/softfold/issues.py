@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.align import align_predictions, align_second
+from softfold.align import align_predictions, align_second, doubt_rows
 from softfold.errors import InputError
 from softfold.noise.estimation import check_second, estimate_checked
 from softfold.noise.model import NoiseModel, as_noise_model
@@ -118,6 +118,8 @@ def _scored(
         second = align_second(labels, probabilities, second, vocab)
     if noise is None:
         noise = estimate_checked(both.labels, both.probabilities, second=second)
+        if noise.rate != noise.rate:
+            doubt_rows(len(both.labels), "so trust no list of wrong ones")
     elif not isinstance(noise, NoiseModel):
         noise = as_noise_model(noise, both.probabilities.shape[1])
     return both, score(both.labels, both.probabilities, noise)

@@ -56,7 +56,26 @@ def show_issues(
                 f"{count_of(len(train), 'training item')}: they are of another table"
             )
         rows = train[index]
+        _check_given(table, shown, rows)
     return Gallery(table, shown, rows, len(issues), size)
+
+
+def _check_given(table: LabelTable, issues: pd.DataFrame, rows: np.ndarray) -> None:
+    """Raises InputError where an issue's row has another given label: rows are of other items."""
+    for index, label, row in zip(issues["index"], issues["given"], rows):
+        written = _written(table, label)
+        if written != table.vocab[table.given[row]]:
+            raise InputError(
+                f"issues: row {int(index)} is given as {written!r}, and that training item of "
+                f"{table.name} as {table.vocab[table.given[row]]!r}: they are of another table or "
+                "order; issues of a table have a column 'item', by which they are found"
+            )
+
+
+def _written(table: LabelTable, label: Any) -> str:
+    """A class as it is written, of its name or its number."""
+    numbered = isinstance(label, int | np.integer)
+    return table.vocab[label] if numbered and 0 <= label < table.n_classes else str(label)
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,8 +131,7 @@ class Gallery:
 
     def _title(self, label: Any) -> tuple[str, str]:
         """What people read for a class, and the class as it is written."""
-        numbered = isinstance(label, int | np.integer)
-        written = self.table.vocab[label] if numbered else str(label)
+        written = _written(self.table, label)
         return self.table.names.get(written, written), written
 
 

@@ -20,6 +20,7 @@ from softfold.align import (
     KeyedMatrix,
     align_predictions,
     align_second,
+    doubt_rows,
     match_columns,
     match_rows,
     take_part,
@@ -98,7 +99,10 @@ class SoftLabels:
     @property
     def _about(self) -> str:
         n, k = self.targets.shape
-        return f"{n:,} items, {k} classes, strategy {self.strategy!r}"
+        why = ""
+        if self.strategy == "given" and self.settings.get("asked") == "auto":
+            why = ", since predictions tell nothing of the labels"
+        return f"{n:,} items, {k} classes, strategy {self.strategy!r}{why}"
 
     def _repr_html_(self) -> str:
         """The first rows, and how sure soft labels are."""
@@ -289,6 +293,8 @@ def soften(
     made = soften_aligned(
         both.labels, both.probabilities, strategy, noise=noise, second=second, out=out, **how
     )
+    if strategy == "auto" and made.strategy == "given":
+        doubt_rows(len(both.labels), "so the soft labels are the given ones")
     if both.item is None or both.vocab is None:
         return made.targets
     given = whole or (both.item, both.labels)

@@ -76,6 +76,7 @@ def test_an_audit_overrules_what_predictions_seem_to_say():
     assert noise.rate_interval[0] < (truth != given).mean() < noise.rate_interval[1]
 
 
+@pytest.mark.filterwarnings("ignore:predictions tell nothing")
 def test_useless_predictions_give_no_rate():
     rng = np.random.default_rng(0)
     given = rng.integers(0, 4, 3000)

@@ -8,6 +8,7 @@ import pytest
 from made_noise import pair, problem, two_models
 
 from softfold import InputError, estimate_noise, rank_issues, soften
+from softfold.crossfit.oof import OutOfFold
 from softfold.noise.sample import Sample
 from softfold.noise.witnesses import hear
 
@@ -116,8 +117,10 @@ def test_the_second_is_matched_by_key_and_class():
     assert same(estimate_noise(labels, first, second=mixed), expected)
     assert same(estimate_noise(labels, p, second=mixed, vocab=names), expected)
     assert same(estimate_noise(labels, first, second=second), expected)
-    # labels by position: the keys are those of the first predictions
-    assert same(estimate_noise(given, first, second=mixed), expected)
+    # labels by position: the keys are those of the first predictions, which keep a table's order
+    fold = np.zeros((6000, 1), np.int16)
+    made = OutOfFold(np.array(keys, dtype=object), p.astype(np.float32), fold, tuple(names))
+    assert same(estimate_noise(given, made, second=mixed), expected)
     both = pd.concat(
         [
             pd.DataFrame(np.eye(8)[given], index=keys, columns=[f"y_true_{n}" for n in names]),

@@ -75,6 +75,7 @@ def test_what_it_says_of_the_labels_is_in_the_order_of_the_items(digits):
     assert set(model.predict(pd.DataFrame(X).add_prefix("pixel "))) <= set(names)
 
 
+@pytest.mark.filterwarnings("ignore:predictions tell nothing")
 def test_no_model_predicts_a_copy_of_what_it_saw_nor_an_item_of_its_group(digits):
     X, given, _ = digits
     X, given = X[:200], given[:200]
@@ -168,6 +169,7 @@ def _copies_share(X):
     return (copies[half:] == np.arange(half)).all() and (copies[:half] == np.arange(half)).all()
 
 
+@pytest.mark.filterwarnings("ignore:predictions tell nothing")
 def test_a_class_that_soft_labels_leave_nothing_of_is_still_known(digits):
     X, given, _ = digits
     X, labels = X[:300], given[:300] % 2

@@ -10,6 +10,7 @@ from softfold.align.inputs import HasGiven as HasGiven
 from softfold.align.inputs import align_predictions as align_predictions
 from softfold.align.inputs import align_second as align_second
 from softfold.align.inputs import align_targets as align_targets
+from softfold.align.inputs import doubt_rows as doubt_rows
 from softfold.align.keys import find as find
 from softfold.align.keys import match_columns as match_columns
 from softfold.align.keys import match_rows as match_rows

@@ -33,6 +33,9 @@ TRUE, PREDICTED = "y_true_", "y_pred_"
 _MOST_DOUBTED = 2000
 """Classes up to which the order of columns is looked at: K x K counts."""
 
+_FEWEST_DOUBTED = 200
+"""Items from which on predictions that tell nothing of the labels may be those of other items."""
+
 
 @runtime_checkable
 class HasGiven(Protocol):
@@ -252,6 +255,16 @@ def _doubt_order(codes: np.ndarray, values: np.ndarray, names: Sequence[str]) ->
             "...), and of most labels another class is predicted: if the columns have another "
             "order, say it with vocab=",
             stacklevel=4,
+        )
+
+
+def doubt_rows(n: int, so: str) -> None:
+    """Warn that predictions tell nothing of n labels, and what follows: `so`; few may not tell."""
+    if n >= _FEWEST_DOUBTED:
+        warnings.warn(
+            f"predictions tell nothing of these labels, {so}: are their rows and columns those of "
+            "the labels?",
+            stacklevel=3,
         )
 
 
