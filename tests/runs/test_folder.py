@@ -7,6 +7,7 @@ import pytest
 from example_runs import synthetic_run
 
 from softfold.errors import InputError
+from softfold.files import write_json
 from softfold.runs.folder import FILES, Run
 
 pytest.importorskip("pyarrow")
@@ -78,3 +79,16 @@ def test_a_noise_model_of_other_classes_is_refused(run):
     (run.path / "vocab.json").write_text('["a", "b"]')
     with pytest.raises(InputError, match=r"noise.json: it does not fit"):
         Run.open(run.path).noise  # noqa: B018
+
+
+def test_a_run_in_a_notebook_says_what_came_of_it(run):
+    difference = {"mean": 0.0125, "low": -0.001, "high": 0.026}
+    made = {"baseline": {"accuracy": [0.8, 0.9]}, "soft": {"accuracy": [0.8625]}}
+    write_json(run.path / "metrics.json", made | {"difference": difference})
+    said = (
+        "accuracy 85.00% with given labels, 86.25% with soft; "
+        "difference +1.25 points, 95% interval -0.10 to +2.60"
+    )
+    assert said in repr(run) and said in run._repr_html_() and str(run.path) in repr(run)
+    (run.path / "metrics.json").unlink()
+    assert "not compared yet" in repr(run)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from softfold import markup
 from softfold.align import find
 from softfold.align.keys import unique_names
 from softfold.crossfit.oof import OutOfFold
@@ -124,6 +125,29 @@ class Run:
             )
         run.images = None if images is None else Path(images).absolute()
         return run
+
+    def __repr__(self) -> str:
+        """The folder, and the comparison where there is one, in one line."""
+        return f"Run({str(self.path)!r}: {self._comparison})"
+
+    def _repr_html_(self) -> str:
+        return f"<div>{markup.text(f'run {self.path}: {self._comparison}')}</div>"
+
+    @property
+    def _comparison(self) -> str:
+        try:
+            metrics = self.get("metrics", {})
+        except InputError:
+            return "metrics.json is not what was written"
+        before, after = (metrics.get(part, {}).get("accuracy") for part in ("baseline", "soft"))
+        change = metrics.get("difference", {})
+        if not before or not after or not {"mean", "low", "high"} <= change.keys():
+            return "given and soft labels are not compared yet"
+        mean, low, high = (100 * change[name] for name in ("mean", "low", "high"))
+        return (
+            f"accuracy {np.mean(before):.2%} with given labels, {np.mean(after):.2%} with soft; "
+            f"difference {mean:+.2f} points, 95% interval {low:+.2f} to {high:+.2f}"
+        )
 
     def has(self, name: str) -> bool:
         """Whether the folder has a file of that name."""
