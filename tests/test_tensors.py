@@ -1,6 +1,7 @@
 """Tensors are what was written, and are not taken for what they were not made from."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -26,6 +27,19 @@ def test_tensors_made_from_something_else_are_not_read(tmp_path):
             assert found[name].dtype == array.dtype
     assert about["vocab"] == "[]"
     np.testing.assert_array_equal(memory_map(path, "rows"), made["rows"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes there")
+def test_others_may_read_a_tensor_file_as_any_other(tmp_path):
+    pytest.importorskip("safetensors")
+    before = os.umask(0o027)
+    try:
+        write_tensors(tmp_path / "a.safetensors", {"rows": np.arange(3)})
+        (tmp_path / "a.txt").touch()
+    finally:
+        os.umask(before)
+    modes = {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert modes == {0o640}
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])

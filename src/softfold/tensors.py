@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,6 +110,8 @@ def write_torch_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: 
 def _save_sealed(save_file: Any, path: str | Path, tensors: dict, metadata: dict[str, str]) -> None:
     """Save whole, with a checksum; the same tensors and metadata always give the same bytes."""
     with replacing(path) as part:
+        part.touch()
+        mode = stat.S_IMODE(part.stat().st_mode)  # as the umask says; safetensors' own is private
         try:
             save_file(tensors, str(part), metadata=metadata | {_CHECKSUM: _UNKNOWN, _SEALED: "yes"})
         except Exception as error:
@@ -116,6 +119,7 @@ def _save_sealed(save_file: Any, path: str | Path, tensors: dict, metadata: dict
             if number is None:
                 raise
             raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
+        part.chmod(mode)
         with part.open("rb+") as file:
             length, header = _header(file)
             # safetensors writes the metadata in an order that changes from process to process
