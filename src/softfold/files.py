@@ -10,7 +10,9 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import stat
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -131,6 +133,16 @@ def told_if_damaged(path: str | Path) -> Iterator[None]:
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__
         raise Damaged(f"{path}: damaged: it cannot be read ({why[:200]})") from None
+
+
+def shell_word(path: str | Path) -> str:
+    """A path as one word of a command line: quoted where the shell would read it otherwise.
+
+    >>> print(shell_word("runs/photos"), shell_word("runs/My Photos"))
+    runs/photos 'runs/My Photos'
+    """
+    text = str(path)
+    return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)
 
 
 def checksum(path: str | Path) -> str:

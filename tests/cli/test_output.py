@@ -5,6 +5,7 @@ import json
 import pytest
 
 from softfold.cli.output import default_out, print_comparison, print_json, print_rate
+from softfold.files import shell_word
 
 
 @pytest.mark.parametrize(
@@ -56,10 +57,10 @@ def test_a_finished_run_ends_with_where_to_look(capsys):
         "difference": {"mean": 0.02, "low": 0.01, "high": 0.03, "p_value": 0.01},
         "seconds": {"total": 75.4},
     }
-    print_comparison(metrics, "runs/a")
+    print_comparison(metrics, "runs/my photos")
     lines = capsys.readouterr().out.splitlines()
     assert "on 1,200 hold-out items, against their given labels:" in lines
     assert lines[-2:] == [
         "took 75 s",
-        "look at runs/a/report.html; next: softfold review runs/a",
+        f"look at runs/my photos/report.html; next: softfold review {shell_word('runs/my photos')}",
     ]

@@ -25,6 +25,7 @@ def audit(
 
     from softfold.decisions.audit import DRAWN, audit_state, draw, drawn
     from softfold.errors import count_of
+    from softfold.files import shell_word
     from softfold.runs.folder import Run
 
     data = Run.open(run)
@@ -42,7 +43,8 @@ def audit(
     if state.rate is not None:
         print(state.text())
     if state.left:
-        print(f"next: softfold review {run} --audit   ({state.left:,} to check, 30 a minute)")
+        then = f"softfold review {shell_word(run)} --audit"
+        print(f"next: {then}   ({state.left:,} to check, 30 a minute)")
     if state.more is None:
         return
     if state.more == 0:
@@ -51,5 +53,5 @@ def audit(
     line = f"for an interval {100 * width:g} points wide check about {state.more:,} more"
     in_all = min(state.items, state.drawn + state.more - state.left)
     if in_all > state.drawn:
-        line += f": softfold audit {run} -n {in_all}"
+        line += f": softfold audit {shell_word(run)} -n {in_all}"
     print(line)

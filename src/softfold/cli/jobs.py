@@ -67,6 +67,7 @@ def crossfit(
     asked: Asked, out: Out = None, resume: Resume = False, quiet: Quiet = False, json: Json = False
 ) -> None:
     """Only the out-of-fold predictions and the noise model."""
+    from softfold.files import shell_word
     from softfold.job.running import crossfit_settings
     from softfold.runs.settings import Settings
 
@@ -83,7 +84,8 @@ def crossfit(
         found = oof["mean_average_precision_given"]
         print(f"out-of-fold predictions have a mean average precision of {found:.3f}")
     print_rate(metrics["noise"], out if "accuracy_given" in oof else None)
-    print(f"next: softfold soften {out}; softfold compare {out}; softfold issues {out}")
+    run = shell_word(out)
+    print(f"next: softfold soften {run}; softfold compare {run}; softfold issues {run}")
 
 
 def soften(run: RunFolder, asked: Asked, quiet: Quiet = False) -> None:
@@ -102,10 +104,12 @@ def soften(run: RunFolder, asked: Asked, quiet: Quiet = False) -> None:
 
 def train(run: RunFolder, asked: Asked, quiet: Quiet = False) -> None:
     """Train one model on a run's soft labels."""
+    from softfold.files import shell_word
     from softfold.job.running import train_run
 
     made = train_run(run, quiet=quiet, **asked).model_file
-    print(f"{made or 'trained (predict fits it again)'}: next: softfold predict {run} ITEMS")
+    then = f"softfold predict {shell_word(run)} ITEMS"
+    print(f"{made or 'trained (predict fits it again)'}: next: {then}")
 
 
 def compare(run: RunFolder, asked: Asked, quiet: Quiet = False, json: Json = False) -> None:

@@ -80,6 +80,7 @@ def _writes(text: str) -> bool:
 
 def print_comparison(metrics: dict[str, Any], out: str, *more: str) -> None:
     """Print what a finished run found, further lines, and where to look."""
+    from softfold.files import shell_word
     from softfold.job.comparing import comparison_table
     from softfold.job.ensembling import ensemble_table
 
@@ -95,4 +96,4 @@ def print_comparison(metrics: dict[str, Any], out: str, *more: str) -> None:
         print("\n".join(["", *more, ""]))
     print(f"took {metrics['seconds']['total']:.0f} s")
     after = "issues" if several else "review"
-    print(f"look at {Path(out) / 'report.html'}; next: softfold {after} {out}")
+    print(f"look at {Path(out) / 'report.html'}; next: softfold {after} {shell_word(out)}")

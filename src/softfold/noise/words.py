@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from softfold.files import shell_word
 from softfold.noise.model import NoiseModel
 
 NARROW = 0.04
@@ -61,7 +62,7 @@ def rate_lines(fields: dict[str, float | int], run: str | None = None) -> list[s
         more = " more" if fields.get("audited") else ""
         lines.append(
             f"to know it to {points} points or better, check {CHECKS}{more} drawn at random: "
-            f"softfold audit {run}"
+            f"softfold audit {shell_word(run)}"
         )
     return lines
 
