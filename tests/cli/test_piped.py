@@ -68,6 +68,10 @@ def test_all_labels_are_listed_and_what_compares_nothing_goes_on_without_a_holdo
     made = tmp_path / "run"
     asked = ("--folds", 2, "--run", made, "--quiet", "--oof-trainer", trainer, "--names", "called")
     told = json.loads(said(capsys, "issues", run.parent / "labels.csv", *asked, "--json"))
+    with pytest.raises(SystemExit):
+        main(["issues", str(run.parent / "labels.csv"), *map(str, asked)])
+    advice = f"a run is there already: softfold issues {made} lists its labels, --run DIR makes"
+    assert advice in capsys.readouterr().err
     assert told["items"] == told["listed"] == 160
     said(capsys, "soften", made, "--quiet")
     if trainer == "probe":

@@ -121,10 +121,17 @@ def issues(
         table = Settings(labels=labels, **asked).read_labels(keys_are_enough=True)
         listing = predicted_issues(table, pred_probs)
     else:
+        from softfold.files import shell_word
+        from softfold.job.opening import has_finished_parts
         from softfold.job.running import crossfit_settings
 
         settings = Settings(labels=labels, **asked, seeds=1)
         folder = run_folder or default_out(labels, settings.noise)
+        if has_finished_parts(folder):
+            raise InputError(
+                f"{folder}: a run is there already: softfold issues {shell_word(folder)} lists its "
+                "labels, --run DIR makes another"
+            )
         # all labels are listed: nothing is compared here that a hold-out would measure
         crossfit_settings(settings, folder, quiet=quiet, measured=False)
         listing = run_issues(folder)

@@ -202,18 +202,24 @@ def _set_damaged_aside(run: Run) -> None:
             )
 
 
+def has_finished_parts(path: str | Path) -> bool:
+    """Whether a run is there of which something is finished: another job would overwrite it."""
+    run = Run(path)
+    return run.has("config.json") and any(run.path.rglob("*.safetensors"))
+
+
 def _claim(run: Run, settings: Settings, resume: bool) -> None:
     """A run folder belongs to one job: a new one, or with `resume` the same one."""
     if run.path.is_file():
-        raise InputError(f"{run.path}: a file is there; give a folder (--out)")
+        raise InputError(f"{run.path}: a file is there; give a folder for the run")
     if is_empty(run.path):
         return
     if not run.has("config.json"):
         raise InputError(
-            f"{run.path}: the folder is not empty and holds no run; give another --out"
+            f"{run.path}: the folder is not empty and holds no run; give another folder"
         )
-    if not resume and not any(run.path.rglob("*.safetensors")):
-        return  # nothing there was finished
+    if not resume and not has_finished_parts(run.path):
+        return
     if not resume:
         raise InputError(
             f"{run.path}: a run is there already; --resume goes on with it, --out DIR makes another"

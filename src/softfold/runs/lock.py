@@ -30,7 +30,7 @@ def locked(path: str | Path) -> Iterator[None]:
     filelock = require("filelock", extra="cli")
     path = Path(path)
     if path.is_file():
-        raise InputError(f"{path}: a file is there; give a folder (--out)")
+        raise InputError(f"{path}: a file is there; give a folder for the run")
     is_new = not path.exists()
     lock = filelock.FileLock(path / LOCK, timeout=0)
     try:
