@@ -356,7 +356,7 @@ FRAME = pd.DataFrame(P2, index=list("xyz"), columns=list("ab"))
         (TABLE, FRAME.rename(columns={"b": "c"}), None, r"predictions lack 'b' \(there are a, c"),
         (TABLE, FRAME.assign(c=0.0), None, "label table lacks 'c'"),
         (TABLE, FRAME.rename(index={"z": "x"}), None, "1 of 3 repeat an earlier one.*'x'"),
-        (TABLE, FRAME.astype(str), None, "column 'a' of the data frame holds"),
+        (TABLE, FRAME.astype(str), None, "column 'a' of the data frame holds [a-z]+$"),
         (TABLE, P2[:2], None, r"shape \(2, 2\) do not fit toy with 3 training items and 2"),
         (HELD, np.vstack([P2, P2]), None, r"toy with 2 training items \(3 with the hold-out\)"),
         (TABLE, P2, ["a", "c"], "vocab= lacks 'b'"),
@@ -383,6 +383,21 @@ def test_what_does_not_match_is_named_in_one_line(labels, p, vocab, line):
     with pytest.raises(InputError, match=line) as error:
         align_predictions(labels, p, vocab)
     assert "\n" not in str(error.value)
+
+
+def test_what_a_run_predicted_says_which_table_has_its_items():
+    table, oof = a_table(None), keyed("oof", None)
+    part = OutOfFold(oof.item[1:], oof.probabilities[1:], oof.fold[1:], oof.vocab)
+    with pytest.raises(InputError, match=r"without an out-of-fold pred.*run, .* run\.table\(\)$"):
+        align_predictions(table, part)
+
+
+def test_keys_in_a_column_are_said_to_be_wanted_in_the_index():
+    keys_in_column = FRAME.rename_axis("path").reset_index()
+    with pytest.raises(InputError, match=r"column 'path' .*give frame\.set_index\('path'\)$"):
+        align_predictions(TABLE, keys_in_column)
+    with pytest.raises(InputError, match="column 'path' of the data frame holds [a-z]+$"):
+        align_predictions(TABLE, keys_in_column.assign(path="cat"))
 
 
 def test_items_of_the_hold_out_alone_are_refused():

@@ -23,7 +23,7 @@ from softfold.align.keys import (
     take_part,
     unique_names,
 )
-from softfold.align.matrices import as_keyed, numbered, refuse_keys_of_one
+from softfold.align.matrices import HasKeys, as_keyed, numbered, refuse_keys_of_one
 from softfold.arrays import check_both, check_independent, check_probabilities
 from softfold.errors import InputError, count_of
 
@@ -220,7 +220,9 @@ def of_training(
         columns = match_columns(matrix.vocab, vocab, matrix.what)
     if matrix.item is not None:
         lacks, of = f"without {matrix.row}", f"keys of the {matrix.what}"
-        rows = match_rows(matrix.item, item, lacks, noun="training item", of=of)
+        own = isinstance(value, HasKeys)
+        after = "; the items of a run, with its hold-out, are run.table()" if own else ""
+        rows = match_rows(matrix.item, item, lacks, noun="training item", of=of, after=after)
         return take_part(matrix.values, rows, columns)
     n = len(table.item)
     if len(shape) != 2 or shape[1] != len(vocab) or shape[0] not in (len(item), n):

@@ -53,7 +53,7 @@ def as_keyed(
         keys = _axis_keys(value.index, item, "index")
         names = _axis_keys(value.columns, vocab, "columns")
         return KeyedMatrix(
-            _numbers(value, what), keys, None if names is None else tuple(names), what, row
+            _numbers(value, what, vocab), keys, None if names is None else tuple(names), what, row
         )
     if isinstance(value, HasKeys):
         return value.keyed()
@@ -101,8 +101,12 @@ def refuse_keys_of_one(value: Any, matrix: KeyedMatrix) -> None:
     )
 
 
-def _numbers(frame: pd.DataFrame, what: str) -> np.ndarray:
+def _numbers(frame: pd.DataFrame, what: str, vocab: tuple[str, ...] | None) -> np.ndarray:
     for name, kind in frame.dtypes.items():
         if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
-            raise InputError(f"{what}: column {str(name)!r} of the data frame holds {kind}")
+            keys = f": if these are the items' keys, give frame.set_index({name!r})"
+            may_be = name not in (vocab or ()) and frame[name].is_unique
+            raise InputError(
+                f"{what}: column {str(name)!r} of the data frame holds {kind}{keys if may_be else ''}"
+            )
     return frame.to_numpy()
