@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from softfold import markup
-from softfold.data.table import LabelTable
+from softfold.data.table import LabelTable, check_table
 from softfold.errors import InputError, count_of
 from softfold.markup import Html, almost
 from softfold.runs.looks import Looks, data_uri
@@ -35,8 +35,9 @@ def show_issues(
         anything else prints as lines of text.
 
     Raises:
-        InputError: a frame of other columns; an item that is not in the table.
+        InputError: no label table; a frame of other columns; an item that is not in the table.
     """
+    check_table(table)
     lacking = [c for c in _COLUMNS if c not in issues]
     if lacking or not {"item", "index"} & set(issues.columns):
         raise InputError(

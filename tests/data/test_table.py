@@ -1,14 +1,19 @@
 """Label tables: parts stay aligned row by row, keys are unique, content has a fingerprint."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from softfold.crossfit.noise_aware import noise_aware_cross_fit
+from softfold.crossfit.plain import cross_fit
 from softfold.data.reading import read_table
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.notebook import show_issues
 from softfold.pixels.images import Images
 
 
@@ -51,6 +56,15 @@ def test_keys_are_unique_and_lengths_agree():
         LabelTable(item=keys, given=np.zeros(2, int), vocab=("x",), valid=np.zeros(2, bool))
     with pytest.raises(InputError, match="given has 3 rows, item has 2"):
         LabelTable(item=keys, given=np.zeros(3, int), vocab=("x",), valid=np.zeros(2, bool))
+
+
+@pytest.mark.parametrize("other", ["dogs", Path("dogs"), pd.DataFrame({"label": ["a"]})])
+@pytest.mark.parametrize(
+    "use", [cross_fit, noise_aware_cross_fit, lambda table: show_issues(table, pd.DataFrame())]
+)
+def test_what_is_no_label_table_is_refused_with_what_makes_one(use, other):
+    with pytest.raises(InputError, match=r"table is .*no label table: softfold\.read_table makes"):
+        use(other)
 
 
 def test_rows_by_key_name_the_key_that_is_not_there():

@@ -24,7 +24,7 @@ from softfold.crossfit.engines import Engine
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit, draw_plan
 from softfold.data.folds import FoldPlan
-from softfold.data.table import LabelTable
+from softfold.data.table import LabelTable, check_table
 from softfold.noise.classwise import refined
 from softfold.noise.clean import clean
 from softfold.noise.estimation import described, estimate_noise, interval
@@ -108,6 +108,7 @@ def noise_aware_cross_fit(
     Args are those of `cross_fit`. `out`: each cross-fit keeps its finished folds in a folder of
     its own there.
     """
+    check_table(table)
     table = table.train if table.valid.any() else table
     trainer = create_trainer(trainer)
     plan = plan or draw_plan(table, n_folds, repeats=repeats, seed=seed)

@@ -14,7 +14,7 @@ from softfold.crossfit.engines import Engine, Needs, Task, get_engine
 from softfold.crossfit.oof import OutOfFold, checked_fold
 from softfold.crossfit.store import FoldStore, FoldTask, fold_fingerprint
 from softfold.data.folds import FoldPlan, fold_seed, plan_folds
-from softfold.data.table import LabelTable
+from softfold.data.table import LabelTable, check_table
 from softfold.errors import InputError
 from softfold.large_arrays import scratch
 from softfold.trainers import Trainer, TrainerLike, create_trainer
@@ -64,6 +64,7 @@ def cross_fit(
     do not exclude each other, and so are `targets`. A function or a net of softfold.torch learns
     all classes at once, any other trainer one after the other (`softfold.trainers.per_class`).
     """
+    check_table(table)
     if targets is not None:
         targets = align_targets(table, targets)
     table = table.train if table.valid.any() else table

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -215,6 +216,16 @@ class LabelTable:
     def rows_of(self, item: Iterable[str]) -> np.ndarray:
         """(n,) int64 rows of the given keys; an unknown key is an error that names it."""
         return match_rows(self.item, list(item), "not in the table", before=f"{self.name}: ")
+
+
+def check_table(value: Any) -> None:
+    """Raises InputError where something else is given as a label table, with what makes one."""
+    if not isinstance(value, LabelTable):
+        given = repr(value) if isinstance(value, str | Path) else f"a {type(value).__name__}"
+        raise InputError(
+            f"table is {given}, no label table: softfold.read_table makes one of a file, a folder "
+            "or a data frame"
+        )
 
 
 def empty_texts(data: Any) -> np.ndarray:
