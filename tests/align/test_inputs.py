@@ -396,7 +396,7 @@ def test_keys_in_a_column_are_said_to_be_wanted_in_the_index():
     keys_in_column = FRAME.rename_axis("path").reset_index()
     with pytest.raises(InputError, match=r"column 'path' .*give frame\.set_index\('path'\)$"):
         align_predictions(TABLE, keys_in_column)
-    with pytest.raises(InputError, match="column 'path' of the data frame holds [a-z]+$"):
+    with pytest.raises(InputError, match=r"column 'path' of the data frame holds [a-z]+$"):
         align_predictions(TABLE, keys_in_column.assign(path="cat"))
 
 

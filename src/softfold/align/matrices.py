@@ -104,9 +104,8 @@ def refuse_keys_of_one(value: Any, matrix: KeyedMatrix) -> None:
 def _numbers(frame: pd.DataFrame, what: str, vocab: tuple[str, ...] | None) -> np.ndarray:
     for name, kind in frame.dtypes.items():
         if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
-            keys = f": if these are the items' keys, give frame.set_index({name!r})"
-            may_be = name not in (vocab or ()) and frame[name].is_unique
-            raise InputError(
-                f"{what}: column {str(name)!r} of the data frame holds {kind}{keys if may_be else ''}"
-            )
+            advice = ""
+            if name not in (vocab or ()) and frame[name].is_unique:
+                advice = f": if these are the items' keys, give frame.set_index({name!r})"
+            raise InputError(f"{what}: column {str(name)!r} of the data frame holds {kind}{advice}")
     return frame.to_numpy()
