@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import softfold
 from softfold.errors import InputError
 from softfold.sklearn import SoftLabelClassifier
+from softfold.softening import SoftLabels
 
 
 @parametrize_with_checks(
@@ -167,6 +168,40 @@ def _copies_share(X):
     half = X.shape[0] // 2
     copies = row_copies(X)
     return (copies[half:] == np.arange(half)).all() and (copies[:half] == np.arange(half)).all()
+
+
+def test_soft_labels_that_are_there_are_learned_without_a_cross_fit(digits):
+    x, y = digits[0][:300], np.array(list("abcdefghij"))[digits[1][:300]]
+    keys = pd.Index([f"item {i}" for i in range(300)])
+    model = SoftLabelClassifier(GaussianNB(), random_state=0).fit(x, y)
+    turned = np.eye(10, dtype=np.float32)[(np.unique(y, return_inverse=True)[1] + 1) % 10]
+    by_array = model.fit(x, y, soft_labels=turned)
+    assert not hasattr(model, "oof_") and not hasattr(model, "suspicion_")
+    np.testing.assert_array_equal(model.soft_labels_, turned)
+    wanted = by_array.predict(x)
+    plain = GaussianNB().fit(x, model.classes_[turned.argmax(axis=1)])
+    np.testing.assert_array_equal(wanted, plain.predict(x))
+    mixed, columns = np.random.default_rng(0).permutation(300), np.arange(10)[::-1]
+    soft = SoftLabels(
+        keys.to_numpy()[mixed], turned[mixed][:, columns], tuple(model.classes_[columns]), "given"
+    )
+    for items, labels in ((x, pd.Series(y, index=keys)), (pd.DataFrame(x, index=keys), y)):
+        found = SoftLabelClassifier(GaussianNB()).fit(items, labels, soft_labels=soft)
+        np.testing.assert_array_equal(found.soft_labels_, turned)
+    counted = SoftLabels(
+        np.arange(301).astype(str).astype(object), turned[[*range(300), 0]], soft.vocab, "given"
+    )
+    with pytest.raises(InputError, match=r"soft_labels: .* 300 labels, 301 rows"):
+        model.fit(x, y, soft_labels=counted)  # which rows of them these are, nobody said
+    for odd, line in (
+        (turned[1:], "soft_labels: .* 300 labels, 299 rows"),
+        (turned + 1, "soft_labels: .* no probabilities"),
+        (turned[:, 1:], "soft_labels: vocab has 10 names; there are 9 classes"),
+        (soft, "soft_labels: 1 label of 300 without a soft label; the first is 'another'"),
+    ):
+        named = pd.Series(y, index=["another", *keys[1:]])
+        with pytest.raises(InputError, match=line):
+            model.fit(x, named, soft_labels=odd)
 
 
 @pytest.mark.filterwarnings("ignore:predictions tell nothing")

@@ -17,4 +17,5 @@ from softfold.align.keys import match_rows as match_rows
 from softfold.align.keys import sort_names as sort_names
 from softfold.align.keys import take_part as take_part
 from softfold.align.matrices import KeyedMatrix as KeyedMatrix
+from softfold.align.matrices import numbered as numbered
 from softfold.align.several import align_several as align_several

@@ -6,6 +6,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.model_selection import cross_val_predict
 from sklearn.utils import _safe_indexing, check_random_state, get_tags, indexable
@@ -13,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
+from softfold.align import align_predictions, numbered
 from softfold.errors import InputError
 from softfold.noise.estimation import estimate_noise
 from softfold.noise.scoring import score
@@ -81,6 +83,7 @@ class SoftLabelClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """
 
     classes_: np.ndarray
+    soft_labels_: np.ndarray
     estimator_: Any
 
     def __init__(
@@ -100,16 +103,23 @@ class SoftLabelClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any, groups: Any = None) -> SoftLabelClassifier:
+    def fit(
+        self, X: Any, y: Any, groups: Any = None, *, soft_labels: Any = None
+    ) -> SoftLabelClassifier:
         """Cross-fit, make soft labels and fit the classifier on them.
 
         Args:
             X: N items, whatever the classifier takes.
             y: (N,) given labels, int or str.
             groups: (N,) groups; items of one group share a fold. None where there are none.
+            soft_labels: those that are there already; nothing is cross-fitted then, and `oof_`,
+                `noise_` and `suspicion_` are not set. An array (N, K), columns in the order of
+                `classes_`; or SoftLabels or a data frame, matched by class name, and by item key
+                where y or X has an index of keys, else in the order of the items.
 
         Raises:
-            InputError: fewer than two classes, a class with one item, folds that cannot be drawn.
+            InputError: fewer than two classes, a class with one item, folds that cannot be drawn;
+                an item or a class without soft label, soft labels that are none.
             ValueError: what the classifier itself refuses.
         """
         if not isinstance(self.cv, Integral):
@@ -117,6 +127,7 @@ class SoftLabelClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"cv is {self.cv!r}: want a number of folds; groups= says what shares a fold"
             )
         X, groups = indexable(X, groups)
+        keys = _keys(y, X)
         y = self._checked(y)
         indexable(X, y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -124,6 +135,23 @@ class SoftLabelClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         classifier = clone(self.estimator)
         if self.random_state is not None:
             set_random_state(classifier, seed)
+        if soft_labels is None:
+            self._cross_fit(classifier, X, labels, groups, seed)
+        else:
+            self._forget("oof_", "noise_", "suspicion_")  # of an earlier fit
+            self.soft_labels_ = _aligned(soft_labels, labels, keys, self.classes_)
+        self.estimator_ = self._fitted(classifier, X, _with_all_classes(self.soft_labels_, labels))
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+            else:
+                self._forget(name)
+        return self
+
+    def _cross_fit(
+        self, classifier: Any, X: Any, labels: np.ndarray, groups: Any, seed: int
+    ) -> None:
+        """Out-of-fold predictions, the noise model and soft labels of labels int (N,)."""
         splits = split_rows(X, labels, groups, self.classes_, int(self.cv), seed)
         made = cross_val_predict(
             with_probabilities(clone(classifier)),
@@ -143,13 +171,12 @@ class SoftLabelClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             noise=self.noise_,
         )
         self.suspicion_ = score(labels, self.oof_, self.noise_).suspicion
-        self.estimator_ = self._fitted(classifier, X, _with_all_classes(self.soft_labels_, labels))
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
-            elif hasattr(self, name):  # of an earlier fit
+
+    def _forget(self, *names: str) -> None:
+        """Delete attributes where they are set."""
+        for name in names:
+            if hasattr(self, name):
                 delattr(self, name)
-        return self
 
     def _checked(self, y: Any) -> np.ndarray:
         """Given labels (N,), one a item, none of them missing."""
@@ -201,6 +228,24 @@ class SoftLabelClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         for name in ("sparse", "string", "dict", "allow_nan", "categorical", "positive_only"):
             setattr(tags.input_tags, name, getattr(inner, name))
         return tags
+
+
+def _keys(y: Any, X: Any) -> pd.Index | None:
+    """The index of y or of X, rather one that pandas did not number; None where neither has one."""
+    found = [each.index for each in (y, X) if isinstance(each, pd.Series | pd.DataFrame)]
+    return min(found, key=numbered, default=None)
+
+
+def _aligned(
+    soft_labels: Any, labels: np.ndarray, keys: pd.Index | None, classes: np.ndarray
+) -> np.ndarray:
+    """Soft labels float32 (N, K) of the items in their order, columns in that of the classes."""
+    given = labels if keys is None else pd.Series(labels, index=keys)
+    try:
+        both = align_predictions(given, soft_labels, classes)
+    except InputError as error:
+        raise InputError(f"soft_labels: {error}") from None
+    return np.asarray(both.probabilities, dtype=np.float32)
 
 
 def _with_all_classes(targets: np.ndarray, labels: np.ndarray) -> np.ndarray:
