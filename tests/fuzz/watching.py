@@ -101,6 +101,7 @@ def watched(
     """
     tally = TALLIES[kind]
     tally.cases += 1
+    began = BEGAN.setdefault(kind, Memory(held(), peak()))
 
     def wrong(what: str, error: Exception) -> None:
         if told:
@@ -129,7 +130,7 @@ def watched(
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         tally.seconds += time.perf_counter() - begun
-    grown = peak() - STARTED
+    grown = began.grown()
     if grown > MOST_MEMORY:
         wrong("tracebacks", AssertionError(f"{grown >> 20:,} MiB of memory"))
 
@@ -151,7 +152,29 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def held() -> int:
+    """Memory that the process has now, in bytes."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
 STARTED = peak()
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the process held before the first case of a kind, and its most until then, in bytes."""
+
+    held: int
+    peak: int
+
+    def grown(self) -> int:
+        """What has come on top, at its most, besides what other tests took before."""
+        most = peak()
+        return (most if most > self.peak else held()) - self.held
+
+
+BEGAN: dict[str, Memory] = {}
 
 
 def _write() -> None:
