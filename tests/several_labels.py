@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 
 from softfold.multilabel.table import MultiLabelTable
 
@@ -38,3 +42,24 @@ def answers(n=3000, shares=(0.4, 0.15, 0.02, 0.004), missing=0.15, extra=0.02, s
     truth = rng.random(p.shape) < p
     wrong = rng.random(p.shape) < np.where(truth, missing, extra * np.minimum(1, p.mean(0) * 5))
     return truth, truth ^ wrong, p.astype(np.float32)
+
+
+def digits_file(folder: Path, n: int = 120) -> Path:
+    """A CSV of digits' numbers and labels such as `even;loop`; nothing is held out by a column."""
+    table = digits(n=n, n_holdout=0)
+    names = np.array([name.replace(" ", "_") for name in table.vocab])
+    frame = pd.DataFrame(table.data).add_prefix("pixel")
+    frame["label"] = [";".join(names[row]) for row in table.given]
+    frame.to_csv(folder / "labels.csv", index=False)
+    return folder / "labels.csv"
+
+
+def digits_run(folder: Path) -> Path:
+    """A small run of such a file."""
+    import softfold
+
+    how = {"arch": "sklearn.linear_model.LogisticRegression", "folds": 2, "seeds": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # how many cells are empty
+        file = digits_file(folder)
+        return softfold.run(file, folder / "run", label_delim=";", quiet=True, **how).path

@@ -146,10 +146,11 @@ def test_a_run_is_gone_on_with_listed_and_predicts(job, tmp_path, capsys):
 @pytest.mark.filterwarnings("ignore:.*no label in the cell")
 def test_what_does_not_serve_several_labels_says_so(job, tmp_path, capsys):
     file, out = job
-    for command in (("review", out), ("audit", out), ("export", out, "--out", tmp_path / "x.csv")):
-        code, _, said = ends(capsys, *command)
-        assert code == 2 and "its items have several labels, and this is for one label" in said
-        assert len(said.strip().splitlines()) == 1
+    code, _, said = ends(capsys, "audit", out)
+    assert code == 2 and "its items have several labels, and this is for one label" in said
+    assert len(said.strip().splitlines()) == 1
+    code, _, said = ends(capsys, "review", out, "--audit")
+    assert code == 2 and "an audit is of one label" in said and said.count("\n") == 1
     for more in (("--ensemble",), ("--tta", 2), ("--trainer", "finetune")):
         code, _, said = ends(capsys, "run", file, *JOB, *more, "--out", tmp_path / "run")
         assert code == 2 and said.strip().splitlines()[-1].count("several") == 1, more

@@ -62,7 +62,7 @@ def test_without_predictions_and_features_the_same_mistake_is_alike_enough(tmp_p
 
 def test_only_the_most_suspicious_are_grouped_where_there_are_very_many(desk, monkeypatch):
     monkeypatch.setattr("softfold.review.similar.MOST_GROUPED", 50)
-    groups = groups_of(desk.run, desk.looks, desk.given, desk.suggested)
+    groups = groups_of(desk.run, desk.looks, desk.asked)
     rest = desk.run.ranking[50:]
     assert (groups[rest] == rest).all()
     assert len(np.unique(groups[desk.run.ranking[:50]])) < 50

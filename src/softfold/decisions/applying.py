@@ -15,6 +15,7 @@ from softfold.data.grouping import contents_of
 from softfold.data.table import LabelTable
 from softfold.decisions.log import LOG, DecisionLog
 from softfold.decisions.opinions import replay
+from softfold.decisions.questions import with_classes
 from softfold.errors import InputError, count_of
 from softfold.files import read_parquet
 from softfold.pixels.images import Images
@@ -41,6 +42,9 @@ def read_decisions(
         (the class of a confirmed item, else None), none_of_these (bool), audited (bool: the item
         was drawn at random and decided without suggestion or suspicion) and, from a log, given,
         suspicion, reviewers and, of a run of rows or texts where it was asked for, content.
+
+        Where items have several labels a row is an item and, in a column of that name, a class;
+        given and label are then "yes" or "no".
 
     Raises:
         InputError: there is no such file, or it holds no decisions.
@@ -74,6 +78,7 @@ def read_decisions(
     columns = ["item", "state", "label", "none_of_these", "audited"]
     columns += ["given", "suspicion", "reviewers"]
     frame = pd.DataFrame(rows, columns=columns).astype({"none_of_these": bool, "audited": bool})
+    frame = with_classes(frame)
     return _with_contents(frame, path.parent) if with_content else frame
 
 

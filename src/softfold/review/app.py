@@ -22,6 +22,7 @@ from softfold.review.audit_page import audit_page
 from softfold.review.desk import STATES, Desk, Filter
 from softfold.review.guard import Guard, check_binding
 from softfold.review.page import page
+from softfold.review.questions import Questions
 
 STATIC = {
     **{
@@ -86,8 +87,10 @@ def _serve_pages(app: FastHTML, desk: Desk) -> None:
 
     @app.get("/")
     def index(req: Request) -> Response:
-        draw = audit_page if req.query_params.get("audit") == "1" else page
-        return HTMLResponse(draw(desk.run.name, desk.looks.kind, desk.looks.missing))
+        about = (desk.run.name, desk.looks.kind, desk.looks.missing)
+        if desk.asked.classes:
+            return HTMLResponse(page(*about, yes_or_no=True))
+        return HTMLResponse((audit_page if req.query_params.get("audit") == "1" else page)(*about))
 
     @app.get("/static/theme.css")
     def colours() -> Response:
@@ -102,10 +105,9 @@ def _serve_pages(app: FastHTML, desk: Desk) -> None:
 
     @app.get("/export.csv")
     def export() -> Response:
-        from softfold.data.delimited import csv_text
-        from softfold.review.export import corrected
+        from softfold.review.export import corrected_csv
 
-        text = csv_text(corrected(desk.run))
+        text = corrected_csv(desk.run)
         place = {"Content-Disposition": 'attachment; filename="corrected-labels.csv"'}
         return Response(text, media_type="text/csv; charset=utf-8", headers=place)
 
@@ -115,7 +117,7 @@ def _serve_pictures(app: FastHTML, desk: Desk) -> None:
 
     @lru_cache(maxsize=CACHED)
     def thumbnail(row: int) -> bytes | None:
-        return desk.looks.picture(int(desk.run.train_rows[row]), THUMBNAIL)
+        return desk.picture(row, THUMBNAIL)
 
     @app.get("/thumbnail/{row:int}")
     def small(row: int) -> Response:
@@ -125,7 +127,7 @@ def _serve_pictures(app: FastHTML, desk: Desk) -> None:
     def large(row: int) -> Response:
         if row >= len(desk.item):
             return _picture(None)
-        return _picture(desk.looks.picture(int(desk.run.train_rows[row]), PICTURE))
+        return _picture(desk.picture(row, PICTURE))
 
 
 def _serve_run(app: FastHTML, desk: Desk, reviewer: str) -> None:
@@ -142,8 +144,9 @@ def _serve_run(app: FastHTML, desk: Desk, reviewer: str) -> None:
                 "name": desk.run.name,
                 "version": version,
                 "kind": desk.looks.kind,
-                "vocab": desk.run.vocab,
-                "names": desk.run.titles,
+                "vocab": desk.asked.vocab,
+                "names": desk.asked.titles,
+                "classes": desk.asked.classes,
                 "me": me,
                 "reviewers": sorted(desk.reviewers),
                 "progress": desk.progress(me),
@@ -157,7 +160,7 @@ def _serve_items(app: FastHTML, desk: Desk) -> None:
 
     @app.get("/api/list")
     def listing(req: Request) -> Response:
-        wanted, me = _filter(req, len(desk.run.vocab)), _me(req)
+        wanted, me = _filter(req, desk.asked), _me(req)
         desk.refresh()
         rows, total = desk.listing(wanted, me)
         groups = desk.groups[rows].tolist() if wanted.similar else None
@@ -292,8 +295,8 @@ def _rows(text: str, n: int) -> list[int]:
     return rows
 
 
-def _filter(req: Request, n_classes: int) -> Filter:
-    def code(name: str) -> int | None:
+def _filter(req: Request, asked: Questions) -> Filter:
+    def code(name: str, n_classes: int) -> int | None:
         value = _number(req, name, -1)
         return int(value) if 0 <= value < n_classes else None
 
@@ -302,8 +305,9 @@ def _filter(req: Request, n_classes: int) -> Filter:
         raise InputError(f"there is no state {state[:40]!r}")
     return Filter(
         state=state,
-        given=code("given"),
-        suggested=code("suggested"),
+        given=code("given", len(asked.vocab)),
+        suggested=code("suggested", len(asked.vocab)),
+        of_class=code("class", len(asked.classes)),
         least=_number(req, "least", 0.0),
         most=_number(req, "most", 1.0),
         reviewer=req.query_params.get("reviewer") or None,

@@ -18,6 +18,7 @@ from softfold.decisions.audit import FEWEST, AuditState, draw, summary
 from softfold.decisions.log import ACTIONS, LOG, Decision, DecisionLog
 from softfold.decisions.opinions import Opinions, agreement
 from softfold.errors import InputError
+from softfold.review.questions import questions_of
 from softfold.review.similar import groups_of
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
@@ -38,6 +39,7 @@ class Filter:
     state: str = "any"
     given: int | None = None
     suggested: int | None = None
+    of_class: int | None = None
     least: float = 0.0
     most: float = 1.0
     reviewer: str | None = None
@@ -51,22 +53,22 @@ class Desk:
     """
 
     def __init__(self, run_dir: str | Path, images: str | Path | None = None) -> None:
-        self.run = Run.open(run_dir, images)
+        self.run = Run.open(run_dir, images, several=True)
         if not len(self.run.ranking):
             raise InputError(
                 f"{run_dir}: its items have no suspicion yet (softfold crossfit first)"
             )
+        self.asked = questions_of(self.run)
         self.looks = Looks.of(self.run)
-        self.item = self.run.train["item"].to_numpy(dtype=object)
-        self.given = self.run.codes("given")
-        self.suggested = self.run.codes("suggested")
-        self.suspicion = np.nan_to_num(self.run.suspicion).astype(np.float64)
+        self.item = self.asked.key
+        self.given, self.suggested = self.asked.given, self.asked.suggested
+        self.suspicion = self.asked.suspicion
         self.rows = pd.Index(self.item)
         self.state = np.zeros(len(self.item), dtype=np.int8)
         self.label = np.full(len(self.item), -1)
         self.opinions: dict[int, Opinions] = {}
         self.reviewers: dict[str, int] = {}
-        self._codes = {name: code for code, name in enumerate(self.run.vocab)}
+        self._codes = {name: code for code, name in enumerate(self.asked.vocab)}
         self.drawn: list[int] = []
         self._last = self._drawn = 0
         self._groups: np.ndarray | None = None
@@ -157,8 +159,10 @@ class Desk:
         if any(type(row) is not int or not 0 <= row < len(self.item) for row in rows):
             raise InputError("a stroke names an item that is not in the run")
         label = stroke.get("label")
-        if action == "class" and (type(label) is not int or not 0 <= label < len(self.run.vocab)):
+        if action == "class" and (type(label) is not int or not 0 <= label < len(self.asked.vocab)):
             raise InputError("a stroke names a class that is not in the run")
+        if action in ("none", "exclude") and self.asked.classes:
+            raise InputError("whether an item has a class is answered by yes, no or unsure")
         if action == "accept" and (self.suggested[rows] < 0).any():
             raise InputError("there is no suggestion to accept for an item of the stroke")
         if stroke.get("audit") is True:
@@ -180,8 +184,8 @@ class Desk:
             "stroke": stroke["stroke"],
             "item": self.item[row],
             "action": stroke["action"],
-            "label": None if code is None else self.run.vocab[code],
-            "given": self.run.vocab[self.given[row]],
+            "label": None if code is None else self.asked.vocab[code],
+            "given": self.asked.vocab[self.given[row]],
             "suspicion": float(self.suspicion[row]),
             "audit": stroke.get("audit") is True,
         }
@@ -191,12 +195,14 @@ class Desk:
 
         With `similar`, groups of similar items stay together, in the order of their first item.
         """
-        order = self.run.ranking
+        order = self.asked.order
         keep = (self.suspicion[order] >= wanted.least) & (self.suspicion[order] <= wanted.most)
         if wanted.given is not None:
             keep &= self.given[order] == wanted.given
         if wanted.suggested is not None:
             keep &= self.suggested[order] == wanted.suggested
+        if wanted.of_class is not None:
+            keep &= self.asked.of_class[order] == wanted.of_class
         if wanted.state in STATES:
             keep &= self.state[order] == STATES.index(wanted.state)
         if wanted.state == "mine" or wanted.reviewer is not None:
@@ -217,7 +223,7 @@ class Desk:
         """(N,) number of the group of similar items that each row belongs to."""
         with self._lock:
             if self._groups is None:
-                self._groups = groups_of(self.run, self.looks, self.given, self.suggested)
+                self._groups = groups_of(self.run, self.looks, self.asked)
             return self._groups
 
     def group(self, row: int, size: int = 60) -> list[int]:
@@ -291,7 +297,16 @@ class Desk:
         }
 
     def draw(self, n: int) -> None:
-        """Draw items for the audit until there are `n`; see `softfold.decisions.audit.draw`."""
+        """Draw items for the audit until there are `n`; see `softfold.decisions.audit.draw`.
+
+        Raises:
+            InputError: items have several labels.
+        """
+        if self.asked.classes:
+            raise InputError(
+                f"{self.run.path}: its items have several labels, and an audit is of one label an "
+                "item (docs/multilabel.md)"
+            )
         with self._lock:
             draw(self.run.path, self.item, n)
             self.refresh()
@@ -335,18 +350,24 @@ class Desk:
 
     def _shown(self, row: int) -> dict[str, Any]:
         """What an item is, without a word of the models."""
-        where = int(self.run.train_rows[row])
+        item = int(self.asked.item[row])
+        where = int(self.run.train_rows[item])
         return {
             "row": row,
-            "item": str(self.item[row]),
+            "item": str(self.run.train["item"].iloc[item]),
+            "class": self.asked.classes[self.asked.of_class[row]] if self.asked.classes else None,
             "given": int(self.given[row]),
             "text": self.looks.text(where),
             "columns": self.looks.columns(where),
         }
 
+    def picture(self, row: int, size: int) -> bytes | None:
+        """See `softfold.runs.looks.Looks.picture`."""
+        return self.looks.picture(int(self.run.train_rows[self.asked.item[row]]), size)
+
     def describe(self, row: int) -> dict[str, Any]:
         """What an item is and what the models say about it."""
-        p = self.run.get("probabilities")
+        p = self.asked.probabilities
         top: list[list[float]] = []
         p_given = p_suggested = None
         if p is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ from softfold.errors import InputError
 from softfold.files import write_parquet, write_text
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks, warn_of_lost_pictures
+from softfold.runs.several import SeveralRun
 
-FORMATS = ("csv", "parquet", "decisions", "cleanlab", "fiftyone", "labelstudio")
+ONE_LABEL = ("cleanlab", "fiftyone", "labelstudio")
+FORMATS = ("csv", "parquet", "decisions", *ONE_LABEL)
+DELIMITERS = (" ", ";", "|", ",")
+"""What may stand between several labels in a CSV file of a run that was given lists."""
 
 
 def export_labels(
@@ -41,13 +46,18 @@ def export_labels(
         The file or folder written.
 
     Raises:
-        InputError: no run folder, or an unknown format.
+        InputError: no run folder, an unknown format, or one that is for one label an item.
     """
-    run, out = Run.open(run_dir, images), Path(out)
+    run, out = Run.open(run_dir, images, several=True), Path(out)
     if format is None:
         format = out.suffix.lower().lstrip(".")
+    if run.multi_label and format in ONE_LABEL:
+        raise InputError(
+            f"--format {format} is for one label an item; there are csv, parquet and "
+            "decisions for several"
+        )
     writers = {
-        "csv": lambda: _write_csv(corrected(run), out),
+        "csv": lambda: write_text(out, corrected_csv(run)),
         "parquet": lambda: write_parquet(out, corrected(run)),
         "decisions": lambda: _decisions(run, out),
         "cleanlab": lambda: _cleanlab(run, out),
@@ -71,7 +81,8 @@ def corrected(run: Run) -> pd.DataFrame:
     given, state (open, confirmed, unsure or conflict), suggested, suspicion, reviewers; where
     classes have names for people, also label_name, given_name and suggested_name. Texts and
     tables: item (the key), their own columns, label and is_valid only, since every further column
-    would be a feature. `softfold run` reads both.
+    would be a feature. `softfold run` reads both. Where items have several labels, label is what
+    it was in the file that the run was made of: words with `--label-delim` between them, or lists.
     """
     every = _with_states(run)
     keep = ~every["state"].isin(LEFT_OUT).to_numpy()
@@ -80,11 +91,41 @@ def corrected(run: Run) -> pd.DataFrame:
         own = data.reset_index(drop=True).drop(columns="item", errors="ignore")
         every = own.assign(label=every["label"], is_valid=every["is_valid"], item=every["path"])
         every = every[["item", *own.columns, "label", "is_valid"]]
-    elif run.names:
+    elif run.names and not run.multi_label:
         for column in ("label", "given", "suggested"):
             if column in every:
                 every[f"{column}_name"] = every[column].map(run.names).fillna(every[column])
+    if run.multi_label and run.settings.label_delim is not None:
+        every = _joined(every, run.settings.label_delim)
     return every[keep].reset_index(drop=True)
+
+
+def corrected_csv(run: Run) -> str:
+    """`corrected` as a CSV file's text; several labels have a delimiter between them.
+
+    Raises:
+        InputError: items have several labels, and classes contain every usual delimiter.
+    """
+    frame = corrected(run)
+    if run.multi_label and run.settings.label_delim is None:
+        free = [d for d in DELIMITERS if not any(d in name for name in run.vocab)]
+        if not free:
+            raise InputError(
+                "the names of the classes contain every usual delimiter: "
+                "export a .parquet file, which holds lists"
+            )
+        frame = _joined(frame, free[0])
+    return csv_text(frame)
+
+
+def _joined(frame: pd.DataFrame, delimiter: str) -> pd.DataFrame:
+    """The frame with a text for each list of labels."""
+    lists = [name for name in ("label", "given", "suggested") if name in frame]
+    texts = {
+        name: [None if cell is None else delimiter.join(cell) for cell in frame[name]]
+        for name in lists
+    }
+    return frame.assign(**texts)
 
 
 def _with_states(run: Run) -> pd.DataFrame:
@@ -101,6 +142,8 @@ def _with_states(run: Run) -> pd.DataFrame:
     frame["reviewers"] = ""
     if (run.path / LOG).is_file():
         decided = read_decisions(run.path)
+        if isinstance(run, SeveralRun) and len(decided):
+            return _with_answers(frame, run, decided)
         rows = find(frame["path"], decided["item"])
         decided, rows = decided[rows >= 0], rows[rows >= 0]
         confirmed = (decided["state"] == "confirmed").to_numpy()
@@ -113,6 +156,29 @@ def _with_states(run: Run) -> pd.DataFrame:
             whole[part] = values.to_numpy(dtype=object)
             frame[column] = whole
     return frame
+
+
+def _with_answers(frame: pd.DataFrame, run: SeveralRun, decided: pd.DataFrame) -> pd.DataFrame:
+    """The frame with what was answered of items and classes: label, state and reviewers.
+
+    An item is in conflict, unsure or confirmed where it is in one of its classes, in this order.
+    """
+    table = run.table()
+    rows, classes = find(table.item, decided["item"]), find(table.vocab, decided["class"])
+    here = (rows >= 0) & (classes >= 0)
+    decided, rows, classes = decided[here], rows[here], classes[here]
+    given = table.given.copy()
+    confirmed = (decided["state"] == "confirmed").to_numpy()
+    given[rows[confirmed], classes[confirmed]] = decided["label"][confirmed] == "yes"
+    states = frame["state"].to_numpy(dtype=object).copy()
+    for state in ("confirmed", "unsure", "conflict"):
+        states[rows[(decided["state"] == state).to_numpy()]] = state
+    who: dict[int, set[str]] = {}
+    for row, names in zip(rows, decided["reviewers"]):
+        who.setdefault(int(row), set()).update(names.split(", "))
+    reviewers = [", ".join(sorted(who.get(row, ()))) for row in range(len(frame))]
+    label = replace(table, given=given).written("given")
+    return frame.assign(label=label, state=states, reviewers=reviewers)
 
 
 def _write_csv(frame: pd.DataFrame, out: Path) -> None:

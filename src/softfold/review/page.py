@@ -65,6 +65,22 @@ ACTIONS = (
     ("unsure", "Unsure", "u"),
     ("undo", "Undo", "z"),
 )
+YES_OR_NO = (
+    ("yes", "Yes", "y"),
+    ("no", "No", "n"),
+    ("unsure", "Unsure", "u"),
+    ("undo", "Undo", "z"),
+)
+"""Where the question is whether an item has a class."""
+
+YES_OR_NO_KEYS = (
+    ("y", "yes, the item has the class"),
+    ("n", "no, it does not have it"),
+    ("a, k", "accept the suggestion, keep the given answer"),
+    *(pair for pair in KEYS if pair[0] in ("u", "z")),
+    ("Shift + y, n, a, k, u", "the same for the whole group of similar items shown"),
+    *(pair for pair in KEYS[8:] if not pair[0].startswith("1")),
+)
 FILTER_STATES = (
     ("any", "all items"),
     ("open", "not reviewed"),
@@ -75,13 +91,18 @@ FILTER_STATES = (
     ("unsure", "unsure"),
     ("conflict", "in conflict"),
 )
+NO_ANSWER = ("none_of_these", "excluded")
+"""States in which no question whether an item has a class can be."""
 
 
-def page(name: str, kind: str, missing: str | None) -> str:
-    """The review page of a run whose items are of that kind."""
+def page(name: str, kind: str, missing: str | None, *, yes_or_no: bool = False) -> str:
+    """The review page of a run whose items are of that kind.
+
+    With `yes_or_no` items have several labels, and the question is whether one has a class.
+    """
     body = Body(
-        _top(name),
-        _filters(),
+        _top(name, audit=not yes_or_no),
+        _filters(yes_or_no),
         P(missing, cls="notice") if missing else None,
         P(id="problem", cls="notice bad", role="alert", hidden=True),
         Main(
@@ -96,11 +117,12 @@ def page(name: str, kind: str, missing: str | None) -> str:
             _one(),
             P("No item passes these filters.", id="empty", hidden=True),
         ),
-        _actions(),
+        _actions(YES_OR_NO if yes_or_no else ACTIONS),
         picker(),
-        _help(),
+        _help(YES_OR_NO_KEYS if yes_or_no else KEYS),
         Div(id="said", cls="unseen", role="status", aria_live="polite"),
         data_kind=kind,
+        data_ask="class" if yes_or_no else "label",
     )
     made = head(f"Review: {name}", "app.js")
     return to_xml(Html(made, body, lang="en"), indent=False)
@@ -122,7 +144,7 @@ def head(title: str, script: str, *styles: str) -> Any:
     )
 
 
-def _top(name: str) -> Any:
+def _top(name: str, *, audit: bool) -> Any:
     return Header(
         Div(
             Strong(name, id="name", title=name),
@@ -131,7 +153,7 @@ def _top(name: str) -> Any:
                 Span("reviewer", id="reviewer-word"),
                 Input(id="me", maxlength="40", autocomplete="off", size="10"),
             ),
-            A("Audit", href="/?audit=1", cls="link"),
+            A("Audit", href="/?audit=1", cls="link") if audit else None,
             A(
                 "Export",
                 href="/export.csv",
@@ -159,14 +181,16 @@ def _top(name: str) -> Any:
     )
 
 
-def _filters() -> Any:
+def _filters(yes_or_no: bool) -> Any:
     def choice(key: str, label: str, *options: tuple[str, str]) -> Any:
         return Label(
             Span(label), Select(*[Option(text, value=v) for v, text in options], id=key, name=key)
         )
 
+    hidden = NO_ANSWER if yes_or_no else ()
     return Form(
-        choice("state", "show", *FILTER_STATES),
+        choice("state", "show", *[s for s in FILTER_STATES if s[0] not in hidden]),
+        choice("class", "class", ("", "any")) if yes_or_no else None,
         choice("given", "given", ("", "any")),
         choice("suggested", "suggested", ("", "any")),
         Label(
@@ -188,6 +212,7 @@ def _one() -> Any:
     return Section(
         Div(id="stage"),
         Div(
+            H2(id="asked", hidden=True),
             Dl(id="labels"),
             Table(Tbody(id="classes"), aria_label="Most probable classes"),
             Div(id="sides"),
@@ -206,10 +231,10 @@ def _one() -> Any:
     )
 
 
-def _actions() -> Any:
+def _actions(actions: tuple[tuple[str, str, str], ...]) -> Any:
     buttons = [
         Button(text, Kbd(key), type="button", data_action=action, cls=action)
-        for action, text, key in ACTIONS
+        for action, text, key in actions
     ]
     return Footer(Span(id="chosen"), *buttons, id="actions", role="toolbar", aria_label="Decide")
 
@@ -236,8 +261,8 @@ def picker() -> Any:
     )
 
 
-def _help() -> Any:
-    rows = [Tr(Td(Kbd(key)), Td(text)) for key, text in KEYS]
+def _help(keys: tuple[tuple[str, str], ...]) -> Any:
+    rows = [Tr(Td(Kbd(key)), Td(text)) for key, text in keys]
     return Dialog(
         H2("Keys"),
         Table(Tbody(*rows)),

@@ -12,6 +12,7 @@ from softfold.data.item_features import read_item_features
 from softfold.errors import InputError
 from softfold.pixels.decoding import image_keys
 from softfold.pixels.images import Images
+from softfold.review.questions import Questions
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
 from softfold.tensors import memory_map
@@ -26,18 +27,19 @@ CLOSE_FEATURES, CLOSE_PROBABILITIES = 0.25, 0.9
 """Least cosine similarity to the first item of a group."""
 
 
-def groups_of(run: Run, looks: Looks, given: np.ndarray, suggested: np.ndarray) -> np.ndarray:
-    """(N,) group numbers. Items of a group share given label and suggestion and look alike.
+def groups_of(run: Run, looks: Looks, asked: Questions) -> np.ndarray:
+    """(N,) group numbers. Those of a group share class, given label and suggestion and look alike.
 
     Likeness is the cosine of features, less their mean: those that the run's own probe left in
     the cache, or `features.safetensors` in the run (features, float32 (N, D)). Without features
     it is the cosine of the square roots of the out-of-fold probabilities (the Bhattacharyya
     coefficient). Groups are grown from the most suspicious item down.
     """
-    groups = np.arange(len(given))
-    top = run.ranking[:MOST_GROUPED]
-    vectors, close = _vectors(run, looks, top)
-    pair = given[top] * (len(run.vocab) + 1) + suggested[top]
+    groups = np.arange(len(asked.key))
+    top = asked.order[:MOST_GROUPED]
+    vectors, close = _vectors(run, looks, asked, top)
+    labels = len(asked.vocab) + 1
+    pair = (asked.of_class[top] * labels + asked.given[top]) * labels + asked.suggested[top]
     order = np.argsort(pair, kind="stable")
     for part in np.split(order, np.flatnonzero(np.diff(pair[order])) + 1):
         if len(part) > 1:
@@ -46,16 +48,19 @@ def groups_of(run: Run, looks: Looks, given: np.ndarray, suggested: np.ndarray) 
     return groups
 
 
-def _vectors(run: Run, looks: Looks, rows: np.ndarray) -> tuple[np.ndarray, float]:
+def _vectors(
+    run: Run, looks: Looks, asked: Questions, rows: np.ndarray
+) -> tuple[np.ndarray, float]:
     """Unit vectors (n, D) that say how items look, and how close counts as similar."""
-    features = _features(run, looks, rows)
+    items = asked.item[rows]
+    features = _features(run, looks, items)
     if features is not None:
         vectors, close = features - features.mean(axis=0), CLOSE_FEATURES
     elif (probabilities := run.get("probabilities")) is not None:
-        vectors = np.sqrt(np.asarray(probabilities[rows], dtype=np.float32))
+        vectors = np.sqrt(np.asarray(probabilities[items], dtype=np.float32))
         close = CLOSE_PROBABILITIES
     else:
-        vectors, close = np.ones((len(rows), 1), np.float32), 0.0
+        vectors, close = np.ones((len(items), 1), np.float32), 0.0
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), close
 
 

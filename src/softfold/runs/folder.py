@@ -121,7 +121,8 @@ class Run:
         if run.multi_label and not several:
             raise InputError(
                 f"{path}: its items have several labels, and this is for one label an item; there "
-                "are softfold run, issues, report, predict, compare (docs/multilabel.md)"
+                "are softfold run, issues, report, review, export, predict, compare "
+                "(docs/multilabel.md)"
             )
         run.images = None if images is None else Path(images).absolute()
         return run

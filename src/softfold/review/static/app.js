@@ -4,7 +4,8 @@ import { $, WORDS, aboutRun, get as fetchJson, keepName, kind, look as lookOf, m
 import { Picker } from "./picker.js";
 import { Strokes } from "./strokes.js";
 
-const FIELDS = ["state", "given", "suggested", "least", "reviewer", "similar"];
+const yesOrNo = document.body.dataset.ask === "class";   // whether an item has a class
+const FIELDS = ["state", ...(yesOrNo ? ["class"] : []), "given", "suggested", "least", "reviewer", "similar"];
 const POLL = 4000;
 
 let vocab = [];
@@ -27,6 +28,7 @@ const grid = new Grid($("grid"), $("cards"), card, () =>
   kind === "image"
     ? { least: 150, height: (w) => w + 66 }
     : { least: 250, height: () => 196 });
+const question = (item) => `${kind === "image" ? "Does it show" : "Does it have"} ${item.class}?`;
 
 const label = (code) => (code >= 0 && code < vocab.length ? vocab[code] : "");
 const get = (path, values = {}) => fetchJson(path, { me, ...values });
@@ -97,10 +99,10 @@ function card(index) {
   if (!item) { ask(row); return element; }
   const size = groups ? together(index).length : 1;
   element.setAttribute("aria-label",
-    `${item.item}, given ${label(item.given)}, suggested ${label(item.suggested)}, ` +
+    `${item.item}, ${yesOrNo ? `${question(item)} ` : ""}given ${label(item.given)}, suggested ${label(item.suggested)}, ` +
     `suspicion ${percent(item.suspicion)}, ${item.opinion.state}`);
   element.append(make("div", { class: "facts" },
-    make("span", { class: "given", title: label(item.given) }, label(item.given)),
+    make("span", { class: "given", title: told(item, item.given) }, told(item, item.given)),
     make("span", { class: "soft", title: label(item.suggested) }, label(item.suggested)),
     make("span", { class: "suspicion" }, percent(item.suspicion)),
     size > 1 && groups[index] !== groups[index - 1] ? make("span", { class: "size" }, `${size} alike`) : null));
@@ -111,6 +113,9 @@ function card(index) {
   }
   return element;
 }
+
+// A label, with the class that it answers.
+function told(item, code) { return yesOrNo ? `${item.class}: ${label(code)}` : label(code); }
 
 // Indices of the group of similar items around an index.
 function together(index) {
@@ -130,7 +135,7 @@ async function list(keep = null) {
   for (const field of FIELDS) {
     const input = $(field);
     const value = input.type === "checkbox" ? (input.checked ? "1" : "") : input.value;
-    if (value && value !== "any" && value !== "0") values[field] = field === "least" ? Number(value) / 100 : value;
+    if (value && value !== "any" && !(field === "least" && value === "0")) values[field] = field === "least" ? Number(value) / 100 : value;
   }
   const query = new URLSearchParams(values);
   history.replaceState(null, "", query.size ? `?${query}` : "/");
@@ -141,7 +146,7 @@ async function list(keep = null) {
   chosen.clear();
   at = keep !== null && place.has(keep) ? place.get(keep) : 0;
   const cut = total > rows.length ? ` (the first ${rows.length.toLocaleString("en")} shown)` : "";
-  $("count").textContent = `${total.toLocaleString("en")} ${total === 1 ? "item" : "items"}${cut}`;
+  $("count").textContent = `${total.toLocaleString("en")} ${yesOrNo ? "label" : "item"}${total === 1 ? "" : "s"}${cut}`;
   $("empty").hidden = rows.length > 0;
   grid.fill(rows.length);
   if (rows.length) focusOn(at);
@@ -195,9 +200,11 @@ function showOne() {
   const item = items.get(row);
   if (shown !== row || kind !== "image") $("stage").replaceChildren(look(row, "/picture"));
   if (!item) { ask(row); shown = -1; return; }
+  $("asked").hidden = !yesOrNo;
+  if (yesOrNo) $("asked").textContent = question(item);
   $("labels").replaceChildren(
     make("dt", {}, "given"), make("dd", { class: "given" }, label(item.given)),
-    make("dt", {}, "suggested"), make("dd", { class: "soft" }, label(item.suggested)),
+    make("dt", {}, yesOrNo ? "the model" : "suggested"), make("dd", { class: "soft" }, label(item.suggested)),
     make("dt", {}, "suspicion"), make("dd", {}, percent(item.suspicion)),
     make("dt", {}, "yours"), make("dd", { id: "mine" }, verdict(item.opinion) || "not reviewed"));
   $("classes").replaceChildren(...item.top.map(([code, share], i) => {
@@ -348,11 +355,15 @@ function pick() {
 
 // ---- keys and pointers -------------------------------------------------------------------
 
-const DO = { a: "accept", k: "keep", n: "none", x: "exclude", u: "unsure" };
-function act(action) {
+const DO = yesOrNo
+  ? { y: "yes", n: "no", a: "accept", k: "keep", u: "unsure" }
+  : { a: "accept", k: "keep", n: "none", x: "exclude", u: "unsure" };
+const ANSWERS = { no: 0, yes: 1 };
+function act(action, group = false) {
   if (action === "undo") undo();
   else if (action === "class") pick();
-  else decide(action);
+  else if (action in ANSWERS) decide("class", ANSWERS[action], group);
+  else decide(action, null, group);
 }
 
 document.addEventListener("keydown", (event) => {
@@ -365,8 +376,8 @@ document.addEventListener("keydown", (event) => {
   const columns = one ? 1 : grid.columns;
   const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns,
     PageDown: one ? 10 : grid.page, PageUp: one ? -10 : -grid.page };
-  if (DO[key]) decide(DO[key], null, event.shiftKey);
-  else if (key === "c") pick();
+  if (DO[key]) act(DO[key], event.shiftKey);
+  else if (key === "c" && !yesOrNo) pick();
   else if (key === "z") undo();
   else if (key === "g") { if (!one) selectGroup(); }
   else if (key in moves) focusOn(at + moves[key]);
@@ -378,7 +389,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === " " && !onButton && !one) { select(at); focusOn(at + 1); }
   else if (key === "f" || key === "/") $("state").focus();
   else if (key === "?") $("help").showModal();
-  else if (one && /^[1-5]$/.test(key)) {
+  else if (one && !yesOrNo && /^[1-5]$/.test(key)) {
     const top = items.get(rows[at])?.top[Number(key) - 1];
     if (top) decide("class", top[0]);
   } else return;
@@ -420,11 +431,13 @@ async function start() {
   picker.know(vocab, about.vocab);
   $("me").value = me;
   for (const id of ["given", "suggested"]) vocab.forEach((name, code) => $(id).append(new Option(name, code)));
+  about.classes.forEach((name, code) => $("class").append(new Option(name, code)));
   reviewers(about.reviewers);
   restore();
   count(about.progress, about.agreement);
   await list();
   $("grid").focus({ preventScroll: true });
+  if (yesOrNo) toggle(true);
   document.body.dataset.ready = "yes";
   setInterval(poll, POLL);
 }
