@@ -631,8 +631,9 @@ def solver_beside(n: int, d: int = 1280, k: int = 10) -> dict[str, Any]:
     found = solver.plain(strength)
     ours, cpu = time.perf_counter() - started, [cpu_seconds() - before]
     p = np.empty((n, k), np.float32)
-    for (_, held), logits in zip(folds, found.logits, strict=True):
-        p[held] = torch.softmax(logits * found.temperature, 1).numpy()
+    for f, (_, held) in enumerate(folds):
+        logits = torch.cat([z for _, z in solver.logits_of(f, found.weights)])
+        p[held] = torch.softmax(logits, 1).numpy()
     started, before = time.perf_counter(), cpu_seconds()
     q, z = np.empty_like(p), (x - x.mean(0)) / x.std(0)
     for train, held in folds:
