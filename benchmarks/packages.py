@@ -189,6 +189,7 @@ OLDEST: dict[str, tuple[tuple[str, ...], list[str]]] = {
             "tests/data/test_delimited.py",
             "tests/test_evaluation.py",
             "tests/test_issues.py",
+            "tests/test_soft_labels.py",
             "tests/test_softening.py",
             "tests/sklearn",
             "tests/trainers/test_estimator.py",

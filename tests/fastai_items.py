@@ -18,7 +18,7 @@ from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock
 from PIL import Image
 from torch import nn
 
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 
 try:
     import accelerate  # noqa: F401

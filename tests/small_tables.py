@@ -6,7 +6,7 @@ import pandas as pd
 from softfold.data.corruption import corrupt
 from softfold.data.datasets import encode_png
 from softfold.data.table import LabelTable
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 
 
 def flowers(n=240, seed=0):

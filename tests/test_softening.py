@@ -11,7 +11,7 @@ from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.issues import rank_issues
 from softfold.noise.model import as_noise_model
-from softfold.softening import SoftLabels, soften
+from softfold.softening import soften
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.85, 0.05], [0.3, 0.3, 0.4]], np.float32)
 Y = np.array([0, 2, 1])
@@ -134,29 +134,6 @@ def test_a_training_item_without_prediction_is_named():
     short = OutOfFold(oof.item[1:], oof.probabilities[1:], oof.fold[1:], oof.vocab)
     with pytest.raises(InputError, match=f"1 training item of 30 .*'{oof.item[0]}'"):
         soften(table, short)
-
-
-def test_aligned_matches_rows_by_key_and_columns_by_name():
-    soft = SoftLabels(np.array(["x", "y", "z"]), P, ("a", "b", "c"), "blend")
-    np.testing.assert_array_equal(
-        soft.aligned(["z", "x"], ["c", "a", "b"]), P[[2, 0]][:, [2, 0, 1]]
-    )
-    with pytest.raises(InputError, match=r"1 item of 2 without a soft label; the first is 'q'"):
-        soft.aligned(["x", "q"], ["a", "b", "c"])
-    with pytest.raises(InputError, match="soft labels lack 'd'"):
-        soft.aligned(["x"], ["a", "b", "d"])
-    with pytest.raises(InputError, match="vocab asked for lacks 'c'"):
-        soft.aligned(["x"], ["a", "b"])
-
-
-def test_save_and_load_keep_keys_names_and_settings(tmp_path):
-    table, oof = a_table()
-    soft = soften(table, oof, "gate", threshold=0.6)
-    soft.save(tmp_path / "s.safetensors")
-    again = SoftLabels.load(tmp_path / "s.safetensors")
-    assert list(again.item) == list(soft.item)
-    assert (again.vocab, again.strategy, again.settings) == (soft.vocab, "gate", soft.settings)
-    np.testing.assert_array_equal(again.targets, soft.targets)
 
 
 @pytest.mark.parametrize(

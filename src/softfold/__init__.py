@@ -23,7 +23,7 @@ _HOME = {
     "noise_aware_cross_fit": "crossfit.noise_aware",
     "NoiseModel": "noise.model",
     "estimate_noise": "noise.estimation",
-    "SoftLabels": "softening",
+    "SoftLabels": "soft_labels",
     "soften": "softening",
     "rank_issues": "issues",
     "label_quality": "issues",
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from softfold.notebook import show_issues as show_issues
     from softfold.pixels.images import Images as Images
     from softfold.runs.predicting import load as load
-    from softfold.softening import SoftLabels as SoftLabels
+    from softfold.soft_labels import SoftLabels as SoftLabels
     from softfold.softening import soften as soften
     from softfold.votes.combining import combine_votes as combine_votes
 

@@ -14,7 +14,8 @@ from softfold.errors import InputError
 from softfold.issues import rank_issues
 from softfold.job.comparing import compare
 from softfold.noise.estimation import estimate_noise
-from softfold.softening import SoftLabels, soften
+from softfold.soft_labels import SoftLabels
+from softfold.softening import soften
 from softfold.trainers import BaseModel, BaseTrainer
 
 NAMES = ("ant", "bee", "cow", "dog")

@@ -11,7 +11,7 @@ from softfold.noise.estimation import estimate_noise
 from softfold.noise.matrices import symmetric
 from softfold.noise.model import as_noise_model
 from softfold.noise.scoring import score
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 
 VOCAB = ("cat", "dog", "fox")
 

@@ -30,7 +30,8 @@ from fastai_items import (
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.fastai import SoftCategoryBlock, SoftCrossEntropy, accuracy
-from softfold.softening import SoftLabels, soften
+from softfold.soft_labels import SoftLabels
+from softfold.softening import soften
 
 N = 40
 VALID = np.arange(N) % 4 == 0

@@ -30,7 +30,7 @@ from torch import nn
 
 from softfold.fastai import SoftCategoryBlock, SoftLabelCallback
 from softfold.fastai import accuracy as either_accuracy
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 
 N, N_VALID = 80, 16
 VOCAB = ("0", "1", "2")

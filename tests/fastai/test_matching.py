@@ -11,7 +11,7 @@ pytest.importorskip("fastai")
 from softfold.align.keys import RowIndex
 from softfold.errors import InputError
 from softfold.fastai.matching import as_soft_labels, item_keys
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 
 INDEX = RowIndex(["a", "b", "c"])
 

@@ -40,7 +40,7 @@ from torch import nn
 
 import softfold
 from softfold.fastai import SoftLabelCallback
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 from softfold.trainers.finetune import FineTune
 
 

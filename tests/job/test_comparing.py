@@ -9,7 +9,7 @@ from small_tables import soft_of, table_of
 
 from softfold.errors import InputError
 from softfold.job.comparing import compare, fit_seeds
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 from softfold.trainers.estimator import Estimator
 
 pytest.importorskip("sklearn")

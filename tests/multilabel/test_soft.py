@@ -10,7 +10,8 @@ from several_labels import answers, digits
 import softfold
 from softfold import multilabel
 from softfold.errors import InputError
-from softfold.softening import SoftLabels, soften
+from softfold.soft_labels import SoftLabels
+from softfold.softening import soften
 
 pytest.importorskip("sklearn")
 

@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import softfold
 from softfold.errors import InputError
 from softfold.sklearn import SoftLabelClassifier
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 
 
 @parametrize_with_checks(

@@ -22,7 +22,8 @@ from torch.utils.data import (
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.pixels.images import Images
-from softfold.softening import SoftLabels, soften
+from softfold.soft_labels import SoftLabels
+from softfold.softening import soften
 from softfold.torch import with_soft_targets
 
 N = 40

@@ -26,7 +26,7 @@ from softfold.noise.model import (
     posterior,
 )
 from softfold.noise.scoring import score
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 
 Decisions: TypeAlias = str | Path | pd.DataFrame
 

@@ -20,7 +20,7 @@ from softfold.errors import InputError
 from softfold.fastai.delivery import TensorSoftTarget
 from softfold.fastai.loss import SoftCrossEntropy
 from softfold.fastai.matching import as_soft_labels
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 
 Labels: TypeAlias = Mapping[Any, Any] | pd.Series | LabelTable | None
 

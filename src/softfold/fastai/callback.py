@@ -19,7 +19,7 @@ from softfold.fastai.loss import SoftCrossEntropy as OneClass
 from softfold.fastai.loss import as_soft_loss
 from softfold.fastai.matching import Key, as_soft_labels, item_keys
 from softfold.fastai.metrics import as_they_were, take_either
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 
 
 class SoftLabelCallback(Callback):

@@ -9,7 +9,8 @@ import pandas as pd
 
 from softfold.align.keys import RowIndex
 from softfold.errors import InputError
-from softfold.softening import SoftLabels, soften
+from softfold.soft_labels import SoftLabels
+from softfold.softening import soften
 
 Key = str | Callable[[Any], Any] | None
 

@@ -19,7 +19,7 @@ from softfold.evaluation import measured_by_seed, paired_difference
 from softfold.job.fitting import Fit, fit_seeds
 from softfold.multilabel.measures import MEASURES, differences
 from softfold.multilabel.soft import MultiSoftLabels
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 from softfold.trainers import TrainerLike, create_trainer
 from softfold.trainers.per_class import for_multi_label
 

@@ -22,7 +22,7 @@ from softfold.pixels.views import views
 from softfold.progress import Advance, part_of
 from softfold.runs.manifest import written
 from softfold.runs.members import LABELS, member, title_of
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 from softfold.trainers.ensemble import viewed
 
 SINGLE = "soft"

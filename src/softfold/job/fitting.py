@@ -23,7 +23,7 @@ from softfold.crossfit.engines import Engine, Needs, Task, get_engine
 from softfold.data.folds import FoldPlan, fold_seed
 from softfold.data.table import LabelTable
 from softfold.files import Damaged, checksum, read_parquet, write_bytes, write_parquet, write_text
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 from softfold.stopping import stop_here
 from softfold.tensors import read_tensors_of, write_tensors
 from softfold.trainers import Model, Trainer, check_model

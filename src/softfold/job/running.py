@@ -24,7 +24,7 @@ from softfold.report import write_report
 from softfold.runs.folder import Run
 from softfold.runs.lock import locked
 from softfold.runs.settings import Settings
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 from softfold.stopping import watch
 
 

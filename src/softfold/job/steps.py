@@ -43,7 +43,7 @@ from softfold.progress import Advance, part_of
 from softfold.runs.folder import Run
 from softfold.runs.manifest import written
 from softfold.runs.voted import read_run_votes
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 from softfold.stopping import stop_here
 from softfold.trainers import Trainer
 from softfold.votes.combining import combine_votes

@@ -13,7 +13,8 @@ from softfold.align import HasGiven
 from softfold.align.multilabel import align_multi_label
 from softfold.arrays import check_independent
 from softfold.multilabel.noise import MultiLabelNoise, models_of, numbered, problems
-from softfold.softening import Softened, SoftLabels, check_settings, soften_aligned
+from softfold.soft_labels import SoftLabels
+from softfold.softening import Softened, check_settings, soften_aligned
 
 
 @dataclass(frozen=True)

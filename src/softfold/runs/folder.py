@@ -29,7 +29,7 @@ from softfold.pixels.images import Images
 from softfold.runs.manifest import check
 from softfold.runs.settings import Settings
 from softfold.runs.shapes import check_shape
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 from softfold.tensors import memory_map, read_tensors
 
 FILES = {

@@ -21,7 +21,7 @@ from softfold.noise.model import NoiseModel
 from softfold.pixels.images import Images
 from softfold.runs.given_features import FEATURES
 from softfold.runs.manifest import written
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 from softfold.tensors import write_tensors
 
 _CURVES = {

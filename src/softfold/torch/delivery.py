@@ -19,7 +19,7 @@ from softfold.align.keys import (
 )
 from softfold.arrays import ROW_SUM_TOLERANCE, check_independent, check_probabilities
 from softfold.errors import InputError, count_of
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 
 LABEL_KEYS = ("labels", "label")
 """Where an item that is a dictionary has its label, as transformers and datasets name it."""

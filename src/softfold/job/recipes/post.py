@@ -26,7 +26,8 @@ from softfold.job.steps import SeedCrossFit, keep_cross_fit, write_comparison, w
 from softfold.job.trainers import Trainers
 from softfold.noise.estimation import estimate_noise
 from softfold.runs.settings import Settings
-from softfold.softening import SoftLabels, soften
+from softfold.soft_labels import SoftLabels
+from softfold.softening import soften
 from softfold.trainers.finetune import FineTune
 from softfold.trainers.protocol import BaseTrainer, Model
 

@@ -21,7 +21,7 @@ import pandas as pd
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
 from softfold.pixels.images import Images
-from softfold.softening import SoftLabels
+from softfold.soft_labels import SoftLabels
 from softfold.trainers.finetune.model import (
     SMALL_CNN,
     SMALL_CNN_SCALE,
