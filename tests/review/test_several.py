@@ -46,6 +46,7 @@ def test_classes_are_asked_one_by_one_in_the_order_of_suspicion(run, open_page, 
             has_text(page, "#key", f"{issue['item']} ·")
             given = "yes" if issue["given"] else "no"
             has_text(page, "#labels .given", re.compile(f"^{given}$"))
+            assert {*page.locator("#classes kbd").all_inner_texts()} == {"y", "n"}
             page.keyboard.press(key)
         page.keyboard.press("z")
         saved(page)

@@ -211,7 +211,7 @@ function showOne() {
     const bar = make("i", {});
     bar.style.width = `${100 * share}%`;
     const which = code === item.given ? "given" : code === item.suggested ? "soft" : "";
-    return make("tr", { class: which }, make("td", {}, make("kbd", {}, String(i + 1))),
+    return make("tr", { class: which }, make("td", {}, make("kbd", {}, yesOrNo ? label(code)[0] : String(i + 1))),
       make("th", { scope: "row" }, label(code)), make("td", { class: "number" }, percent(share)),
       make("td", { class: "bar" }, bar));
   }));
