@@ -10,6 +10,7 @@ from decision_rows import row, table
 from softfold.data.reading import read_table
 from softfold.decisions.applying import apply_decisions, read_decisions
 from softfold.decisions.log import LOG, DecisionLog
+from softfold.decisions.questions import question_keys
 from softfold.errors import InputError
 
 
@@ -39,6 +40,17 @@ def test_a_class_that_the_table_does_not_have_is_refused_by_name():
     frame = pd.DataFrame({"item": ["i0"], "state": ["confirmed"], "label": ["wolf"]})
     with pytest.raises(InputError, match="first is 'wolf'"):
         apply_decisions(table(), frame)
+
+
+def test_answers_about_items_with_several_labels_are_refused_for_one_label(log, tmp_path):
+    for name, key in enumerate(question_keys(["i0", "i1"], ["cat", "dog"])):
+        log.append([row("ann", f"s{name}", key, "class", "yes")])
+    read_decisions(tmp_path).to_csv(tmp_path / "decisions.csv", index=False)
+    for source in (tmp_path, tmp_path / "decisions.csv"):
+        with pytest.raises(InputError, match=r"several labels.*`softfold export RUN`"):
+            apply_decisions(table(), source)
+    named = pd.DataFrame({"item": ["i0"], "state": ["confirmed"], "label": ["dog"], "class": [7]})
+    assert apply_decisions(table(), named).given[0] == 1
 
 
 def test_decisions_come_back_from_exported_tables(tmp_path):

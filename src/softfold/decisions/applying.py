@@ -15,7 +15,7 @@ from softfold.data.grouping import contents_of
 from softfold.data.table import LabelTable
 from softfold.decisions.log import LOG, DecisionLog
 from softfold.decisions.opinions import replay
-from softfold.decisions.questions import with_classes
+from softfold.decisions.questions import of_classes, with_classes
 from softfold.errors import InputError, count_of
 from softfold.files import read_parquet
 from softfold.pixels.images import Images
@@ -134,9 +134,15 @@ def apply_decisions(table: LabelTable, decisions: str | Path | pd.DataFrame) -> 
         decisions: see `read_decisions`.
 
     Raises:
-        InputError: an item or a class that the table does not have.
+        InputError: an item or a class that the table does not have; decisions on items with
+            several labels.
     """
     frame = read_decisions(decisions, with_content=True)
+    if of_classes(frame):
+        raise InputError(
+            "decisions: they say whether an item has a class, of items with several labels, and "
+            "this is for one label an item; `softfold export RUN` writes these labels as corrected"
+        )
     if table.left_out:
         table, frame = _without_left_out(table, frame)
     # what people left out is absent from a table that was exported since

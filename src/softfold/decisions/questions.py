@@ -23,6 +23,11 @@ def question_keys(items: Iterable[str], classes: Iterable[str]) -> np.ndarray:
     return np.array([f"{item}{_BETWEEN}{name}" for item, name in pairs], dtype=object)
 
 
+def of_classes(decisions: pd.DataFrame) -> bool:
+    """Whether decisions are answers, no or yes, about items and classes."""
+    return "class" in decisions and set(decisions["label"].dropna()) <= set(NO_YES)
+
+
 def with_classes(decisions: pd.DataFrame) -> pd.DataFrame:
     """Decisions of a log with the item and, beside it, the class of each question.
 
