@@ -169,7 +169,11 @@ class RowIndex:
         refuse_repeats(names, "soft labels")
         self.exact = {key: row for row, key in enumerate(names)}
         self._below = _from_here(self.root)
-        self._at_home = None if home is None else RowIndex(names, home)
+        self._home = home
+
+    @cached_property
+    def _at_home(self) -> RowIndex | None:
+        return None if self._home is None else RowIndex(self.exact, self._home)
 
     @cached_property
     def by_path(self) -> dict[str, int]:
