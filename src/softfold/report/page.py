@@ -15,7 +15,7 @@ from softfold.report.measures import percent, points
 from softfold.report.parts import el, raw, void
 from softfold.report.sections import SECTIONS
 from softfold.runs.folder import Run
-from softfold.runs.looks import Looks, in_words, lost_pictures
+from softfold.runs.looks import Looks, lost_in_words, picture_files
 from softfold.runs.manifest import written
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -50,9 +50,10 @@ def write_report(
 def refuse_without_pictures(run_dir: str | Path, images: str | Path | None = None) -> None:
     """Refuse to write over a report where none of the run's pictures is found any more."""
     run = Run.open(run_dir, images, several=True)
-    lost = lost_pictures(run) if run.has("report.html") else []
-    if lost and len(lost) == run.items["file"].notna().sum():
-        raise InputError(f"{in_words(run, lost)}; the report that is there stays as it is")
+    pictures = picture_files(run) if run.has("report.html") else []
+    if pictures and not any(Path(file).is_file() for file in pictures):
+        lost = lost_in_words(run, pictures, len(pictures))
+        raise InputError(f"{lost}; the report that is there stays as it is")
 
 
 def render(run: Run) -> str:

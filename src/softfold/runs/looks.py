@@ -106,26 +106,26 @@ class Looks:
         return [(str(name), _value(value)) for name, value in values.items()]
 
 
-def lost_pictures(run: Run) -> list[str]:
-    """The image files of a run's items that are not where they were."""
+def picture_files(run: Run) -> list[str]:
+    """The image files of a run's items, where they were or in the folder that was said."""
     items = run.get("items")
     if items is None or "file" not in items:
         return []
-    return [file for file in items["file"] if isinstance(file, str) and not Path(file).is_file()]
+    return [file for file in items["file"] if isinstance(file, str)]
 
 
 def warn_of_lost_pictures(run: Run) -> None:
     """Say in one line how many pictures are not found, and what to do."""
-    lost = lost_pictures(run)
+    files = picture_files(run)
+    lost = [file for file in files if not Path(file).is_file()]
     if lost:
-        warnings.warn(in_words(run, lost), stacklevel=3)
+        warnings.warn(lost_in_words(run, lost, len(files)), stacklevel=3)
 
 
-def in_words(run: Run, lost: list[str]) -> str:
+def lost_in_words(run: Run, lost: list[str], n_files: int) -> str:
     """What is said of pictures that are not found."""
-    of = int(run.items["file"].notna().sum())
     return (
-        f"{run.path}: {len(lost):,} of {count_of(of, 'picture')} not found; the first is "
+        f"{run.path}: {len(lost):,} of {count_of(n_files, 'picture')} not found; the first is "
         f"{lost[0]}: say with --images DIR (images=) in which folder they are now"
     )
 
