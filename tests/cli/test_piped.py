@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from example_runs import synthetic_run
@@ -59,6 +60,19 @@ def test_predictions_that_say_nothing_suspect_nothing_and_say_so(tmp_path, capsy
         main(list(map(str, ("issues", tmp_path / "labels.csv", *where))))
     assert stopped.value.code == 2
     assert "predictions say no more about the labels" in capsys.readouterr().err
+
+
+def test_a_whole_run_on_such_predictions_says_so_once(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=300), "label": rng.choice(["a", "b"], 300)})
+    frame.to_csv(tmp_path / "labels.csv", index=False)
+    arch = ("--arch", "sklearn.linear_model.LogisticRegression")
+    how = ("--folds", 2, "--seeds", 2, "--out", tmp_path / "run", "--quiet", *arch)
+    with pytest.raises(SystemExit):
+        main(["run", str(tmp_path / "labels.csv"), *map(str, how)])
+    written = capsys.readouterr()
+    assert written.out.count("predictions say no more about the labels") == 1
+    assert "predictions tell nothing" not in written.err
 
 
 @pytest.mark.parametrize("trainer", ["estimator", "probe"])

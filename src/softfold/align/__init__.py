@@ -7,6 +7,7 @@ Position decides only where there is no key and no name to go by. What does not 
 from softfold.align.frames import as_frame as as_frame
 from softfold.align.inputs import Aligned as Aligned
 from softfold.align.inputs import HasGiven as HasGiven
+from softfold.align.inputs import RowsDoubted as RowsDoubted
 from softfold.align.inputs import align_predictions as align_predictions
 from softfold.align.inputs import align_second as align_second
 from softfold.align.inputs import align_targets as align_targets

@@ -260,12 +260,17 @@ def _doubt_order(codes: np.ndarray, values: np.ndarray, names: Sequence[str]) ->
         )
 
 
+class RowsDoubted(UserWarning):
+    """Predictions tell nothing of the labels."""
+
+
 def doubt_rows(n: int, so: str) -> None:
     """Warn that predictions tell nothing of n labels, and what follows: `so`; few may not tell."""
     if n >= _FEWEST_DOUBTED:
         warnings.warn(
             f"predictions tell nothing of these labels, {so}: are their rows and columns those of "
             "the labels?",
+            RowsDoubted,
             stacklevel=3,
         )
 

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from softfold.align import find
+from softfold.align import RowsDoubted, find
 from softfold.arrays import one_hot
 from softfold.crossfit.noise_aware import noise_aware_cross_fit
 from softfold.crossfit.oof import OutOfFold
@@ -173,7 +173,7 @@ def _cross_fit_seed(job: Job, s: int, progress: Advance) -> SeedCrossFit:
         oof, noise = both.oof, both.noise
     elif folds_are_kept_from_cross_fit(job):
         oof = out_of_fold(job, s, train_folds(job, s, None, progress))
-        noise = kind.estimate_noise(job.train.given, oof.probabilities)
+        noise = kind.estimate_noise(job.train, oof)
     else:
         oof = cross_fit(job.train, job.oof_trainer, job.plan(s), progress=progress, **folds)
         noise = kind.estimate_noise(job.train, oof)
@@ -209,7 +209,10 @@ def soften_seeds(job: Job, made: list[SeedCrossFit]) -> list[SoftLabels]:
     """Soft labels of each seed; the first one's as the run's. Confirmed labels are final."""
     settings = job.settings
     votes = read_run_votes(settings) if settings.annotator is not None else None
-    with job.progress.step("soften", f"soft labels ({settings.strategy})"):
+    title = f"soft labels ({settings.strategy})"
+    with job.progress.step("soften", title), warnings.catch_warnings():
+        # rows are the job's own, and what is said of the rate of wrong labels tells it once
+        warnings.simplefilter("ignore", RowsDoubted)
         softs = []
         for each in made:
             if votes is not None:
