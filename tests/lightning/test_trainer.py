@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import softfold
 from softfold.errors import InputError
 from softfold.lightning import LightningTrainer
+from softfold.lightning.trainer import _of_this_fit
 from softfold.torch import label_table, with_soft_targets
 
 # what Lightning says of few workers and few steps
@@ -142,6 +143,12 @@ def test_every_fold_has_callbacks_loggers_and_folders_of_its_own(sets, tmp_path_
     assert epochs == [2, 2], "what one fold's callback saw is nothing to another's"
     assert len(list(folder.glob("models/fit-[12]/*.ckpt"))) == 2
     assert patience.wait_count == 0
+
+
+def test_fits_that_begin_side_by_side_have_folders_of_their_own(tmp_path):
+    settings = {"callbacks": [ModelCheckpoint(tmp_path / "models")]}
+    folders = {_of_this_fit(settings)["callbacks"][0].dirpath for _ in range(2)}
+    assert folders == {str(tmp_path / "models" / f"fit-{i}") for i in (1, 2)}
 
 
 def test_what_monitors_a_validation_gets_one_or_says_so(sets):

@@ -6,7 +6,6 @@ import copy
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +140,22 @@ def _of_this_fit(settings: dict[str, Any]) -> dict[str, Any]:
     callbacks = own.get("callbacks") or []
     for callback in callbacks if isinstance(callbacks, list) else [callbacks]:
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is not None:
-            folders = (Path(callback.dirpath) / f"fit-{i}" for i in count(1))
-            callback.dirpath = str(next(folder for folder in folders if not folder.exists()))
+            callback.dirpath = str(_new_folder(Path(callback.dirpath)))
     return own
+
+
+def _new_folder(parent: Path) -> Path:
+    """The next free `fit-1`, `fit-2`, ..., made here: folds may run side by side."""
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = parent / f"fit-{number}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
 
 
 @contextmanager
