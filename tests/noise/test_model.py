@@ -130,6 +130,15 @@ def test_json_round_trip():
     np.testing.assert_allclose(posterior(given, p, again), posterior(given, p, noise), atol=1e-4)
 
 
+def test_the_json_of_a_model_without_shift_is_that_of_versions_without_shifts():
+    known = as_noise_model(symmetric(3, 0.2), 3)
+    fields = json.loads(json.dumps(known.to_json()))
+    (explanation,) = fields["explanations"]
+    assert "shift" not in explanation and NoiseModel.from_json(fields).shift is None
+    explanation["shift"] = [0.0, 0.5, -0.5]
+    np.testing.assert_array_equal(NoiseModel.from_json(fields).shift, [0.0, 0.5, -0.5])
+
+
 @pytest.mark.parametrize("checked", [None, 50])
 def test_the_json_is_one_that_every_reader_takes(checked):
     _, given, p = people(n=800)

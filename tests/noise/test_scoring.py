@@ -29,6 +29,14 @@ def test_certain_contradictions_are_not_ties():
     assert len(np.unique(found.suspicion[wrong])) > 0.9 * len(wrong)
 
 
+def test_what_an_item_of_no_class_may_be_is_read_with_shifted_predictions_too():
+    even, shift = symmetric(3, 0.1), np.array([0.0, 1.0, -1.0])
+    only = Explanation("no_class", even, 1.0, offset=0.0, shift=shift)
+    noise = NoiseModel((only,), 0.1, (0.1, 0.1), even, np.ones(3) / 3, even)
+    found = score(np.array([0]), np.array([[0.4, 0.2, 0.4]]), noise)
+    assert found.suggested[0] == 1
+
+
 def test_sharp_predictions_do_not_underflow():
     sharp = Explanation("by_class", np.eye(4), 0.1)
     noise = NoiseModel((sharp,), 0.1, (0.1, 0.1), np.eye(4), np.ones(4) / 4, np.eye(4))

@@ -22,7 +22,7 @@ LEAST_WEIGHT = 0.01
 """An explanation with less changes no soft label that matters, and is not computed."""
 
 LEAST_SHARE = np.float32(1e-12)
-MATRICES = ("transition", "shift")
+ARRAYS = ("transition", "shift")
 """Fields of an explanation that JSON has as lists."""
 
 HEAT = 2.0
@@ -56,8 +56,8 @@ class Explanation:
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON holds them, without a shift where there is none."""
-        arrays = {n: getattr(self, n) for n in MATRICES if getattr(self, n) is not None}
-        rest = {n: value for n, value in asdict(self).items() if n not in MATRICES}
+        arrays = {n: getattr(self, n) for n in ARRAYS if getattr(self, n) is not None}
+        rest = {n: value for n, value in asdict(self).items() if n not in ARRAYS}
         return rest | {n: np.round(np.asarray(a, float), 7).tolist() for n, a in arrays.items()}
 
     @cached_property
@@ -224,7 +224,7 @@ class NoiseModel:
         for name in ("transition", "prior", "joint"):
             made[name] = np.asarray(made[name], float)
         made["explanations"] = tuple(
-            Explanation(**(e | {n: np.asarray(e[n], float) for n in MATRICES if n in e}))
+            Explanation(**(e | {n: np.asarray(e[n], float) for n in ARRAYS if n in e}))
             for e in made["explanations"]
         )
         low, high = made["rate_interval"]

@@ -70,7 +70,7 @@ class Sample:
         return np.arange(len(self))
 
     @cached_property
-    def _shifted(self) -> np.ndarray:
+    def _logs(self) -> np.ndarray:
         """log p (n, K), the largest of each row 0: no temperature makes it underflow whole."""
         logs = np.log(self.p)
         logs -= logs.max(axis=1, keepdims=True)
@@ -115,7 +115,7 @@ class Sample:
 
         logs: other log probabilities than those of p, the largest of a row near 0.
         """
-        z = (self._shifted if logs is None else logs) * np.float32(1 / temperature)
+        z = (self._logs if logs is None else logs) * np.float32(1 / temperature)
         np.exp(z, out=z)
         z /= np.einsum("ij->i", z)[:, None]
         return z

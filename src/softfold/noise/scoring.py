@@ -52,7 +52,8 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
         y = labels[rows]
         here = np.arange(len(y))
         logs = log_floored(probabilities[rows])
-        plain[rows] = -shifted(logs, noise.shift)[here, y]
+        moved = shifted(logs, noise.shift)
+        plain[rows] = -moved[here, y]
         mixed = None
         for i, explanation in enumerate(explanations):
             share = explanation.weight / total
@@ -65,7 +66,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
             q *= np.float32(share)
             mixed = q if mixed is None else np.add(mixed, q, out=mixed)
         if mixed is None:
-            mixed = logs
+            mixed = moved
         mixed[here, y] = -np.inf
         suggested[rows] = column_of_most(mixed)
 

@@ -32,7 +32,7 @@ NEARLY_CLEAN = 0.002
 
 def fitted_temperature(sample: Sample) -> float:
     """The t at which p^(1/t) makes the given labels likeliest, all of them taken as right."""
-    part = sample.about(max(LEAST_ITEMS, CELLS // sample.n_classes))
+    part = _fitted(sample)
     return search(lambda t: part.even_level(part.own(t), NEARLY_CLEAN), *TEMPERATURES)
 
 
@@ -48,7 +48,7 @@ def base_shift(sample: Sample) -> np.ndarray | None:
     base = sample.p.mean(axis=0, dtype=float)
     logs = np.log(base)
     logs -= logs.mean()
-    part = sample.about(max(LEAST_ITEMS, CELLS // sample.n_classes))
+    part = _fitted(sample)
     evidence = np.log(part.p) - logs.astype(np.float32)
     evidence -= evidence.max(axis=1, keepdims=True)
 
@@ -58,6 +58,11 @@ def base_shift(sample: Sample) -> np.ndarray | None:
 
     t = search(lambda t: part.even_level(own(t), NEARLY_CLEAN), TEMPERATURES[0], 1.0)
     return ((t - 1) * logs).astype(np.float32)
+
+
+def _fitted(sample: Sample) -> Sample:
+    """The items that a temperature is fitted to."""
+    return sample.about(max(LEAST_ITEMS, CELLS // sample.n_classes))
 
 
 def search(score: Callable[[float], float], low: float, high: float, tolerance: float = 0.05):
