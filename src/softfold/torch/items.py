@@ -109,13 +109,11 @@ def label_table(
     names = class_names(dataset) if vocab is None else unique_names(vocab, "vocab")
     given = np.array(labels) if labels else np.zeros(0, np.int64)
     several = given.ndim == 2
+    if names is None:
+        count = given.shape[1] if several else int(given.max(initial=-1)) + 1
+        names = tuple(map(str, range(count)))
     if several and _is_one_hot(given, multi_label, name):
         given, several = given.argmax(axis=1), False
-        names = names or tuple(map(str, range(len(labels[0]))))  # type: ignore[arg-type]
-    if several and names is None:
-        names = tuple(map(str, range(given.shape[1])))
-    if names is None:
-        names = tuple(str(k) for k in range(int(given.max(initial=-1)) + 1))
     wrong = (given < 0) | (given >= len(names))
     if wrong.any() and not several:
         first = int(np.argmax(wrong))
