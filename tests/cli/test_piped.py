@@ -98,6 +98,28 @@ def test_all_labels_are_listed_and_what_compares_nothing_goes_on_without_a_holdo
     assert stopped.value.code == 2 and "has no hold-out to compare on" in capsys.readouterr().err
 
 
+def test_a_list_that_was_stopped_is_gone_on_with_and_by_nothing_that_has_a_holdout(
+    run, tmp_path, capsys, monkeypatch
+):
+    labels, folder = run.parent / "labels.csv", tmp_path / "run"
+    how = ("--folds", 2, "--quiet", "--oof-trainer", "probe", "--names", "called")
+    with monkeypatch.context() as patched:
+        patched.setattr("softfold.job.steps.keep_cross_fit", stopped_here)
+        with pytest.raises(SystemExit):
+            main(list(map(str, ("issues", labels, *how, "--run", folder))))
+    made = {f: f.stat().st_mtime_ns for f in folder.rglob("repeat-*.safetensors")}
+    with pytest.raises(SystemExit) as stopped:
+        main(list(map(str, ("crossfit", labels, *how, "--out", folder, "--resume"))))
+    assert stopped.value.code == 2 and "lists all labels and has no" in capsys.readouterr().err
+    told = json.loads(said(capsys, "issues", labels, *how, "--run", folder, "--json"))
+    assert told["listed"] == 160 and made
+    assert made == {f: f.stat().st_mtime_ns for f in made}
+
+
+def stopped_here(*_):
+    raise KeyboardInterrupt
+
+
 def test_what_is_not_known_is_null(tmp_path, capsys):
     folder = synthetic_run(tmp_path / "run", 30, 3)
     (folder / "oof.safetensors").unlink()

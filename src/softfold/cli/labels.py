@@ -124,16 +124,18 @@ def issues(
         from softfold.files import shell_word
         from softfold.job.opening import has_finished_parts
         from softfold.job.running import crossfit_settings
+        from softfold.runs.folder import Run
 
         settings = Settings(labels=labels, **asked, seeds=1)
         folder = run_folder or default_out(labels, settings.noise)
-        if has_finished_parts(folder):
+        began = has_finished_parts(folder)
+        if began and Run(folder).has("items.parquet"):
             raise InputError(
                 f"{folder}: a run is there already: softfold issues {shell_word(folder)} lists its "
                 "labels, --run DIR makes another"
             )
         # all labels are listed: nothing is compared here that a hold-out would measure
-        crossfit_settings(settings, folder, quiet=quiet, measured=False)
+        crossfit_settings(settings, folder, resume=began, quiet=quiet, measured=False)
         listing = run_issues(folder)
         print(f"run folder: {folder}", file=sys.stderr)
     listing = listing.select(given=given, suggested=suggested, threshold=min_suspicion)

@@ -17,6 +17,7 @@ def config_of(job: Job) -> dict[str, Any]:
         "recipe": job.settings.recipe,
         "name": job.table.name,
         "kind": job.table.kind,
+        "has_holdout": bool(job.table.valid.any()),
         "labels_an_item": "several" if job.table.multi_label else "one",
         "trainer": job.trainer.name,
         "trainer_settings": job.trainer.describe(),

@@ -85,6 +85,7 @@ def open_job(
         table, notes, groups = prepare_items(
             table, settings, decisions, features=features, measured=measured
         )
+        _same_holdout(run, table)
         _same_left_out(run, table)
         if features is not None:
             features = features.take(table.item)
@@ -227,14 +228,23 @@ def _claim(run: Run, settings: Settings, resume: bool) -> None:
     try:
         before, now = run.settings.to_json(), settings.to_json()
     except Damaged as error:  # whose run it is cannot be known: nothing in it is touched
-        raise InputError(f"{error}; put a copy of it back, or give another --out") from None
+        raise InputError(f"{error}; put a copy of it back, or give another folder") from None
     other = [k for k in now if before.get(k) != now[k] and k not in _MAY_DIFFER]
     if other:
         k = other[0]
         raise InputError(
             f"{run.path}: the run was made with {k} {before.get(k)!r}, not {now[k]!r}; "
-            "give the same settings or another --out"
+            "give the same settings or another folder"
         )
+
+
+def _same_holdout(run: Run, table: LabelTable) -> None:
+    """A run that goes on does so with a hold-out where it began with one, and only there."""
+    now = bool(table.valid.any())
+    if not has_finished_parts(run.path) or run.config.get("has_holdout", now) == now:
+        return
+    what = "lists all labels and has no hold-out" if now else "has a hold-out, which is not listed"
+    raise InputError(f"{run.path}: the run that is there {what}: give another folder")
 
 
 def _same_left_out(run: Run, table: LabelTable) -> None:
@@ -251,7 +261,7 @@ def _same_left_out(run: Run, table: LabelTable) -> None:
         raise InputError(
             f"{run.path}: {count_of(len(other), 'item')} cannot be used now but could when the run "
             f"began, or the other way round; the first is {shown(first)}, which {what}: bring the "
-            "files back as they were, or give another --out"
+            "files back as they were, or give another folder"
         )
 
 
@@ -265,7 +275,7 @@ def _same_features(run: Run, features: ItemFeatures | None) -> None:
     if before and features.digest not in before:
         raise InputError(
             f"{run.path}: the features have changed since the run began ({features.name}): bring "
-            "them back as they were, or give another --out"
+            "them back as they were, or give another folder"
         )
 
 
@@ -281,5 +291,5 @@ def _same_decisions(run: Run, decisions: pd.DataFrame | None) -> None:
         first = other[0][0] if other else "one that is gone"
         raise InputError(
             f"{run.path}: decisions have changed since the run began; the first is about "
-            f"{first!r}: give another --out"
+            f"{first!r}: give another folder"
         )

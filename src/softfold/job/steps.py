@@ -124,7 +124,7 @@ def kept_cross_fit(job: Job, s: int) -> SeedCrossFit | None:
     if changed:
         raise InputError(
             f"{job.writer.path}: the {changed[0]} of its cross-fit were others than now; "
-            "give another --out"
+            "give another folder"
         )
     made.oof.check(job.plan(s))
     return made
