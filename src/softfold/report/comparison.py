@@ -8,8 +8,8 @@ import numpy as np
 
 from softfold.errors import count_of
 from softfold.report import charts
-from softfold.report.measures import percent, points
-from softfold.report.parts import Section, chart, el, table
+from softfold.report.measures import percent, points, signed
+from softfold.report.parts import Section, chart, el, remarks, table
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
 from softfold.runs.members import title_of
@@ -28,7 +28,7 @@ def comparison(run: Run, looks: Looks) -> Section | None:
         if before and after:
             before, after = np.asarray(before, float), np.asarray(after, float)
             change = after.mean() - before.mean()
-            shown = (percent, percent, points) if name == "accuracy" else (_four, _four, _signed)
+            shown = (percent, percent, points) if name == "accuracy" else (_four, _four, signed)
             rows.append([word, shown[0](before.mean()), shown[1](after.mean()), shown[2](change)])
     against = metrics.get("accuracy_against")
     over = "the seeds and the hold-out's items"
@@ -75,13 +75,7 @@ def comparison(run: Run, looks: Looks) -> Section | None:
         parts.append(el("p", words, cls="note"))
     notes = run.config.get("notes") or []
     if notes:
-        parts.append(
-            el(
-                "ul",
-                *[el("li", note[:1].upper() + note[1:] + ".") for note in map(str, notes)],
-                cls="note",
-            )
-        )
+        parts.append(remarks(notes))
     return "comparison", "Given against soft labels", parts
 
 
@@ -122,7 +116,3 @@ def _post(post: dict[str, Any]) -> list[Any]:
 
 def _four(value: float) -> str:
     return f"{value:.4f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "−")

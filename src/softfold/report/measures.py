@@ -44,6 +44,15 @@ def points(fraction: float) -> str:
     return text.replace("-", "−")
 
 
+def signed(value: float) -> str:
+    """A difference of two measures, with its sign.
+
+    >>> signed(0.0123), signed(-0.004)
+    ('+0.0123', '−0.0040')
+    """
+    return f"{value:+.4f}".replace("-", "−")
+
+
 def verdict(run: Run) -> Verdict:
     """What the run found, in one sentence, also when it is not in our favour."""
     metrics = run.get("metrics", {})

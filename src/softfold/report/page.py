@@ -12,7 +12,7 @@ from softfold.errors import InputError
 from softfold.files import write_text
 from softfold.report import charts, measures, several, theme
 from softfold.report.measures import percent, points
-from softfold.report.parts import el, raw, void
+from softfold.report.parts import el, headline, raw, void
 from softfold.report.sections import SECTIONS
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks, lost_in_words, picture_files
@@ -114,9 +114,7 @@ def figures(run: Run) -> FT:
     data = metrics.get("data", {})
 
     def card(name: str, value: str, small: str = "") -> None:
-        cards.append(
-            el("div", el("dt", name), el("dd", value, el("small", small) if small else None))
-        )
+        cards.append((name, value, small))
 
     card("training items", f"{len(run.train):,}", f"{len(run.vocab):,} classes")
     wrong = measures.expected_wrong(run)
@@ -143,7 +141,7 @@ def figures(run: Run) -> FT:
             charts.duration(float(total)),
             f"{data['n_valid']:,} hold-out items" if data.get("n_valid") else "",
         )
-    return el("dl", *cards, cls="figures")
+    return headline(cards)
 
 
 def _colophon(run: Run) -> str:

@@ -15,6 +15,9 @@ from softfold.runs.looks import Looks, data_uri
 PICTURE = 160
 """Pixels of the longer side of a picture in the report."""
 
+UNFOLDED = 20
+"""How many cards of a gallery are seen at once; the rest unfolds."""
+
 Section = tuple[str, str, list[Any]]
 """Key (for links), title, contents."""
 
@@ -95,6 +98,44 @@ def look(looks: Looks, row: int, alt: str) -> FT:
     return el("div", picture, cls="frame")
 
 
+def headline(cards: list[tuple[str, str, str]]) -> FT:
+    """The few numbers that one takes away: a name, a value and small print each."""
+    made = [
+        el("div", el("dt", name), el("dd", value, el("small", small) if small else None))
+        for name, value, small in cards
+    ]
+    return el("dl", *made, cls="figures")
+
+
+def remarks(notes: list[Any]) -> FT:
+    """The notes of a job as sentences."""
+    said = [el("li", note[:1].upper() + note[1:] + ".") for note in map(str, notes)]
+    return el("ul", *said, cls="note")
+
+
+def gallery(looks: Looks, cards: list[FT]) -> list[FT]:
+    """Cards of items, the first of them unfolded."""
+    kind = "gallery" if looks.kind == "image" else "gallery words"
+    parts = [el("ul", *cards[:UNFOLDED], cls=kind)]
+    if len(cards) > UNFOLDED:
+        fold = el("summary", f"{len(cards) - UNFOLDED} more")
+        parts.append(el("details", fold, el("ul", *cards[UNFOLDED:], cls=kind), cls="more"))
+    return parts
+
+
+def item_card(run: Run, looks: Looks, row: int, alt: str, facts: list[FT], about: str) -> FT:
+    """A card of a training item: what it looks like, what is said of it, and its key."""
+    key = run.train["item"].iloc[row]
+    said = el(
+        "div",
+        *facts,
+        el("div", about, cls="about"),
+        el("p", key, cls="key", title=key),
+        cls="facts",
+    )
+    return el("li", look(looks, int(run.train_rows[row]), alt), said, cls="item")
+
+
 def suspicious_item(run: Run, looks: Looks, row: int) -> FT:
     """A card: the item, its given label against the suggested one, and the suspicion."""
     record = run.train.iloc[row]
@@ -107,18 +148,7 @@ def suspicious_item(run: Run, looks: Looks, row: int) -> FT:
     if isinstance(truth, str):
         about += " · truth: " + run.title(truth)
     alt = f"{record['item']}: given {run.title(given)}, suggested {run.title(suggested)}"
-    return el(
-        "li",
-        look(looks, int(run.train_rows[row]), alt),
-        el(
-            "div",
-            *facts,
-            el("div", about, cls="about"),
-            el("p", record["item"], cls="key", title=record["item"]),
-            cls="facts",
-        ),
-        cls="item",
-    )
+    return item_card(run, looks, row, alt, facts, about)
 
 
 def _probability(run: Run, row: int, name: str) -> float | None:

@@ -13,15 +13,12 @@ from softfold.decisions.precision import measured_precision, precision_sentence
 from softfold.report import charts, measures
 from softfold.report.comparison import comparison
 from softfold.report.measures import percent
-from softfold.report.parts import Section, chart, el, soft_example, suspicious_item, table
+from softfold.report.parts import Section, chart, el, gallery, soft_example, suspicious_item, table
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
 
 GALLERY = 50
 """Most items that the gallery of suspicious items shows, whatever the size of the run."""
-
-UNFOLDED = 20
-"""How many of them are seen at once; the rest unfolds."""
 
 
 def noise(run: Run, looks: Looks) -> Section | None:
@@ -115,12 +112,7 @@ def suspicious(run: Run, looks: Looks) -> Section | None:
     if looks.missing:
         parts.append(el("p", looks.missing, cls="note"))
     cards = [suspicious_item(run, looks, int(row)) for row in order]
-    kind = "gallery" if looks.kind == "image" else "gallery words"
-    parts.append(el("ul", *cards[:UNFOLDED], cls=kind))
-    if len(cards) > UNFOLDED:
-        more = el("ul", *cards[UNFOLDED:], cls=kind)
-        fold = el("summary", f"{len(cards) - UNFOLDED} more")
-        parts.append(el("details", fold, more, cls="more"))
+    parts += gallery(looks, cards)
     parts.append(_measured_precision(run))
     parts.append(
         el(

@@ -10,11 +10,12 @@ from fastcore.xml import FT
 from softfold.align import find
 from softfold.errors import count_of
 from softfold.markup import almost
-from softfold.report.measures import Verdict, percent
-from softfold.report.parts import Section, bar, el, look, table
-from softfold.report.sections import GALLERY, UNFOLDED, learning, settings, time
+from softfold.report.measures import Verdict, percent, signed
+from softfold.report.parts import Section, bar, el, gallery, headline, item_card, remarks, table
+from softfold.report.sections import GALLERY, learning, settings, time
 from softfold.runs.folder import Run
 from softfold.runs.looks import Looks
+from softfold.runs.several import SeveralRun
 
 _MEASURES = (("mean_average_precision", "mean average precision"), ("micro_f1", "micro F1"))
 
@@ -28,8 +29,8 @@ def verdict(run: Run) -> Verdict:
     before, after = (_mean(metrics, part, "mean_average_precision") for part in _PARTS)
     figures = (
         f"mean average precision is {before:.3f} with the given labels, {after:.3f} with soft ones "
-        f"(95% interval of the difference {_signed(difference['low'])} to "
-        f"{_signed(difference['high'])})"
+        f"(95% interval of the difference {signed(difference['low'])} to "
+        f"{signed(difference['high'])})"
     )
     if difference["low"] > 0:
         return Verdict(f"Soft labels gained: {figures}.", "good")
@@ -50,13 +51,9 @@ def figures(run: Run) -> FT:
     for key, name in _MEASURES:
         if key in difference:
             d = difference[key]
-            ends = f"95%: {_signed(d['low'])} to {_signed(d['high'])}"
-            cards.append((f"{name}, soft against given labels", _signed(d["mean"]), ends))
-    made = [
-        el("div", el("dt", name), el("dd", value, el("small", small)))
-        for name, value, small in cards
-    ]
-    return el("dl", *made, cls="figures")
+            ends = f"95%: {signed(d['low'])} to {signed(d['high'])}"
+            cards.append((f"{name}, soft against given labels", signed(d["mean"]), ends))
+    return headline(cards)
 
 
 def comparison(run: Run, looks: Looks) -> Section | None:
@@ -68,7 +65,7 @@ def comparison(run: Run, looks: Looks) -> Section | None:
         if key in difference:
             d = difference[key]
             figures = [f"{_mean(metrics, part, key):.4f}" for part in _PARTS]
-            change = f"{_signed(d['mean'])} ({_signed(d['low'])} to {_signed(d['high'])})"
+            change = f"{signed(d['mean'])} ({signed(d['low'])} to {signed(d['high'])})"
             rows.append([name, *figures, change])
     if not rows:
         return None
@@ -81,9 +78,9 @@ def comparison(run: Run, looks: Looks) -> Section | None:
     )
     head = ["", "given labels", "soft labels", "difference (95% interval)"]
     parts: list[Any] = [el("p", words), table("Mean over the seeds", head, rows, (1, 2, 3))]
-    notes = [note[:1].upper() + note[1:] + "." for note in map(str, run.config.get("notes") or [])]
+    notes = run.config.get("notes") or []
     if notes:
-        parts.append(el("ul", *[el("li", note) for note in notes], cls="note"))
+        parts.append(remarks(notes))
     return "comparison", "Given against soft labels", parts
 
 
@@ -121,9 +118,9 @@ def noise(run: Run, looks: Looks) -> Section | None:
 
 def suspicious(run: Run, looks: Looks) -> Section | None:
     """The most suspicious items and classes, with what the items look like."""
-    if not run.has("issues.parquet"):
+    if not isinstance(run, SeveralRun) or not run.has("issues.parquet"):
         return None
-    issues = run.issues.head(GALLERY)  # type: ignore[attr-defined]
+    issues = run.issues.head(GALLERY)
     words = (
         f"The {len(issues):,} most suspicious of {len(run.train) * len(run.vocab):,} labels, a "
         "label being that an item has a class or has it not. Beside each is the probability of the "
@@ -137,11 +134,7 @@ def suspicious(run: Run, looks: Looks) -> Section | None:
         _card(run, looks, int(row), issue)
         for row, issue in zip(rows, issues.to_dict("records"), strict=True)
     ]
-    kind = "gallery" if looks.kind == "image" else "gallery words"
-    parts.append(el("ul", *cards[:UNFOLDED], cls=kind))
-    if len(cards) > UNFOLDED:
-        fold = el("summary", f"{len(cards) - UNFOLDED} more")
-        parts.append(el("details", fold, el("ul", *cards[UNFOLDED:], cls=kind), cls="more"))
+    parts += gallery(looks, cards)
     return "suspicious", "Most suspicious labels", parts
 
 
@@ -153,7 +146,7 @@ def _card(run: Run, looks: Looks, row: int, issue: dict[str, Any]) -> FT:
     record = run.train.iloc[row]
     labels = ", ".join(map(run.title, record["given"])) or "none of the classes"
     about = f"suspicion {almost(issue['suspicion'])} · given: {labels}"
-    if record.get("truth") is not None and "truth" in record:
+    if record.get("truth") is not None:
         truth = ", ".join(map(run.title, record["truth"])) or "none of the classes"
         about += f" · truth: {truth}"
     alt = f"{record['item']}: {run.title(name)} {word}"
@@ -164,18 +157,7 @@ def _card(run: Run, looks: Looks, row: int, issue: dict[str, Any]) -> FT:
         el("span", almost(share)),
         bar(share, f"of-{kind}"),
     ]
-    return el(
-        "li",
-        look(looks, int(run.train_rows[row]), alt),
-        el(
-            "div",
-            el("div", *fact, cls="fact"),
-            el("div", about, cls="about"),
-            el("p", record["item"], cls="key", title=record["item"]),
-            cls="facts",
-        ),
-        cls="item",
-    )
+    return item_card(run, looks, row, alt, [el("div", *fact, cls="fact")], about)
 
 
 _PARTS = ("baseline", "soft")
@@ -183,10 +165,6 @@ _PARTS = ("baseline", "soft")
 
 def _mean(metrics: dict[str, Any], part: str, measure: str) -> float:
     return float(np.mean(metrics[part][measure]))
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "\u2212")
 
 
 SECTIONS = (comparison, noise, suspicious, learning, time, settings)
