@@ -39,22 +39,32 @@ from fasthtml.components import (
     Ul,
 )
 
+_UNDECIDED = (
+    ("u", "unsure"),
+    ("z", "undo the last stroke"),
+)
+_GROUP = "the same for the whole group of similar items shown"
+_SELECT = (
+    ("g", "select the group of similar items"),
+    ("Space", "select or deselect the item"),
+)
+_MOVES = (
+    ("arrows, Home, End, Page", "move"),
+    ("Enter, v, Esc", "grid and one at a time"),
+    ("f", "filters"),
+    ("?", "this help"),
+)
 KEYS = (
     ("a", "accept the suggestion"),
     ("k", "keep the given label"),
     ("c", "another class: type, then Enter"),
     ("n", "none of these classes"),
     ("x", "exclude the item for another reason"),
-    ("u", "unsure"),
-    ("z", "undo the last stroke"),
-    ("Shift + a, k, n, x, u", "the same for the whole group of similar items shown"),
-    ("g", "select the group of similar items"),
-    ("Space", "select or deselect the item"),
+    *_UNDECIDED,
+    ("Shift + a, k, n, x, u", _GROUP),
+    *_SELECT,
     ("1 … 5", "one at a time: the class with that number"),
-    ("arrows, Home, End, Page", "move"),
-    ("Enter, v, Esc", "grid and one at a time"),
-    ("f", "filters"),
-    ("?", "this help"),
+    *_MOVES,
 )
 ACTIONS = (
     ("accept", "Accept", "a"),
@@ -77,9 +87,10 @@ YES_OR_NO_KEYS = (
     ("y", "yes, the item has the class"),
     ("n", "no, it does not have it"),
     ("a, k", "accept the suggestion, keep the given answer"),
-    *(pair for pair in KEYS if pair[0] in ("u", "z")),
-    ("Shift + y, n, a, k, u", "the same for the whole group of similar items shown"),
-    *(pair for pair in KEYS[8:] if not pair[0].startswith("1")),
+    *_UNDECIDED,
+    ("Shift + y, n, a, k, u", _GROUP),
+    *_SELECT,
+    *_MOVES,
 )
 FILTER_STATES = (
     ("any", "all items"),
