@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from softfold.runs.setting import Setting
+from softfold.runs.declaring import Setting
 from softfold.runs.settings import REOPENING, taken_by
 
 Asked = dict[str, Any]

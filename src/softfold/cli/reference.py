@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
 from softfold.cli.commands import COMMANDS
-from softfold.runs.setting import Setting
+from softfold.runs.declaring import Setting
 from softfold.runs.settings import settings_table, taken_by
 
 _HEAD = """# Settings and commands

@@ -1,4 +1,4 @@
-"""One setting of a job: its type, default, check and help, and the commands that take it."""
+"""How a setting of a job is declared: its type, default, check and help, and who takes it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from softfold.errors import InputError
-from softfold.runs.setting import Setting, at_least, existing_file, fraction, one_of, setting
+from softfold.runs.declaring import Setting, at_least, existing_file, fraction, one_of, setting
 
 if TYPE_CHECKING:
     from softfold.data.table import LabelTable
