@@ -14,7 +14,10 @@ from softfold.align.multilabel import align_multi_label
 from softfold.arrays import check_independent
 from softfold.multilabel.noise import MultiLabelNoise, models_of, numbered, problems
 from softfold.soft_labels import SoftLabels
-from softfold.softening import Softened, check_settings, soften_aligned
+from softfold.softening import check_settings, soften_aligned
+
+_Made = tuple[str, dict[str, Any]]
+"""What made the soft labels of a class: its strategy and settings."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,13 @@ def soften(
     how: dict[str, Any] = {"given_weight": given_weight, "hard": hard, "threshold": threshold}
     needed = strategy in ("auto", "posterior")
     models = models_of(noise, both) if needed else [None] * both.labels.shape[1]
-    classes = [
-        soften_aligned(y, p, strategy, noise=model, **how)
-        for (y, p), model in zip(problems(both.labels, both.probabilities), models, strict=True)
-    ]
-    targets = np.stack([each.targets[:, 1] for each in classes], axis=1)
+    targets = np.empty(both.labels.shape, np.float32)
+    classes: list[_Made] = []
+    asked = zip(problems(both.labels, both.probabilities), models, strict=True)
+    for k, ((y, p), model) in enumerate(asked):
+        one = soften_aligned(y, p, strategy, noise=model, **how)
+        targets[:, k] = one.targets[:, 1]
+        classes.append((one.strategy, one.settings))
     if both.item is None:
         return targets
     names = numbered(both.vocab, both.labels.shape[1])
@@ -92,19 +97,19 @@ def soften(
     return MultiSoftLabels(both.item, targets, names, made, settings, given)
 
 
-def _described(classes: Sequence[Softened], names: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
-    """The strategy of K classes and its settings: lists (K,) of what each class has of its own.
+def _described(classes: Sequence[_Made], names: tuple[str, ...]) -> _Made:
+    """The strategy and settings of K classes as one: lists (K,) of what each class has of its own.
 
     Where `auto` kept the given labels of some classes alone, `as_given` has their names.
     """
-    settings = dict(classes[0].settings)
+    settings = dict(classes[0][1])
     for own in ("noise_rate", "temperature"):
-        values = [each.settings.get(own) for each in classes]
+        values = [each.get(own) for _, each in classes]
         settings.pop(own, None)
         if any(value is not None for value in values):
             settings[f"{own}s"] = [None if v is None or np.isnan(v) else v for v in values]
-    used = {each.strategy for each in classes}
+    used = {strategy for strategy, _ in classes}
     if len(used) == 1:
         return used.pop(), settings
-    settings["as_given"] = [n for n, each in zip(names, classes) if each.strategy == "given"]
+    settings["as_given"] = [n for n, (strategy, _) in zip(names, classes) if strategy == "given"]
     return "posterior", settings
