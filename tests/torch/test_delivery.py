@@ -98,6 +98,17 @@ def test_a_part_that_was_split_before_takes_its_rows_of_the_whole(dataset):
     assert other[0][1] == 0
 
 
+def test_all_items_in_another_order_have_no_position_that_is_sure(dataset):
+    order = np.random.default_rng(0).permutation(N).tolist()
+    shuffled, numbered = Subset(dataset, order), soft_labels([str(i) for i in range(N)], ("0", "1"))
+    for soft in (targets(), numbered):
+        with pytest.raises(InputError, match="all 40 items in another order"):
+            with_soft_targets(shuffled, soft)
+    check(DataLoader(with_soft_targets(shuffled, numbered, order), 8), N)
+    check(DataLoader(Subset(with_soft_targets(dataset, targets()), order), 8), N)
+    check(DataLoader(with_soft_targets(Subset(dataset, range(N)), targets()), 8), N)
+
+
 def test_items_of_the_hold_out_keep_their_label(dataset):
     keys = [f"k{i}" for i in range(N)]
     table = LabelTable(

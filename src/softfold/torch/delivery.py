@@ -88,8 +88,8 @@ def with_soft_targets(
             rows need not sum to 1. MultiSoftLabels say so themselves.
 
     Raises:
-        InputError: an item without a soft label, another number of items, classes that differ, keys
-            or names that cannot be told.
+        InputError: an item without a soft label, another number of items, a Subset of all items in
+            another order without `items`, classes that differ, keys or names that cannot be told.
 
     >>> x, y = torch.zeros(2, 3), torch.tensor([0, 1])
     >>> dataset = torch.utils.data.TensorDataset(x, y)
@@ -112,6 +112,7 @@ def with_soft_targets(
             )
         check = check_independent if multi_label else check_probabilities
         targets = check(targets, "soft labels")
+        _refuse_other_order(dataset, len(targets))
         rows = _part(dataset, len(targets), "soft label")
         return SoftTargetDataset(dataset, take_part(np.asarray(targets, np.float32), rows, None))
     whole = soft.item if soft.given is None else soft.given[0]
@@ -119,6 +120,7 @@ def with_soft_targets(
         keys = as_keys(list(items))
         keys = keys[_part(dataset, len(keys), "key")]
     elif np.array_equal(whole, position_keys(len(whole))):
+        _refuse_other_order(dataset, len(whole))
         keys = whole[_part(dataset, len(whole), "soft label")]
     else:
         raise InputError(
@@ -175,6 +177,20 @@ def _part(dataset: Any, n: int, noun: str) -> np.ndarray:
             "give one an item of the dataset, or of the whole that it is a Subset of"
         )
     return rows
+
+
+def _refuse_other_order(dataset: Any, n: int) -> None:
+    """Of a Subset with as many items as its whole, positions may be those of either."""
+    rows = np.arange(len(dataset))
+    whole: Any = dataset
+    while isinstance(whole, Subset):
+        rows, whole = np.asarray(whole.indices, dtype=np.int64)[rows], whole.dataset
+        if len(dataset) == len(whole) == n and (rows != np.arange(n)).any():
+            raise InputError(
+                f"the dataset is a Subset that has all {n:,} items in another order, so that a "
+                "position may be one of it or of its whole: give with_soft_targets the whole and "
+                "take the Subset of what it returns, or say with items= which key each item has"
+            )
 
 
 def _columns(dataset: Any, soft: SoftLabels, vocab: Iterable[Any] | None) -> np.ndarray | None:
