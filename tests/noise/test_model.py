@@ -71,7 +71,7 @@ def test_no_class_spreads_its_share_evenly_and_leaves_the_rest_with_the_label():
 
 def test_an_item_is_hot_where_its_label_is_contradicted_or_no_class_fits():
     p = np.array([[0.98, 0.01, 0.01], [0.34, 0.33, 0.33], [0.01, 0.98, 0.01]], np.float32)
-    agreed, unsure, contradicted = heat(np.zeros(3, int), p)
+    agreed, unsure, contradicted = heat(np.zeros(3, int), log_floored(p))
     assert agreed < unsure < contradicted
     # as documented: log(1 - s_y + entropy of s) - log s_y, of square roots
     s = np.sqrt(p[0].astype(float))

@@ -145,9 +145,7 @@ def described(explanations: tuple[Explanation, ...], sample: Sample) -> NoiseMod
     draft = NoiseModel(explanations, 0.0, (0.0, 1.0), any_matrix, np.ones(k) / k, joint=any_matrix)
     q, total = np.zeros_like(sample.p), sum(e.weight for e in draft.counted)
     for explanation in draft.counted:
-        part = truth(sample, explanation)
-        part *= np.float32(explanation.weight / total)
-        q += part
+        q += truth(sample, explanation, explanation.weight / total)
     joint = sample.tally(q)
     rate = max(0.0, float(1 - q[sample.rows, sample.labels].mean(dtype=float)))
     return replace(

@@ -12,11 +12,9 @@ import numpy as np
 
 from softfold import markup
 from softfold.errors import InputError
-from softfold.noise.matrices import MANY_CLASSES, by_columns, unmix
+from softfold.noise.block import Block, given_cells, topped
+from softfold.noise.matrices import MANY_CLASSES, by_columns, even_entries, unmix
 from softfold.noise.sample import FLOOR
-
-SAFE_TEMPERATURE = 0.5
-"""From here on FLOOR**(1 / temperature) times the least of T is a normal float32."""
 
 LEAST_WEIGHT = 0.01
 """An explanation with less changes no soft label that matters, and is not computed."""
@@ -61,26 +59,41 @@ class Explanation:
         return rest | {n: np.round(np.asarray(a, float), 7).tolist() for n, a in arrays.items()}
 
     @cached_property
-    def _floored(self) -> np.ndarray:
-        """T as float32 (K, K), laid out so that columns are read as `by_columns` has them."""
-        floored = by_columns(self.transition.astype(np.float32).T).T
-        return np.maximum(floored, LEAST_SHARE, out=floored)
+    def even(self) -> tuple[float, float] | None:
+        """What T has on its diagonal and beside it, where that is one number each."""
+        return even_entries(self.transition)
+
+    def columns(self, block: Block) -> np.ndarray:
+        """T[:, y] of each label y, at least LEAST_SHARE: float32 (n, K), laid out as `by_columns`.
+
+        Not to be written to: explanations of one T share it.
+        """
+        name = id(self.transition)
+        if name not in block.columns:
+            block.columns[name] = self.transition, self._by_labels(block.labels)
+        return block.columns[name][1]
 
     def _by_labels(self, labels: np.ndarray) -> np.ndarray:
-        """T[:, y] of each label y: float32 (n, K), laid out as `by_columns`."""
         # Labels are in range; "raise" would make a copy to check that.
         if len(self.transition) < MANY_CLASSES:
-            return np.take(self._floored, labels, axis=1, mode="clip").T
-        return np.take(self._floored.T, labels, axis=0, mode="clip")
+            return np.take(self._floored.T, labels, axis=1, mode="clip").T
+        return np.take(self._floored, labels, axis=0, mode="clip")
+
+    @cached_property
+    def _floored(self) -> np.ndarray:
+        """The transpose of T, float32 (K, K), laid out as `by_columns`."""
+        floored = by_columns(self.transition.astype(np.float32).T)
+        return np.maximum(floored, LEAST_SHARE, out=floored)
 
     def likeness(self, logs: np.ndarray) -> np.ndarray:
         """p(k | x) up to a factor a row: float32 (n, K), from log of predictions (n, K)."""
-        logs = shifted(logs, self.shift)
+        return self._likeness(topped(shifted(logs, self.shift)))
+
+    def _likeness(self, logs: np.ndarray) -> np.ndarray:
+        """`likeness` from logs that are shifted, the largest of each row 0."""
         if self.unmix:
-            logs = log_floored(unmix(np.exp(logs), self.transition))
+            logs = topped(log_floored(unmix(np.exp(logs), self.transition)))
         z = logs * np.float32(1 / self.temperature)
-        if self.temperature < SAFE_TEMPERATURE:
-            z -= z.max(axis=1, keepdims=True)
         return np.exp(z, out=z)
 
     def read(self, labels: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,40 +101,60 @@ class Explanation:
 
         labels: int (n,); logs: of predictions, float32 (n, K), at least log of FLOOR.
         """
-        rows = np.arange(len(labels))
-        q = self.likeness(logs)
+        return self.read_block(Block(labels, shifted(logs, self.shift)))
+
+    def read_block(self, block: Block, weight: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """`read`, of logs that are shifted; q is multiplied by `weight`."""
         if self.offset is not None:
-            return self._read_no_class(labels, q)
-        q *= self._by_labels(labels)
-        own = q[rows, labels]
-        q[rows, labels] = 0
+            return self._read_no_class(block, weight)
+        return self.weigh(block, self._likeness(block.logs), weight)
+
+    def weigh(
+        self, block: Block, q: np.ndarray, weight: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`read_block`, from p(k | x) up to a factor a row: q (n, K), which is overwritten."""
+        if self.even is None:
+            q *= self.columns(block)
+            own = block.given(q)
+        else:
+            right, wrong = np.maximum(self.even, LEAST_SHARE)
+            own = block.given(q) * np.float32(right / wrong)
+        block.put_given(q, 0)
         # The sum over the others keeps its digits where 1 - q(given) would lose them.
         others = np.einsum("ij->i", q)
-        q[rows, labels] = own
-        q /= np.maximum(own + others, np.float32(1e-30))[:, None]
+        block.put_given(q, own)
+        q *= (np.float32(weight) / np.maximum(own + others, np.float32(1e-30)))[:, None]
         tiny = np.float32(1e-37)
         return q, np.log(np.maximum(others, tiny)) - np.log(np.maximum(own, tiny))
 
-    def _read_no_class(self, labels: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def odds_of_no_class(self, block: Block) -> np.ndarray:
+        """Log-odds of items to be of no class, of "no_class" alone: float32 (n,)."""
+        logs = block.logs * np.float32(1 / self.temperature)
+        return np.float32(self.offset) + np.float32(HEAT) * heat(block.labels, logs)
+
+    def _read_no_class(self, block: Block, weight: float) -> tuple[np.ndarray, np.ndarray]:
         """An item of no class has no label to be sure of: its share is spread evenly."""
-        odds = np.float32(self.offset) + np.float32(HEAT) * heat(labels, q)
+        odds, k = self.odds_of_no_class(block), len(self.transition)
         wrong = 1 / (1 + np.exp(np.minimum(-odds, 80)))  # above, float32 overflows to the same
-        q[:] = (wrong / q.shape[1])[:, None]
-        q[np.arange(len(labels)), labels] += 1 - wrong
+        q = np.empty_like(block.logs)
+        q[:] = (np.float32(weight / k) * wrong)[:, None]
+        block.put_given(q, np.float32(weight) * (1 - wrong + wrong / k))
         return q, odds
 
 
-def heat(labels: np.ndarray, q: np.ndarray) -> np.ndarray:
+def heat(labels: np.ndarray, logs: np.ndarray) -> np.ndarray:
     """How unlike its given label, and unlike any class, the model finds an item: float32 (n,).
 
-    log(1 - s_y + entropy of s) - log s_y, with s proportional to the square root of predictions q
-    (n, K), which lets small ones speak.
+    log(1 - s_y + entropy of s) - log s_y, with s proportional to the square root of predictions,
+    which lets small ones speak. logs: of predictions, float32 (n, K) laid out as `by_columns`, the
+    largest of each row near 0.
     """
-    s = np.sqrt(q)
-    s /= np.einsum("ij->i", s)[:, None]
-    own = np.maximum(s[np.arange(len(labels)), labels], LEAST_SHARE)
-    s *= np.log(np.maximum(s, LEAST_SHARE))
-    entropy = -np.einsum("ij->i", s)
+    z = logs * np.float32(0.5)
+    own = z.ravel(order="K")[given_cells(labels, z.shape[1])]
+    s = np.exp(z)
+    total = np.einsum("ij->i", s)
+    entropy = np.log(total) - np.einsum("ij,ij->i", s, z) / total
+    own = np.maximum(np.exp(own) / total, LEAST_SHARE)
     return np.log(np.maximum(1 - own + entropy, LEAST_SHARE)) - np.log(own)
 
 
@@ -270,17 +303,15 @@ def shifted(logs: np.ndarray, shift: np.ndarray | None) -> np.ndarray:
         return logs
     z = logs + np.asarray(shift, np.float32)
     z -= np.log(np.einsum("ij->i", np.exp(z)))[:, None]
-    return np.maximum(z, np.log(FLOOR), out=z)
+    return np.clip(z, np.log(FLOOR), np.inf, out=z)
 
 
 def posterior(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
     """q(k | x, given), the mean over explanations: float32 (n, K), for a block of rows."""
-    logs = log_floored(probabilities)
-    total, out = 0.0, np.zeros_like(logs)
-    for explanation in noise.counted:
-        q, _ = explanation.read(labels, logs)
-        q *= np.float32(explanation.weight)
-        out += q
-        total += explanation.weight
-    out /= np.float32(total)
+    block = Block(labels, shifted(log_floored(probabilities), noise.shift))
+    total = sum(e.weight for e in noise.counted)
+    first, *rest = noise.counted
+    out, _ = first.read_block(block, first.weight / total)
+    for explanation in rest:
+        out += explanation.read_block(block, explanation.weight / total)[0]
     return out

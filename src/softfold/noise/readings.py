@@ -27,8 +27,15 @@ def seen(sample: Sample, explanation: Explanation) -> np.ndarray:
     """p(given | x) under the explanation's T: float32 (n,)."""
     transition = explanation.transition
     key = ("seen", id(transition), explanation.temperature, explanation.unmix)
-    made = lambda: (sample.likelihoods(view(sample, explanation), transition), transition)  # noqa: E731
-    return sample.remembered(key, made)[0]
+    return sample.remembered(key, lambda: (_seen(sample, explanation), transition))[0]
+
+
+def _seen(sample: Sample, explanation: Explanation) -> np.ndarray:
+    v = view(sample, explanation)
+    if explanation.even is None:
+        return np.einsum("ij,ij->i", v, explanation.columns(sample.block))
+    right, wrong = explanation.even
+    return sample.block.given(v) * np.float32(right - wrong) + np.float32(wrong)
 
 
 def level(sample: Sample, explanation: Explanation) -> float:
@@ -42,26 +49,22 @@ def wrong(sample: Sample, explanation: Explanation, step: int = 1) -> np.ndarray
         odds = np.float32(explanation.offset) + np.float32(HEAT) * heats(sample)[::step]
         return 1 / (1 + np.exp(-odds.astype(float)))
     labels, given = sample.labels[::step], seen(sample, explanation)[::step]
-    own = view(sample, explanation)[sample.rows[::step], labels]
+    own = sample.block.given(view(sample, explanation))[::step]
     right = own * np.diag(explanation.transition).astype(np.float32)[labels]
     return 1 - np.minimum(right, given) / given.astype(float)
 
 
-def truth(sample: Sample, explanation: Explanation) -> np.ndarray:
-    """q(k | x, given): float32 (n, K), a new array."""
+def truth(sample: Sample, explanation: Explanation, weight: float = 1.0) -> np.ndarray:
+    """q(k | x, given) times weight: float32 (n, K), a new array."""
     if explanation.offset is not None:
-        p = wrong(sample, explanation).astype(np.float32)
-        q = np.empty_like(sample.p)
-        q[:] = (p / sample.n_classes)[:, None]
-        q[sample.rows, sample.labels] += 1 - p
-        return q
-    q, total = sample.weighed(view(sample, explanation), explanation.transition)
-    q /= total[:, None]
-    return q
+        return explanation.read_block(sample.block, weight)[0]
+    v = view(sample, explanation).copy(order="K")
+    return explanation.weigh(sample.block, v, weight)[0]
 
 
 def heats(sample: Sample) -> np.ndarray:
     """`heat` of each item (n,), by predictions at the temperature of the given labels."""
     return sample.remembered(
-        "heat", lambda: heat(sample.labels, sample.sharpened(sample.temperature))
+        "heat",
+        lambda: heat(sample.labels, sample.logs * np.float32(1 / sample.temperature)),
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from softfold.noise.block import Block
 from softfold.noise.matrices import by_columns, column_of_most
 from softfold.noise.temperature import base_shift, fitted_temperature
 
@@ -70,11 +71,14 @@ class Sample:
         return np.arange(len(self))
 
     @cached_property
-    def _logs(self) -> np.ndarray:
+    def block(self) -> Block:
+        """What explanations read: the labels and log p."""
+        return Block(self.labels, np.log(self.p))
+
+    @property
+    def logs(self) -> np.ndarray:
         """log p (n, K), the largest of each row 0: no temperature makes it underflow whole."""
-        logs = np.log(self.p)
-        logs -= logs.max(axis=1, keepdims=True)
-        return logs
+        return self.block.logs
 
     @cached_property
     def predicted(self) -> np.ndarray:
@@ -115,7 +119,7 @@ class Sample:
 
         logs: other log probabilities than those of p, the largest of a row near 0.
         """
-        z = (self._logs if logs is None else logs) * np.float32(1 / temperature)
+        z = (self.logs if logs is None else logs) * np.float32(1 / temperature)
         np.exp(z, out=z)
         z /= np.einsum("ij->i", z)[:, None]
         return z

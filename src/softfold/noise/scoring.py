@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from softfold.arrays import each_block
+from softfold.noise.block import Block
 from softfold.noise.matrices import column_of_most
 from softfold.noise.model import NoiseModel, log_floored, shifted
 
@@ -49,25 +50,24 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
     suggested = np.empty(n, np.int64)
 
     def work(rows: slice) -> None:
-        y = labels[rows]
-        here = np.arange(len(y))
-        logs = log_floored(probabilities[rows])
-        moved = shifted(logs, noise.shift)
-        plain[rows] = -moved[here, y]
+        logs = shifted(log_floored(probabilities[rows]), noise.shift)
+        block = Block(labels[rows], logs)
+        plain[rows] = -block.given(logs)
         mixed = None
         for i, explanation in enumerate(explanations):
             share = explanation.weight / total
-            q, odds[i, rows] = explanation.read(y, logs)
+            if explanation.offset is not None:
+                odds[i, rows] = explanation.odds_of_no_class(block)
+            else:
+                q, odds[i, rows] = explanation.read_block(block, share)
+                mixed = q if mixed is None else np.add(mixed, q, out=mixed)
             doubt = share / (1 + np.exp(-odds[i, rows].astype(float)))
             wrong[rows] += doubt
             if explanation.offset is not None:
                 no_class[rows] += doubt
-                continue
-            q *= np.float32(share)
-            mixed = q if mixed is None else np.add(mixed, q, out=mixed)
         if mixed is None:
-            mixed = moved
-        mixed[here, y] = -np.inf
+            mixed = logs
+        block.put_given(mixed, -np.inf)
         suggested[rows] = column_of_most(mixed)
 
     each_block(work, n, k)

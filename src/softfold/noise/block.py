@@ -1,0 +1,44 @@
+"""Items that several explanations read: what they all ask for is made once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from softfold.noise.matrices import MANY_CLASSES
+
+
+class Block:
+    """Given labels of some items, and logarithms of their predictions.
+
+    labels: int (n,).
+    logs: float32 (n, K), laid out as `by_columns`, the largest of each row 0.
+    columns: each T that was asked for, by its id, with its columns of the labels.
+    """
+
+    def __init__(self, labels: np.ndarray, logs: np.ndarray) -> None:
+        """logs: float32 (n, K), laid out as `by_columns`; rows may have any largest value."""
+        self.labels = labels
+        self.logs = topped(logs)
+        self.columns: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._cells = given_cells(labels, logs.shape[1])
+
+    def given(self, values: np.ndarray) -> np.ndarray:
+        """values[i, labels[i]] of values (n, K) laid out as `by_columns`: (n,)."""
+        return values.ravel(order="K")[self._cells]
+
+    def put_given(self, values: np.ndarray, new: np.ndarray | float) -> None:
+        """Writes what `given` reads."""
+        values.ravel(order="K")[self._cells] = new
+
+
+def topped(logs: np.ndarray) -> np.ndarray:
+    """logs (n, K) with the largest of each row 0: no temperature makes it underflow whole."""
+    return logs - logs.max(axis=1, keepdims=True)
+
+
+def given_cells(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Where [i, labels[i]] of (n, K) laid out as `by_columns` is in its memory: int64 (n,)."""
+    here = np.arange(len(labels))
+    if n_classes < MANY_CLASSES:
+        return labels * len(labels) + here
+    return here * n_classes + labels
