@@ -101,6 +101,20 @@ def test_precision_is_a_rule_of_device_and_use(monkeypatch, device, units, train
     assert runtime.precision(device, training=training) == expected
 
 
+@pytest.mark.parametrize(
+    ("capability", "predicts", "trains"),
+    [
+        ((6, 1), torch.float32, torch.float32),
+        ((7, 5), torch.float16, torch.float32),
+        ((9, 0), torch.bfloat16, torch.bfloat16),
+    ],
+)
+def test_a_gpu_without_bfloat16_predicts_in_float16(monkeypatch, capability, predicts, trains):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert runtime.precision("cuda:0") == predicts
+    assert runtime.precision("cuda:0", training=True) == trains
+
+
 def test_bfloat16_gives_the_same_within_its_rounding():
     torch.manual_seed(0)
     net, batch = small().eval(), torch.randn(4, 3, 32, 32)

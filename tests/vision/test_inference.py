@@ -114,6 +114,30 @@ def test_fused_float32_features_are_the_folded_ones_so_the_cache_shares_them(mon
     assert known == arithmetic("cpu", torch.float32) == "torch.float32"
 
 
+@pytest.mark.parametrize(("scale", "kept"), [(1.0, torch.float16), (1e6, torch.float32)])
+def test_what_float16_is_too_narrow_for_is_computed_in_float32(scale, kept):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(784, 2))
+    nn.init.constant_(net[1].weight, scale)
+    ready = prepare(net, 16, torch.float16)
+    assert ready.dtype == kept and ready.how == "folded"
+    assert ("float16 changes its output" in ready.why) == (kept == torch.float32)
+
+
+def test_networks_are_compared_also_where_somebody_has_set_the_precision_of_convolutions():
+    conv = getattr(torch.backends.cudnn, "conv", None)
+    if conv is None:
+        pytest.skip("before torch 2.9")
+    before = conv.fp32_precision
+    conv.fp32_precision = "ieee" if before == "tf32" else "tf32"
+    asked = conv.fp32_precision
+    try:
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
+        assert prepare(net, 16, torch.float32).how in ("fused", "folded")
+        assert conv.fp32_precision == asked
+    finally:
+        conv.fp32_precision = before
+
+
 class Residual(nn.Module):
     """Every case of a sum: both sides convolutions, one used twice, shapes that broadcast."""
 

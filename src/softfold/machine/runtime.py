@@ -94,7 +94,7 @@ class Runtime:
     def describe(self) -> str:
         """One line for people."""
         parts = [self.device if self.device != "cpu" else f"cpu, {self.threads} threads"]
-        parts.append("bfloat16" if self.bfloat16 else "float32")
+        parts.append(str(precision(self.device)).removeprefix("torch."))
         if self.channels_last:
             parts.append("channels_last")
         parts.append(f"allocator {self.allocator}")
@@ -211,9 +211,10 @@ def one_late(made: Iterable[tuple[torch.Tensor, int]], device: str) -> Iterator[
 def precision(device: str | None = None, *, training: bool = False) -> torch.dtype:
     """What networks compute in: a rule, so that the same command gives the same bytes.
 
-    bfloat16 on GPUs that have it, and for predicting on processors that have it; float32 else.
-    Training on a processor stays in float32: depthwise convolutions gain little there, and the
-    conversions cost. A clock never decides.
+    bfloat16 on GPUs that have it, and for predicting on processors that have it. For predicting
+    on NVIDIA's GPUs before Ampere float16, whose overflow `softfold.vision.inference.prepare` looks
+    for. float32 else. Training on a processor stays in float32: depthwise convolutions gain little
+    there, and the conversions cost. A clock never decides.
 
     Args:
         device: torch device; the one that `setup` chose where None.
@@ -222,9 +223,11 @@ def precision(device: str | None = None, *, training: bool = False) -> torch.dty
     import torch
 
     device = device or setup().device
-    if not _has_bfloat16(torch, device) or (training and device.startswith("cpu")):
+    if training and device.startswith("cpu"):
         return torch.float32
-    return torch.bfloat16
+    if _has_bfloat16(torch, device):
+        return torch.bfloat16
+    return torch.float16 if not training and _has_float16(torch, device) else torch.float32
 
 
 def _pick_device(torch: Any, device: str | None) -> str:
@@ -250,6 +253,11 @@ def _has_bfloat16(torch: Any, device: str) -> bool:
         return False
     able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any(able.get(unit) for unit in ("avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"))
+
+
+def _has_float16(torch: Any, device: str) -> bool:
+    """Whether float16 is fast on the device: on NVIDIA's GPUs since Volta."""
+    return device.startswith("cuda") and torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def _tune_allocator() -> str:

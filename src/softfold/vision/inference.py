@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from softfold.machine.runtime import autocast
 from softfold.vision.batchnorm_folding import fold
 from softfold.vision.convolution_fusing import fused, why_not
 
@@ -17,7 +20,7 @@ _TOLERANCE = 1e-3
 """How far float32 outputs may be apart, of the largest."""
 
 _NARROW_TOLERANCE = 0.05
-"""How far a row of bfloat16 outputs may be from float32's, of its length. (Rounding every map of
+"""How far a row of outputs in 16 bits may be from float32's, of its length. (Rounding every map of
 EfficientNet-Lite0 to bfloat16 moves it by 0.02.)"""
 
 
@@ -42,7 +45,8 @@ def prepare(module: nn.Module, size: int, dtype: torch.dtype) -> Prepared:
     """A copy in eval mode, channels last, that gives the same numbers in less time.
 
     What cannot be traced, or would not give the same within 0.1% of the largest output, comes back
-    as it is (in eval mode, channels last). The copy is for predicting at this size only.
+    as it is (in eval mode, channels last). So does in float32 what float16 is too narrow for. The
+    copy is for predicting at this size only.
 
     Args:
         module: takes float (n, 3, size, size), gives one tensor.
@@ -61,9 +65,11 @@ def prepare(module: nn.Module, size: int, dtype: torch.dtype) -> Prepared:
             expected, found = plain(batch), folded(batch)
         error = (expected - found).abs().max()
         if not error <= _TOLERANCE * expected.abs().max():
-            return Prepared(plain, dtype, "plain", "folding BatchNorm changes its output")
+            why = "folding BatchNorm changes its output"
+            return _wide_enough(plain, batch, dtype, "plain", why)
     except Exception as refusal:  # tracing refuses what Python decides by the values of tensors
-        return Prepared(plain, dtype, "plain", f"it cannot be traced ({type(refusal).__name__})")
+        why = f"it cannot be traced ({type(refusal).__name__})"
+        return _wide_enough(plain, batch, dtype, "plain", why)
     why = why_not(str(device), dtype)
     if not why:
         try:
@@ -77,7 +83,23 @@ def prepare(module: nn.Module, size: int, dtype: torch.dtype) -> Prepared:
                 why = "fusing changes its output"
         except Exception as refusal:  # private operations: every version may refuse in its own way
             why = f"torch refuses ({type(refusal).__name__})"
-    return Prepared(folded, dtype, "folded", why)
+    return _wide_enough(folded, batch, dtype, "folded", why)
+
+
+def _wide_enough(
+    module: nn.Module, batch: torch.Tensor, dtype: torch.dtype, how: str, why: str
+) -> Prepared:
+    """The network in this precision, or in float32 where its numbers do not fit into float16."""
+    import torch
+
+    if dtype == torch.float16:
+        with torch.inference_mode():
+            expected = module(batch)
+            with autocast(dtype, batch.device.type):
+                found = module(batch).to(expected.dtype)
+        if not _close(found, expected, dtype):
+            return Prepared(module, torch.float32, how, f"{why}; float16 changes its output")
+    return Prepared(module, dtype, how, why)
 
 
 def arithmetic(device: str, dtype: torch.dtype) -> str:
@@ -102,13 +124,19 @@ def _close(found: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> b
     return bool((apart <= _NARROW_TOLERANCE * expected.flatten(1).norm(dim=1)).all())
 
 
-def _exact() -> Any:
+@contextmanager
+def _exact() -> Iterator[None]:
     """GPUs round to TensorFloat-32 in convolutions; not while two networks are compared."""
-    import torch
+    from torch.backends import cudnn
 
-    return torch.backends.cudnn.flags(
-        enabled=torch.backends.cudnn.enabled,
-        benchmark=False,
-        deterministic=torch.backends.cudnn.deterministic,
-        allow_tf32=False,
-    )
+    if not hasattr(cudnn, "conv"):  # before torch 2.9
+        kept = {n: getattr(cudnn, n) for n in ("enabled", "benchmark", "deterministic")}
+        with cudnn.flags(**kept, allow_tf32=False):
+            yield
+        return
+    before = cudnn.conv.fp32_precision  # `flags` fails where somebody has set this one
+    cudnn.conv.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        cudnn.conv.fp32_precision = before

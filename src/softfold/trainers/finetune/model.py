@@ -65,7 +65,8 @@ class ImageModel(BaseModel):
             raise InputError(f"{table.name}: this model predicts images, not {table.kind} items")
         device = setup(self.device).device
         net = self.net.to(device, memory_format=torch.channels_last).eval()
-        trained_in, net.dtype = net.dtype, precision(device)
+        # on a GPU in what it was trained in: nothing here would see float16 overflow
+        trained_in, net.dtype = net.dtype, precision(device, training=device != "cpu")
         mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in self.scale)
         pixels = decoded(table.data, self.size)
         out = np.empty((len(table), len(self.vocab)), np.float32)
@@ -226,7 +227,7 @@ def seeded(seed: int) -> Iterator[None]:
     import torch
 
     python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
