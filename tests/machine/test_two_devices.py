@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -13,9 +15,15 @@ pytest.importorskip("fastai")
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from softfold.crossfit.engines import Needs
+from softfold.data.table import LabelTable
 from softfold.fastai.loss import ForwardCrossEntropy, SoftCrossEntropy
+from softfold.machine import runtime
 from softfold.machine.runtime import one_late
-from softfold.trainers.finetune.images import RandomCrop
+from softfold.pixels.images import Images
+from softfold.trainers import create_trainer, default_trainers
+from softfold.trainers.finetune.images import BatchDL, RandomCrop, ToFloat, one_ahead
+from softfold.trainers.finetune.model import seeded
 from softfold.trainers.finetune.nets import BodyAndHead
 
 
@@ -48,11 +56,86 @@ def test_images_are_cropped_where_they_are(fake):
     assert out.device.type == "cuda" and tuple(out.shape) == (4, 3, 16, 16)
 
 
+def test_a_loader_takes_what_scales_its_images_along_once(fake):
+    scale = ToFloat([0.5] * 3, [0.25] * 3)
+    BatchDL([0, 1], bs=2, after_batch=[scale]).to(torch.device("cuda"))
+    assert {scale.mean.device.type, scale.std.device.type} == {"cuda"}
+
+
 def test_a_network_predicts_on_its_device(fake):
     with torch.device("cuda"):
         layers = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten()
         net = BodyAndHead(nn.Sequential(*layers), nn.Linear(8, 3)).eval()
     assert net(torch.empty(2, 3, 8, 8, device="cuda")).device.type == "cuda"
+
+
+class Numbers:
+    """A dataset of whole batches, which tells when each is made."""
+
+    def __init__(self):
+        self.made = [threading.Event() for _ in range(3)]
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, i):
+        raise AssertionError("whole batches are asked for")
+
+    def batch(self, rows):
+        self.made[rows[0] // 2].set()
+        return torch.from_numpy(rows), torch.from_numpy(rows + 100)
+
+
+def test_for_a_gpu_the_next_batch_is_pinned_while_the_last_is_used(monkeypatch):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda t: (pinned.append(len(t)), t)[1])
+    on_cpu = [tuple(map(torch.Tensor.tolist, b)) for b in BatchDL(Numbers(), bs=2)]
+    assert not pinned
+    loader = BatchDL(Numbers(), bs=2)
+    loader.device = torch.device("cuda")
+    batches = loader.create_batches(range(5))
+    first = next(batches)
+    assert loader.dataset.made[1].wait(10) and not loader.dataset.made[2].is_set()
+    found = [tuple(map(torch.Tensor.tolist, b)) for b in (first, *batches)]
+    assert found == on_cpu and pinned == [2, 2, 2, 2, 1, 1]
+
+
+def test_an_error_in_the_next_batch_is_raised_where_it_is_wanted():
+    def made():
+        yield (1,)
+        raise OSError("the file is gone")
+
+    batches = one_ahead(made())
+    assert next(batches) == (1,)
+    with pytest.raises(OSError, match="gone"):
+        next(batches)
+
+
+def test_several_gpus_are_seeded_without_a_warning(monkeypatch):
+    states = {0: torch.zeros(1), 1: torch.ones(1)}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: states[device])
+    restored = []
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: restored.append(device))
+    with seeded(3):
+        pass
+    assert restored == [0, 1]
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, "finetune"), ("cpu", "probe")])
+def test_beside_a_gpu_a_job_on_the_processor_is_not_fine_tuned(monkeypatch, asked, expected):
+    def setup(device=None, threads=None):
+        chosen = runtime.Runtime(device or "cuda:0", 1, 1, True, True, "default")
+        monkeypatch.setattr(runtime, "_chosen", chosen)
+        return chosen
+
+    monkeypatch.setattr(runtime, "setup", setup)
+    one = np.array(["0"], dtype=object)
+    table = LabelTable(one, np.zeros(1, int), ("a",), np.zeros(1, bool), data=Images([b""]))
+    assert default_trainers(table, device=asked)[0] == expected
+    trainer = create_trainer("probe", device=asked)
+    setup()
+    assert Needs.of(trainer).gpus == (asked is None)
 
 
 @pytest.mark.parametrize(("device", "late"), [("cpu", 0), ("cuda:0", 1)])

@@ -79,7 +79,7 @@ def several_issues(settings: Settings, *, quiet: bool = False) -> SeveralListing
     progress = Progress(quiet=quiet)
     with progress.step("load", "reading the labels"):
         table = settings.read_labels(settings.on_error)  # type: ignore[arg-type]
-    name = settings.oof_trainer or default_trainers(table)[1]
+    name = settings.oof_trainer or default_trainers(table, device=settings.device)[1]
     how = {k: getattr(settings, k) for k in ("arch", "weights", "size", "device")}
     trainer = create_trainer(name, **how)
     with progress.step("crossfit", "out-of-fold predictions") as advance:

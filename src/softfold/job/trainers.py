@@ -41,7 +41,7 @@ def choose_trainers(
         given = features is not None
         probed = settings.trainer is None and table.multi_label and table.kind == "image"
         asked = "probe" if probed else settings.trainer
-        final, oof, why = default_trainers(table, asked, own_features=given)
+        final, oof, why = default_trainers(table, asked, own_features=given, device=settings.device)
         why = "several labels an item: no fine-tuning" if probed else why
         made = make_trainers(settings, final, settings.oof_trainer or oof, why, features)
         if table.multi_label:

@@ -106,13 +106,17 @@ def _factory(name: str) -> Any:
 
 
 def default_trainers(
-    table: LabelTable, trainer: str | None = None, *, own_features: bool = False
+    table: LabelTable,
+    trainer: str | None = None,
+    *,
+    own_features: bool = False,
+    device: str | None = None,
 ) -> tuple[str, str, str]:
     """The final trainer, the out-of-fold trainer, and one line on why.
 
     Features that were given (`own_features`): the probe, whatever the items are. Images: the final
-    models are fine-tuned where there is a GPU and probed where there is none; out-of-fold
-    predictions come from the probe. Feature tables and texts: the estimator.
+    models are fine-tuned on a GPU (`device`, the best there is where None) and probed where there
+    is none; out-of-fold predictions come from the probe. Feature tables and texts: the estimator.
     """
     if own_features:
         oof = "estimator" if trainer == "estimator" else "probe"
@@ -132,9 +136,10 @@ def default_trainers(
         return trainer, "probe", f"--trainer {trainer}"
     from softfold.machine.runtime import setup
 
-    if setup().device.startswith("cuda"):
+    if setup(device).device.startswith("cuda"):
         return "finetune", "probe", "a GPU is here: final models are fine-tuned"
-    return "probe", "probe", "there is no GPU; --trainer finetune fine-tunes all the same"
+    why = "--device cpu" if device == "cpu" else "there is no GPU"
+    return "probe", "probe", f"{why}; --trainer finetune fine-tunes all the same"
 
 
 def load_model(path: str | Path, meta: Mapping[str, Any]) -> Model:

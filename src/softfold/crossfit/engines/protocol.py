@@ -38,7 +38,7 @@ class Needs:
         asked, chosen = getattr(trainer, "device", None), runtime.setup()
         return cls(
             chosen.threads,
-            gpus=int(chosen.device.startswith("cuda")),
+            gpus=int(asked != "cpu" and chosen.device.startswith("cuda")),
             uses_torch=True,
             device=asked if asked and asked.startswith("cuda:") else None,
         )

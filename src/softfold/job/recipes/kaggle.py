@@ -36,7 +36,7 @@ def choose_trainers(table: LabelTable, settings: Settings) -> Trainers:
             f"{table.name}: the recipe kaggle is for images; --ensemble --strategy blend does the "
             "same without views"
         )
-    name, _, why = default_trainers(table, settings.trainer)
+    name, _, why = default_trainers(table, settings.trainer, device=settings.device)
     return make_trainers(settings, name, settings.oof_trainer or name, f"--recipe kaggle; {why}")
 
 

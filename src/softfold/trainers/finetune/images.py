@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,8 @@ class ImageRows:
 class BatchDL(TfmdDL):
     """fastai's loader for datasets that give whole batches: `dataset.batch(rows)`.
 
-    Gathering a batch from memory costs less than sending it from a worker would.
+    Gathering a batch from memory costs less than sending it from a worker would. For a GPU the next
+    one is gathered, in pinned memory, while it works on the last.
     """
 
     def __init__(self, dataset: Any, bs: int = 64, **kwargs: Any) -> None:
@@ -68,25 +70,38 @@ class BatchDL(TfmdDL):
     def do_batch(self, b: Sequence[int]) -> tuple:
         return self.create_batch(b)
 
+    def create_batches(self, samps: Any) -> Iterator[tuple]:
+        made = super().create_batches(samps)
+        if self.device is None or self.device.type != "cuda":
+            return made
+        return one_ahead(tuple(part.pin_memory() for part in batch) for batch in made)
+
+
+def one_ahead(made: Iterator[tuple]) -> Iterator[tuple]:
+    """The same in the same order, each made in a thread while the one before it is used."""
+    with ThreadPoolExecutor(1, "softfold-next-batch") as pool:
+        coming = pool.submit(next, made, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, made, None)
+            yield batch
+
 
 class ToFloat(Transform):
     """uint8 (N, 3, S, S) to float, scaled by the backbone's mean and standard deviation."""
 
     order = 10
+    parameters = ("mean", "std")  # a loader takes them to its device, once
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        self.mean, self.std = mean, std
+        self.mean, self.std = (torch.tensor(part).view(1, 3, 1, 1) for part in (mean, std))
 
     def encodes(self, x: TensorImage) -> TensorImage:
-        mean = torch.tensor(self.mean, device=x.device).view(1, 3, 1, 1) * 255
-        std = torch.tensor(self.std, device=x.device).view(1, 3, 1, 1) * 255
-        return TensorImage((x.as_subclass(Tensor).float() - mean) / std)
+        pixels = x.as_subclass(Tensor).float()
+        return TensorImage((pixels - self.mean * 255) / (self.std * 255))
 
     def decodes(self, x: TensorImage) -> TensorImage:
-        mean = torch.tensor(self.mean, device=x.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=x.device).view(1, 3, 1, 1)
-        return TensorImage((x.as_subclass(Tensor) * std + mean).clamp(0, 1))
+        return TensorImage((x.as_subclass(Tensor) * self.std + self.mean).clamp(0, 1))
 
 
 class RandomCrop(Transform):
@@ -114,7 +129,8 @@ class RandomCrop(Transform):
         """Crop float (n, 3, S, S) by random numbers in 0..1, (n, 5): area, sides, place, flip."""
         if self.min_scale >= 1 and not self.flip and x.shape[-1] == self.size:
             return x
-        random = random.to(x.device)  # drawn on the processor: the same crops on every device
+        # drawn on the processor: the same crops on every device; a GPU is not waited for
+        random = random.to(x.device, non_blocking=x.is_cuda)
         area = self.min_scale + (1 - min(self.min_scale, 1)) * random[:, 0]
         sides = (2 * random[:, 1] - 1) * np.log(4 / 3) * (self.min_scale < 1)
         width = (area.sqrt() * (sides / 2).exp()).clamp(max=1)
