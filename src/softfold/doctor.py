@@ -1,4 +1,5 @@
-"""What `softfold doctor` prints: what was chosen for this machine, and what each choice buys.
+"""What `softfold doctor` prints: what was chosen for this machine, what each choice buys, and what
+is slow here with what to do about it.
 
 Choices that hold for a whole process (allocator, waiting threads) are measured in processes of
 their own, with and without them: `python -m softfold.doctor` prints one such measurement.
@@ -8,10 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +22,7 @@ import numpy as np
 from softfold.cache.folder import cache_info
 from softfold.errors import require
 from softfold.machine import runtime
+from softfold.nearby import has_index
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +31,11 @@ if TYPE_CHECKING:
 _SIZE = 128
 """Side of the images that are measured with."""
 
-_BATCH = 8
-"""Images in a measured step."""
+_BATCH, _GPU_BATCH = 8, 128
+"""Images in a measured step; a GPU would spend a small one on being told what to do."""
+
+_SIDE, _GPU_SIDE = 1024, 8192
+"""Rows of the matrices that are multiplied."""
 
 
 def diagnose(
@@ -39,6 +46,7 @@ def diagnose(
     seconds: after which nothing more is measured; what was left out is said.
     """
     ends = time.monotonic() + seconds
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     cache = cache_info()
     yield (
         f"cache       {cache['bytes'] / 1e9:.2f} of {cache['limit'] / 1e9:.0f} GB in "
@@ -52,19 +60,31 @@ def diagnose(
         f"{found.get('memory_gb', '?')} GB{gpu}; torch {found['torch']}"
     )
     yield f"chosen      {chosen.describe()}"
-    if not chosen.bfloat16:
+    if _name(runtime.precision(chosen.device)) == "float32":
         yield "            this device has no bfloat16 units, so float32 is used throughout"
     late = f"not measured: {seconds:.0f} s were not enough on this busy machine (--seconds)"
     ours = _measure_apart(device, backbone, ends)
     yield f"arithmetic  {_arithmetic(ours) or late}"
-    if not ours:
-        return
+    if ours:
+        yield from _worth(chosen, ours, device, backbone, ends, late)
+    yield from advice(chosen, cache, ours, load)
+
+
+def _worth(
+    chosen: runtime.Runtime,
+    ours: dict[str, float],
+    device: str | None,
+    backbone: str,
+    ends: float,
+    late: str,
+) -> Iterator[str]:
+    """What the network does a second, and on a processor what each choice adds to that."""
     rates = [
         f"{words} {_rates(ours, use) or late}"
         for use, words in (("predict", "predicting"), ("train", "training"))
     ]
     yield f"precision   {backbone} at {_SIZE} px, images a second: {'; '.join(rates)}"
-    kind = "bfloat16" if chosen.bfloat16 else "float32"
+    kind = _name(runtime.precision(chosen.device))
     if chosen.device != "cpu" or f"predict_{kind}" not in ours:
         return
     now = ours[f"predict_{kind}"]
@@ -89,6 +109,74 @@ def diagnose(
             else f"{now:,.0f} images a second, {other} with glibc's defaults (SOFTFOLD_MALLOC=0)"
         )
     yield _fusing(now, backbone, kind, without, late)
+
+
+def advice(
+    chosen: runtime.Runtime, cache: dict[str, Any], measured: dict[str, float], load: float
+) -> Iterator[str]:
+    """What is slow here and what to do about it, a line each.
+
+    cache: as `cache_info` gives it. measured: rates by name, as `measure` gives them. load: how
+    many programs wanted a core before anything was measured.
+    """
+    for line in (*_of_machine(chosen, cache, load), *_of_rates(chosen, measured)):
+        yield f"advice      {line}"
+
+
+def _of_machine(chosen: runtime.Runtime, cache: dict[str, Any], load: float) -> Iterator[str]:
+    cores = runtime.available_cores()
+    if load > cores:
+        yield (
+            f"other programs keep these {cores} cores busy (load {load:.1f}): the figures here are "
+            "too low, and a job would take as much longer; wait for them"
+        )
+    if chosen.threads < cores and chosen.device == "cpu":
+        yield (
+            f"{chosen.threads} of {cores} cores are used: OMP_NUM_THREADS says so; unset it where "
+            "nothing else needs them"
+        )
+    if chosen.device == "cpu" and shutil.which("nvidia-smi") and not _sees_gpu():
+        yield (
+            "there is a GPU's driver, and torch sees no GPU: nvidia-smi says whether it works; a "
+            "torch with CUDA is chosen at pytorch.org/get-started"
+        )
+    folder = next((p for p in (Path(cache["dir"]), *Path(cache["dir"]).parents) if p.exists()), ".")
+    free, wanted = shutil.disk_usage(folder).free, cache["limit"] - cache["bytes"]
+    if free < wanted:
+        yield (
+            f"{free / 1e9:.1f} GB are free where the cache may grow by {wanted / 1e9:.0f}: "
+            "SOFTFOLD_CACHE names another folder, SOFTFOLD_CACHE_GB a smaller size"
+        )
+    if not has_index():
+        yield (
+            "near copies among more than 20,000 images are not looked for without an index: pip "
+            "install 'softfold[index]'"
+        )
+
+
+def _sees_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _of_rates(chosen: runtime.Runtime, measured: dict[str, float]) -> Iterator[str]:
+    """Which of the two takes the time of a first run; later ones find all in the cache."""
+    network = measured.get(f"predict_{_name(runtime.precision(chosen.device))}")
+    if network is None or "decoded" not in measured:
+        return
+    decoding = measured["decoded"] * chosen.decode_threads
+    if decoding < network:
+        yield (
+            f"a first run waits for its images to be decoded, about {decoding:,.0f} a second on "
+            f"{chosen.decode_threads} cores, where the network takes {network:,.0f}: images "
+            "shrunk beforehand to twice --size take less, and more cores help"
+        )
+    elif chosen.device == "cpu":
+        yield (
+            f"a first run waits for the network: at {_SIZE} px 10,000 images take about "
+            f"{10_000 / network:,.0f} s, once; a smaller --size takes less, and so does a GPU"
+        )
 
 
 def _fusing(
@@ -124,7 +212,7 @@ def _arithmetic(found: dict[str, float]) -> str:
 
 def _rates(found: dict[str, float], measure: str) -> str:
     """What was measured under that name, in each precision."""
-    kinds = ("float32", "bfloat16")
+    kinds = ("float32", "bfloat16", "float16")
     rates = [f"{found[f'{measure}_{k}']:,.0f} in {k}" for k in kinds if f"{measure}_{k}" in found]
     return ", ".join(rates)
 
@@ -164,25 +252,29 @@ def measure(
     if only:
         yield from _network_rates(backbone, chosen, (getattr(torch, only),), ("predict",))
         return
-    for dtype in _dtypes(chosen.bfloat16):
-        name = str(dtype).removeprefix("torch.")
-        matrix = torch.randn(1024, 1024, device=chosen.device, dtype=dtype)
+    side = _SIDE if chosen.device == "cpu" else _GPU_SIDE
+    for dtype in _dtypes(chosen.device):
+        matrix = torch.randn(side, side, device=chosen.device, dtype=dtype)
         product = lambda m=matrix: (m @ m).sum().item()  # noqa: E731 - item() waits for a GPU
         product()
-        yield f"gflops_{name}", 2 * 1024**3 / best_of(product, 3) / 1e9
+        yield f"gflops_{_name(dtype)}", 2 * side**3 / best_of(product, 3) / 1e9
     source = np.ones(16 << 20, np.float32)
     target = np.empty_like(source)
     seconds = best_of(lambda: np.copyto(target, source), 3)
     yield "copy_gb", 2 * source.nbytes / seconds / 1e9
     yield "decoded", _decode_rate()
-    yield from _network_rates(backbone, chosen, _dtypes(chosen.bfloat16), ("predict", "train"))
+    yield from _network_rates(backbone, chosen, _dtypes(chosen.device), ("predict", "train"))
 
 
-def _dtypes(bfloat16: bool) -> tuple[torch.dtype, ...]:
+def _dtypes(device: str) -> tuple[torch.dtype, ...]:
     """What is worth measuring: without units for it, bfloat16 is emulated, tens of times slower."""
     import torch
 
-    return (torch.float32, torch.bfloat16) if bfloat16 else (torch.float32,)
+    return tuple(dict.fromkeys((torch.float32, runtime.precision(device))))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _network_rates(
@@ -199,20 +291,23 @@ def _network_rates(
 
     module = create_backbone(backbone, pretrained=False).module.to(chosen.device)
     module = module.to(memory_format=torch.channels_last)
+    images = _BATCH if chosen.device == "cpu" else _GPU_BATCH
     for dtype in dtypes:
         ready = prepare(module, _SIZE, dtype)
         for use in uses:
+            if use == "train" and dtype == torch.float16:
+                continue  # nothing is trained in it
             net = ready.module if use == "predict" else module
             seconds = seconds_per_batch(
                 net,
                 _SIZE,
                 ready.dtype if use == "predict" else dtype,
                 training=use == "train",
-                batch_size=_BATCH,
+                batch_size=images,
                 repeats=3 if use == "predict" else 1,
                 device=chosen.device,
             )
-            yield f"{use}_{str(dtype).removeprefix('torch.')}", _BATCH / seconds
+            yield f"{use}_{_name(dtype)}", images / seconds
 
 
 def _decode_rate() -> float:

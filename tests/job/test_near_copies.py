@@ -10,7 +10,8 @@ from small_tables import random_pictures
 
 from softfold.data.reading import read_table
 from softfold.data.table import LabelTable
-from softfold.job.near_copies import NO_INDEX, note_near_copies
+from softfold.errors import InputError
+from softfold.job.near_copies import NO_INDEX, near_pairs, note_near_copies
 from softfold.job.opening import open_job
 from softfold.pixels.images import Images
 from softfold.runs.folder import Run
@@ -58,3 +59,14 @@ def test_an_index_is_wanted_where_comparing_all_would_take_long(monkeypatch):
         monkeypatch.setattr(module, "has_index", lambda has=has: has)
         assert module.can_be_compared(module.EXACT_ITEMS)
         assert module.can_be_compared(module.EXACT_ITEMS + 1) is expected
+
+
+def test_too_many_images_to_compare_are_refused_before_anything_is_computed(monkeypatch):
+    module = pytest.importorskip("softfold.vision.near_copies")
+    monkeypatch.setattr(module, "has_index", lambda: False)
+    monkeypatch.setattr(module, "MOST_COMPARED", 2)
+    data = Images(encoded=[b""] * 3)  # nothing that could be decoded
+    items = np.array(["a", "b", "c"], dtype=object)
+    table = LabelTable(items, np.zeros(3, int), ("one",), np.zeros(3, bool), data=data)
+    with pytest.raises(InputError, match="3 images are too many"):
+        near_pairs(table, Settings(group_near_copies=True))

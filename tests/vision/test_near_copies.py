@@ -58,3 +58,5 @@ def test_hundreds_of_copies_of_one_are_kept_by_what_holds_them_together(indexed,
 def test_without_an_index_few_items_are_compared_and_many_not(monkeypatch):
     monkeypatch.setattr(module, "has_index", lambda: False)
     assert module.can_be_compared(20_000) and not module.can_be_compared(20_001)
+    assert module.can_be_compared(100_000, asked=True)
+    assert not module.can_be_compared(100_001, asked=True)

@@ -9,7 +9,7 @@ from softfold.data.item_features import ItemFeatures
 from softfold.data.leaving_out import shown
 from softfold.data.table import LabelTable
 from softfold.data.texts import near_texts
-from softfold.errors import count_of
+from softfold.errors import InputError, count_of
 from softfold.files import write_parquet
 from softfold.job.job import Job
 from softfold.runs.settings import Settings
@@ -23,11 +23,20 @@ NO_INDEX = (
 def near_pairs(
     table: LabelTable, settings: Settings, features: ItemFeatures | None = None
 ) -> np.ndarray:
-    """(P, 2) rows of items whose features are close, or of texts that share most words."""
+    """(P, 2) rows of items whose features are close, or of texts that share most words.
+
+    Raises:
+        InputError: too many items for comparing all, and no index.
+    """
     if table.kind == "text":
         return near_texts(table.frame.iloc[:, 0])[0]
-    from softfold.vision.near_copies import near_copies
+    from softfold.vision.near_copies import can_be_compared, near_copies
 
+    if not can_be_compared(len(table), asked=True):
+        raise InputError(
+            f"--group-near-copies: {count_of(len(table), table.kind)} are too many to compare each "
+            "with all others: pip install 'softfold[index]' finds the near ones by an index"
+        )
     asked = {s: getattr(settings, s) for s in ("arch", "weights", "size", "device")}
     probe = create_trainer("probe", features=features, **asked)
     probe.prepare(table)

@@ -11,13 +11,18 @@ from softfold.nearby import BLOCK, Index, blocks, has_index, shortened, unit
 EXACT_ITEMS = 20_000
 """Items up to which all pairs are compared for near copies."""
 
+MOST_COMPARED = 100_000
+"""Items up to which all pairs are compared where that was asked for and there is no index."""
+
 CLOSEST, MOST_PAIRS = 10, 1_000_000
 """Near copies that an item is found to have above that; pairs that are kept as they are."""
 
 
-def can_be_compared(n: int) -> bool:
-    """Whether near copies among n items are found in a time that people wait without asking."""
-    return n <= EXACT_ITEMS or has_index()
+def can_be_compared(n: int, *, asked: bool = False) -> bool:
+    """Whether near copies among n items are found in a time that people wait; `asked` for them, or
+    without asking.
+    """
+    return n <= (MOST_COMPARED if asked else EXACT_ITEMS) or has_index()
 
 
 def near_copies(
