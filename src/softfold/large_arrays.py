@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -19,22 +20,32 @@ _STEP = 1 << 20
 
 
 def scratch(shape: tuple[int, ...], dtype: np.typing.DTypeLike = np.float32) -> np.ndarray:
-    """An array of zeros: in memory, or where it is `LARGE` a map of a file that goes with it.
-
-    The file has no name. It is in SOFTFOLD_SCRATCH, else in /var/tmp (/tmp may be memory), else
-    where temporary files go.
-    """
+    """An array of zeros: in memory, or where it is `LARGE` a map of a file that goes with it."""
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     if size <= LARGE:
         return np.zeros(shape, dtype)
+    with scratch_file(size) as file:
+        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+
+
+def scratch_file(size: int) -> IO[bytes]:
+    """A file of so many bytes, all 0, without a name: it goes with the last process that has it.
+
+    It is in SOFTFOLD_SCRATCH, else in /var/tmp (/tmp may be memory), else where temporary files go.
+
+    Raises:
+        InputError: no room for it.
+    """
     usual = "/var/tmp" if Path("/var/tmp").is_dir() else tempfile.gettempdir()
     folder = os.environ.get("SOFTFOLD_SCRATCH") or usual
     try:
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with ExitStack() as stack:
+            file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
             if hasattr(os, "posix_fallocate"):  # a map of a full disk ends the process
                 os.posix_fallocate(file.fileno(), 0, size)
             file.truncate(size)
-            return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+            stack.pop_all()
+            return file
     except OSError as error:
         raise InputError(
             f"{folder}: no room for {size / 1e9:.1f} GB of scratch "

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_tasks import Unreadable, begun, fail, fail_oddly, gone, sleepers
+from engine_tasks import Unreadable, begun, fail, fail_oddly, gone, sleepers, spoil
 from mortal import Mortal
 from small_tables import table_of
 
@@ -106,6 +106,16 @@ def test_side_by_side_in_processes_gives_the_same_folds_also_where_one_is_lost(t
     made = cross_fit(table, forest, n_folds=3, out=tmp_path / "folds", engine=Local(2))
     assert np.array_equal(made.probabilities, here)
     assert len(list((tmp_path / "folds").glob("repeat-*"))) == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="others are sent all of it")
+def test_processes_share_one_copy_of_large_arrays_and_cannot_spoil_it():
+    array, told = np.arange(1 << 19, dtype=np.float32).reshape(-1, 2), {}
+    tasks = [Task(str(i), spoil) for i in range(4)]
+    Local(2).run(tasks[:2], (array,), lambda task, made: told.update({task.name: made}), Needs())
+    assert [kind for kind, _ in told.values()] == ["mmap"] * 2
+    added = {total - float(array.sum(dtype=float)) for _, total in told.values()}
+    assert added <= {float(array.size), 2.0 * array.size} and array[0, 0] == 0
 
 
 def test_what_cannot_be_sent_is_said():

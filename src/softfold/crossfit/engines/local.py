@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import multiprocessing
 import os
 import pickle
@@ -11,14 +12,17 @@ import traceback
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from softfold import stopping
 from softfold.crossfit.engines.protocol import Done, Needs, Task
 from softfold.crossfit.engines.working import do
 from softfold.errors import InputError, count_of
+from softfold.large_arrays import scratch_file
 
 _RETRIES = 3
 """How often tasks are begun again after a process of theirs was lost."""
@@ -26,9 +30,14 @@ _RETRIES = 3
 _LOOK = 0.5
 """Seconds between two looks whether somebody asked to stop."""
 
+_LARGE, _ALIGNED = 1 << 20, 64
+"""Bytes from which an array goes by a file, and at multiples of which it begins there."""
+
+_SENDS_FILES = os.name == "posix"
+
 _here: dict[str, Any] = {}
-"""In a process of `Local`'s: what its tasks share, as bytes (`packed`) and, once one has begun, as
-it is (`shared`)."""
+"""In a process of `Local`'s: what its tasks share, as it came (`packed`) and, once one has begun,
+as it is (`shared`)."""
 
 
 class Local:
@@ -57,29 +66,87 @@ class Local:
             return
         needs = replace(needs, threads=max(1, needs.threads // workers))
         left = list(tasks)
-        for _ in range(_RETRIES + 1):
-            left = _side_by_side(workers, left, _packed(shared), done, needs)
-            stopping.stop_here()
-            if not left:
-                return
+        with closing(_packed(shared)) as packed:
+            for _ in range(_RETRIES + 1):
+                left = _side_by_side(workers, left, packed, done, needs)
+                stopping.stop_here()
+                if not left:
+                    return
         raise InputError(
             f"{left[0].name}: lost {count_of(_RETRIES + 1, 'time')} with its process: there may be "
             "too little memory for so many --workers; what was finished is kept, --resume goes on"
         )
 
 
-def _packed(shared: tuple[Any, ...]) -> bytes:
+@dataclass(frozen=True)
+class _Packed:
+    """What tasks share, on its way to other processes: a pickle, and beside it the large arrays, in
+    a file that all of them map. A process that writes into one changes its own pages alone.
+
+    places: where each array is in the file.
+    """
+
+    content: bytes
+    places: tuple[slice, ...] = ()
+    file: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The file as the process that is being spawned will know it."""
+        from multiprocessing import reduction
+
+        file = None if self.file is None else reduction.DupFd(self.file.fileno())
+        return _received, (self.content, self.places, file)
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+
+    def unpacked(self) -> tuple[Any, ...]:
+        if self.file is None:
+            return pickle.loads(self.content)
+        with self.file:
+            whole = memoryview(mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_COPY))
+        return pickle.loads(self.content, buffers=[whole[place] for place in self.places])
+
+
+def _received(content: bytes, places: tuple[slice, ...], file: Any) -> _Packed:
+    return _Packed(content, places, None if file is None else os.fdopen(file.detach(), "r+b"))
+
+
+def _packed(shared: tuple[Any, ...]) -> _Packed:
+    large: list[memoryview] = []
+
+    def is_small(array: pickle.PickleBuffer) -> bool:
+        raw = array.raw()
+        if raw.nbytes < _LARGE:
+            return True
+        large.append(raw)
+        return False
+
     try:
-        return pickle.dumps(shared)
+        if not _SENDS_FILES:
+            return _Packed(pickle.dumps(shared))
+        content = pickle.dumps(shared, protocol=5, buffer_callback=is_small)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise InputError(
             f"--workers: what is trained cannot be sent to other processes ({error}): define it "
             "in a module, or leave --workers out"
         ) from None
+    if not large:
+        return _Packed(content)
+    ends = np.cumsum([-(-array.nbytes // _ALIGNED) * _ALIGNED for array in large]).tolist()
+    starts = [0, *ends[:-1]]
+    file = scratch_file(ends[-1])
+    for start, array in zip(starts, large, strict=True):
+        file.seek(start)
+        file.write(array)
+    file.flush()
+    places = (slice(start, start + a.nbytes) for start, a in zip(starts, large, strict=True))
+    return _Packed(content, tuple(places), file)
 
 
 def _side_by_side(
-    workers: int, tasks: list[Task], shared: bytes, done: Done, needs: Needs
+    workers: int, tasks: list[Task], shared: _Packed, done: Done, needs: Needs
 ) -> list[Task]:
     """Run tasks in so many processes; the tasks that were not done, where a process was lost.
 
@@ -154,7 +221,7 @@ def _gpus(needs: Needs) -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _begin(shared: bytes, needs: Needs, own: Any, began: Any, watched: Any) -> None:
+def _begin(shared: _Packed, needs: Needs, own: Any, began: Any, watched: Any) -> None:
     """A process of `Local`'s begins: it has a GPU of its own, and ends with the one it is of."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it is asked, and waits
     began.set()
@@ -184,7 +251,7 @@ def _shared() -> tuple[Any, ...]:
     """What tasks share, unpickled by the first of them: what that raises is then the task's."""
     if "shared" not in _here:
         try:
-            _here["shared"] = pickle.loads(_here["packed"])
+            _here["shared"] = _here["packed"].unpacked()
         except (pickle.UnpicklingError, AttributeError, ImportError, TypeError) as error:
             raise InputError(
                 f"--workers: what is trained cannot be read in other processes ({error}): define "
