@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -22,9 +23,11 @@ from softfold.machine import runtime
 from softfold.machine.runtime import one_late
 from softfold.pixels.images import Images
 from softfold.trainers import create_trainer, default_trainers
+from softfold.trainers.finetune import maps
 from softfold.trainers.finetune.images import BatchDL, RandomCrop, ToFloat, one_ahead
-from softfold.trainers.finetune.model import seeded
+from softfold.trainers.finetune.model import ImageModel, seeded
 from softfold.trainers.finetune.nets import BodyAndHead
+from softfold.vision.inference import Prepared
 
 
 @pytest.fixture
@@ -136,6 +139,73 @@ def test_beside_a_gpu_a_job_on_the_processor_is_not_fine_tuned(monkeypatch, aske
     trainer = create_trainer("probe", device=asked)
     setup()
     assert Needs.of(trainer).gpus == (asked is None)
+
+
+@pytest.fixture
+def fake_gpu(fake, monkeypatch):
+    """Loops over batches run as on `cuda:0`; gives where each batch's results were."""
+    chosen = runtime.Runtime("cuda:0", 1, 1, True, False, "default")
+    monkeypatch.setattr(runtime, "setup", lambda device=None: chosen)
+    monkeypatch.setattr(runtime, "precision", lambda device, training=False: torch.float32)
+    monkeypatch.setattr("softfold.pixels.decoding.decoded", black)
+    where = []
+
+    def sent(array, device):
+        return torch.empty(array.shape, dtype=torch.uint8, device=device)
+
+    def read(made, device):
+        for tensor, rows in made:
+            where.append(tensor.device.type)
+            yield np.zeros((rows, *tensor.shape[1:]), np.float32)
+
+    for module in (runtime, maps):
+        monkeypatch.setattr(module, "to_device", sent)
+        monkeypatch.setattr(module, "one_late", read)
+    monkeypatch.setattr(maps, "decoded", black)
+    monkeypatch.setattr(maps, "precision", lambda device: torch.float32)
+    return where
+
+
+def black(images, size, *_):
+    return np.zeros((len(images), size, size, 3), np.uint8)
+
+
+def test_a_model_predicts_a_table_on_its_device(fake_gpu):
+    with torch.device("cuda"):
+        body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        net = BodyAndHead(body, nn.Linear(8, 2))
+    net.to = lambda *_, **__: net  # it is there, and stays
+    model = ImageModel(net, "resnet18", ("a", "b"), 8, ([0.5] * 3, [0.5] * 3), device="cuda:0")
+    given = np.zeros(300, int)
+    item = np.arange(300).astype(str).astype(object)
+    table = LabelTable(item, given, ("a", "b"), given > 0, data=Images([b""] * 300))
+    assert model.predict(table).shape == (300, 2) and fake_gpu == ["cuda", "cuda"]
+
+
+class Written:
+    """Stands for a store of maps: keeps how many were written."""
+
+    def __init__(self):
+        self.maps = []
+
+    @contextmanager
+    def writer(self, n, shape, dtype):
+        yield self
+
+    def write(self, keys, maps):
+        self.maps.append(maps.shape)
+
+
+def test_maps_of_random_crops_are_made_on_their_device(fake_gpu, monkeypatch):
+    with torch.device("cuda"):
+        first = nn.Conv2d(3, 8, 3)
+    first.to = lambda device: first
+    monkeypatch.setattr(maps, "prepare", lambda net, size, dtype: Prepared(net, dtype, "plain"))
+    scale, crop, store = ([0.5] * 3, [0.5] * 3), RandomCrop(8), Written()
+    maker = maps.MapMaker("resnet18", "", first, (8, 6, 6), scale, 8, 10, crop, "cuda")
+    for view in (0, 1):
+        maker._compute(store, Images([b""] * 300), np.zeros(300, "S16"), view)
+    assert store.maps == [(256, 8, 6, 6), (44, 8, 6, 6)] * 2 and fake_gpu == ["cuda"] * 4
 
 
 @pytest.mark.parametrize(("device", "late"), [("cpu", 0), ("cuda:0", 1)])
