@@ -21,6 +21,7 @@ from softfold.trainers import (
     create_trainer,
     load_model,
 )
+from softfold.trainers.protocol import given_targets
 
 sklearn = pytest.importorskip("sklearn")
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier  # noqa: E402
@@ -241,3 +242,21 @@ def test_a_fit_that_gives_no_model_is_refused_in_a_comparison_too():
     table = LabelTable(table.item, table.given, table.vocab, np.arange(90) >= 60, data=table.data)
     with pytest.raises(InputError, match="'ReturnsNothing' gave a NoneType"):
         fit_seeds(table, [None], ReturnsNothing(), seed=0)
+
+
+def test_targets_of_many_classes_are_on_the_disk(monkeypatch):
+    table = blobs(90)
+    expected = given_targets(Shares(), table)
+    assert np.array_equal(expected, one_hot(table.given, 3)) and type(expected) is np.ndarray
+    monkeypatch.setattr("softfold.large_arrays.LARGE", 500)
+    targets, seen = given_targets(Shares(), table), []
+    assert isinstance(targets, np.memmap) and np.array_equal(targets, expected)
+
+    class Looks(Shares):
+        def fit(self, table, targets, **how):
+            seen.append(isinstance(targets, np.memmap))
+            return super().fit(table, targets, **how)
+
+    folds = [(np.arange(60), np.arange(60, 90))]
+    list(Looks().fit_folds(table, folds, targets, seed=0))
+    assert seen == [True]

@@ -23,6 +23,7 @@ from softfold.crossfit.engines import Engine, Needs, Task, get_engine
 from softfold.data.folds import FoldPlan, fold_seed
 from softfold.data.table import LabelTable
 from softfold.files import Damaged, checksum, read_parquet, write_bytes, write_parquet, write_text
+from softfold.large_arrays import taken
 from softfold.soft_labels import SoftLabels
 from softfold.stopping import stop_here
 from softfold.tensors import read_tensors_of, write_tensors
@@ -306,7 +307,7 @@ class _Common:
         out = None if self.out is None else Path(self.out)
         return _Wanted(
             name=f"{name}, seed {seed}",
-            targets=targets.values if rows is None else targets.values[rows],
+            targets=targets.values if rows is None else taken(targets.values, rows),
             seed=seed,
             mark=mark.hexdigest(),
             file=None if out is None else out / f"{name}-seed-{seed}.safetensors",

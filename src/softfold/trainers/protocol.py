@@ -14,9 +14,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from softfold.arrays import one_hot
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.large_arrays import scratch, taken
 
 Progress = Callable[[int, int], None]
 """Called with (steps done, all steps)."""
@@ -221,7 +221,7 @@ class BaseTrainer:
         """A model a fold, one after the other; fold i has the seed `seed` + i."""
         through: dict[str, Any] = {} if noise is None else {"noise": noise}
         for i, (train, predict) in enumerate(folds):
-            made = self.fit(table.take(train), targets[train], seed=seed + i, **through)
+            made = self.fit(table.take(train), taken(targets, train), seed=seed + i, **through)
             yield check_model(made, self).predict(table.take(predict))
 
     def features(self, table: LabelTable) -> np.ndarray | None:
@@ -234,12 +234,16 @@ class BaseTrainer:
 
 
 def given_targets(trainer: Trainer, table: LabelTable) -> np.ndarray:
-    """The given labels as targets: int64 (N,) for a trainer that takes them, else (N, K)."""
+    """The given labels as targets: int64 (N,) for a trainer that takes them, else (N, K), on the
+    disk where that is large.
+    """
     if table.multi_label:
         return table.given.astype(np.float32)
     if getattr(trainer, "takes_labels", False):
         return table.given
-    return one_hot(table.given, table.n_classes)
+    targets = scratch((len(table), table.n_classes))
+    targets[np.arange(len(table)), table.given] = 1
+    return targets
 
 
 def check_trainer(candidate: Any) -> Trainer:
