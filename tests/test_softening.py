@@ -10,6 +10,7 @@ from softfold.crossfit.oof import OutOfFold
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.issues import rank_issues
+from softfold.noise.matrices import symmetric
 from softfold.noise.model import as_noise_model
 from softfold.softening import soften
 
@@ -226,3 +227,15 @@ def test_predictions_that_tell_nothing_are_said_to_and_labels_stay_as_given():
     with pytest.warns(UserWarning, match="tell nothing .* trust no list of wrong ones"):
         rank_issues(table, p)
     assert "since" not in repr(soften(table, p, "given"))
+
+
+def test_targets_do_not_depend_on_how_many_work_on_them(monkeypatch):
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(8), 40_000).astype(np.float32)
+    given, noise, found = rng.integers(0, 8, len(p)), symmetric(8, 0.2), []
+    for cores in (1, 3):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        found.append(soften(given, p, "posterior", noise=noise))
+    np.testing.assert_array_equal(*found)
+    few = soften(given[::4000], p[::4000], "posterior", noise=noise)
+    np.testing.assert_allclose(found[0][::4000], few, rtol=1e-6)

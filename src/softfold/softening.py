@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from softfold.align import HasGiven, align_predictions, align_second, doubt_rows
-from softfold.arrays import one_hot, row_blocks
+from softfold.arrays import each_block, one_hot
 from softfold.errors import InputError
 from softfold.large_arrays import scratch
 from softfold.noise.estimation import check_second, estimate_checked
@@ -201,9 +201,12 @@ def soften_aligned(
         use = _of_people(use, labels, probabilities)
     targets = _output(out, probabilities.shape)
     make = STRATEGIES[strategy]
-    for rows in row_blocks(*probabilities.shape):
+
+    def work(rows: slice) -> None:
         block = np.asarray(probabilities[rows], dtype=np.float32)
         targets[rows] = make(labels[rows], block, use)
+
+    each_block(work, *probabilities.shape)
     return Softened(targets, strategy, _described(strategy, use, asked))
 
 

@@ -25,7 +25,7 @@ def test_predictions_drawn_to_base_rates_get_their_evidence_back_and_no_more(evi
     rows = np.argsort(given, kind="stable")
 
     def error(of):
-        return np.abs(of.sharpened(of.temperature) - known[rows]).mean()
+        return np.abs(of.at(of.temperature) - known[rows]).mean()
 
     assert error(sample.evened()) < 0.5 * error(sample)
 

@@ -36,6 +36,12 @@ def topped(logs: np.ndarray) -> np.ndarray:
     return logs - logs.max(axis=1, keepdims=True)
 
 
+def powers(logs: np.ndarray, temperature: float) -> np.ndarray:
+    """p^(1 / temperature) of logs float32 (n, K), the largest of a row about 0: (n, K)."""
+    z = logs * np.float32(1 / temperature)
+    return np.exp(z, out=z)
+
+
 def given_cells(labels: np.ndarray, n_classes: int) -> np.ndarray:
     """Where [i, labels[i]] of (n, K) laid out as `by_columns` is in its memory: int64 (n,)."""
     here = np.arange(len(labels))

@@ -121,16 +121,16 @@ def estimate_checked(
 def estimate_from_sample(sample: Sample) -> NoiseModel:
     """The noise model of these items, to be read with predictions shifted as theirs are."""
     share, news = sample.information()
-    explanations = [clean(sample)]
-    if news >= LEAST_NEWS:
-        with ThreadPoolExecutor(1) as beside:
+    explanations, step = [clean(sample)], -(-len(sample) // RATE_ITEMS)
+    with ThreadPoolExecutor(2) as beside:
+        if news >= LEAST_NEWS:
             few = sample.n_classes <= BY_CLASS_CLASSES
             last = [beside.submit(by_class, sample)] if few else []
+            # What weighing will ask for.
+            beside.submit(lambda: (sample.foreseen, sample.strength))
             explanations += [no_class(sample), *surest(sample), even(sample)]
-            _ = sample.foreseen, sample.strength  # what weighing will ask for
             explanations += [found.result() for found in last]
-    step = -(-len(sample) // RATE_ITEMS)
-    rates = [float(wrong(sample, e, step).mean()) for e in explanations]
+        rates = list(beside.map(lambda e: float(wrong(sample, e, step).mean()), explanations))
     found = weighed(sample, [replace(e, shift=sample.shift) for e in explanations], rates)
     noise = described(found, sample)
     if news < LEAST_NEWS:

@@ -12,7 +12,7 @@ import numpy as np
 
 from softfold import markup
 from softfold.errors import InputError
-from softfold.noise.block import Block, given_cells, topped
+from softfold.noise.block import Block, given_cells, powers, topped
 from softfold.noise.matrices import MANY_CLASSES, by_columns, even_entries, unmix
 from softfold.noise.sample import FLOOR
 
@@ -93,8 +93,7 @@ class Explanation:
         """`likeness` from logs that are shifted, the largest of each row 0."""
         if self.unmix:
             logs = topped(log_floored(unmix(np.exp(logs), self.transition)))
-        z = logs * np.float32(1 / self.temperature)
-        return np.exp(z, out=z)
+        return powers(logs, self.temperature)
 
     def read(self, labels: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What it says of items: q(k) float32 (n, K), and log-odds that the given label is wrong.

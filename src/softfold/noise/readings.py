@@ -1,46 +1,49 @@
 """What explanations make of the items that a noise model is fitted to, each thing computed once.
 
-Weights, rates, counts and the likelihood all need p(k | x) and p(given | x) under an explanation.
-The sample remembers them (`Sample.remembered`).
+Weights, rates and the likelihood need a few numbers of each item under an explanation. The sample
+remembers those (`Sample.remembered`), but no matrix that is soon made again.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from softfold.noise.block import powers
 from softfold.noise.classwise import unmixed_logs
 from softfold.noise.model import HEAT, Explanation, heat
 from softfold.noise.sample import Sample
 
 
-def view(sample: Sample, explanation: Explanation) -> np.ndarray:
-    """p(k | x) as the explanation takes it: float32 (n, K)."""
-    transition, temperature = explanation.transition, explanation.temperature
-    if not explanation.unmix:
-        return sample.sharpened(temperature)
-    key = ("view", id(transition), temperature)
-    made = lambda: (sample.at(temperature, unmixed_logs(sample, transition)), transition)  # noqa: E731
-    return sample.remembered(key, made)[0]
+def likeness(sample: Sample, explanation: Explanation) -> np.ndarray:
+    """p(k | x) as the explanation takes it, up to a factor a row: float32 (n, K), a new array."""
+    logs, transition = sample.logs, explanation.transition
+    if explanation.unmix:
+        made = lambda: (unmixed_logs(sample, transition), transition)  # noqa: E731
+        logs = sample.remembered(("unmixed", id(transition)), made)[0]
+    return powers(logs, explanation.temperature)
 
 
-def seen(sample: Sample, explanation: Explanation) -> np.ndarray:
-    """p(given | x) under the explanation's T: float32 (n,)."""
+def chances(sample: Sample, explanation: Explanation) -> tuple[np.ndarray, np.ndarray]:
+    """p(y | x) of the given label y being the truth, and of its being given: float32 (n,) each."""
     transition = explanation.transition
-    key = ("seen", id(transition), explanation.temperature, explanation.unmix)
-    return sample.remembered(key, lambda: (_seen(sample, explanation), transition))[0]
+    key = ("chances", id(transition), explanation.temperature, explanation.unmix)
+    return sample.remembered(key, lambda: (_chances(sample, explanation), transition))[0]
 
 
-def _seen(sample: Sample, explanation: Explanation) -> np.ndarray:
-    v = view(sample, explanation)
+def _chances(sample: Sample, explanation: Explanation) -> tuple[np.ndarray, np.ndarray]:
+    z = likeness(sample, explanation)
+    total = np.einsum("ij->i", z)
+    own = sample.block.given(z) / total
     if explanation.even is None:
-        return np.einsum("ij,ij->i", v, explanation.columns(sample.block))
+        return own, np.einsum("ij,ij->i", z, explanation.columns(sample.block)) / total
     right, wrong = explanation.even
-    return sample.block.given(v) * np.float32(right - wrong) + np.float32(wrong)
+    return own, own * np.float32(right - wrong) + np.float32(wrong)
 
 
 def level(sample: Sample, explanation: Explanation) -> float:
     """Mean of log p(given | x), in nats."""
-    return float(np.log(seen(sample, explanation)).mean(dtype=float))
+    _, given = chances(sample, explanation)
+    return float(np.log(np.maximum(given, np.float32(1e-30))).mean(dtype=float))
 
 
 def wrong(sample: Sample, explanation: Explanation, step: int = 1) -> np.ndarray:
@@ -48,9 +51,9 @@ def wrong(sample: Sample, explanation: Explanation, step: int = 1) -> np.ndarray
     if explanation.offset is not None:
         odds = np.float32(explanation.offset) + np.float32(HEAT) * heats(sample)[::step]
         return 1 / (1 + np.exp(-odds.astype(float)))
-    labels, given = sample.labels[::step], seen(sample, explanation)[::step]
-    own = sample.block.given(view(sample, explanation))[::step]
-    right = own * np.diag(explanation.transition).astype(np.float32)[labels]
+    own, given = (part[::step] for part in chances(sample, explanation))
+    right = own * np.diag(explanation.transition).astype(np.float32)[sample.labels[::step]]
+    given = np.maximum(given, np.float32(1e-30))
     return 1 - np.minimum(right, given) / given.astype(float)
 
 
@@ -58,8 +61,7 @@ def truth(sample: Sample, explanation: Explanation, weight: float = 1.0) -> np.n
     """q(k | x, given) times weight: float32 (n, K), a new array."""
     if explanation.offset is not None:
         return explanation.read_block(sample.block, weight)[0]
-    v = view(sample, explanation).copy(order="K")
-    return explanation.weigh(sample.block, v, weight)[0]
+    return explanation.weigh(sample.block, likeness(sample, explanation), weight)[0]
 
 
 def heats(sample: Sample) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from softfold.noise.block import Block
+from softfold.noise.block import Block, powers
 from softfold.noise.matrices import by_columns, column_of_most
 from softfold.noise.temperature import base_shift, fitted_temperature
 
@@ -119,8 +119,7 @@ class Sample:
 
         logs: other log probabilities than those of p, the largest of a row near 0.
         """
-        z = (self.logs if logs is None else logs) * np.float32(1 / temperature)
-        np.exp(z, out=z)
+        z = powers(self.logs if logs is None else logs, temperature)
         z /= np.einsum("ij->i", z)[:, None]
         return z
 
@@ -129,10 +128,6 @@ class Sample:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
-
-    def sharpened(self, temperature: float) -> np.ndarray:
-        """`at`, remembered: not to be written to."""
-        return self.remembered(("at", temperature), lambda: self.at(temperature))
 
     def weighed(self, v: np.ndarray, transition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """v[i, k] T[k, y_i] (n, K), and its sum over k (n,): p(given | x) under T."""
@@ -154,7 +149,8 @@ class Sample:
 
     def own(self, temperature: float) -> np.ndarray:
         """p^(1 / temperature) of the given label, normalised: float32 (n,)."""
-        return self.at(temperature)[self.rows, self.labels]
+        z = powers(self.logs, temperature)
+        return self.block.given(z) / np.einsum("ij->i", z)
 
     def even_level(self, own: np.ndarray, rate: float) -> float:
         """`log_likelihood` where noise is even: it follows from `own` (n,) alone, without a T."""
@@ -171,9 +167,9 @@ class Sample:
     def tally(self, q: np.ndarray) -> np.ndarray:
         """Sums of q (n, K) by class and given label: float64 (K, K)."""
         counts = np.zeros((self.n_classes, self.n_classes))
-        present = [k for k, _ in self._blocks]
-        counts[:, present] = np.add.reduceat(q, [b.start for _, b in self._blocks], axis=0).T
-        return counts
+        for label, block in self._blocks:
+            np.add.reduce(q[block], axis=0, out=counts[label])
+        return counts.T
 
     def predicted_counts(self) -> np.ndarray:
         """Items by likeliest class and given label: float64 (K, K)."""
@@ -193,7 +189,7 @@ class Sample:
         many standard errors it is from nothing.
         """
         frequency = np.maximum(self._counts / len(self), 1e-12)
-        told = np.log(np.maximum(self.sharpened(self.temperature)[self.rows, self.labels], 1e-30))
+        told = np.log(np.maximum(self.own(self.temperature), 1e-30))
         gain = told - np.log(frequency)[self.labels]
         entropy = max(-float((frequency * np.log(frequency)).sum()), 1e-12)
         error = max(float(gain.std()) / np.sqrt(len(self)), 1e-12)
@@ -228,15 +224,14 @@ class Sample:
             if mine == len(labels) or labels[mine] != k:
                 continue
             groups = np.split(half, firsts[1:])
-            base = groups[mine]
-            ours = np.sort(self.p[base].T.copy(), axis=1)
+            base = groups.pop(mine)
+            labels = np.delete(labels, mine)
+            ours = np.sort(self.p[base, labels[:, None]], axis=1)
             beaten = 0
-            for label, group in zip(labels.tolist(), groups, strict=True):
-                if label == k:
-                    continue
+            for label, group, placed in zip(labels.tolist(), groups, ours, strict=True):
                 theirs = self.p[group, label]
-                beaten += int(ours[label].searchsorted(theirs, "left").sum())
-                beaten += int(ours[label].searchsorted(theirs, "right").sum())
+                beaten += int(placed.searchsorted(theirs, "left").sum())
+                beaten += int(placed.searchsorted(theirs, "right").sum())
             won += beaten / 2 / len(base)
             pairs += len(half) - len(base)
         drawn = (won + MIDDLE * MIDDLE_ITEMS) / (pairs + MIDDLE_ITEMS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,9 +72,11 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
         suggested[rows] = column_of_most(mixed)
 
     each_block(work, n, k)
-    ranking = _falling(_order(noise, odds, plain))
+    with ThreadPoolExecutor(1) as beside:
+        dealt = beside.submit(np.sort, wrong)
+        ranking = _falling(_order(noise, odds, plain))
     suspicion = np.empty(n)
-    suspicion[ranking] = -np.sort(-wrong)
+    suspicion[ranking] = dealt.result()[::-1]
     return Scores(ranking, suspicion, suggested, no_class)
 
 
@@ -85,9 +88,11 @@ def _falling(values: np.ndarray) -> np.ndarray:
     bits = (np.float32(0) - values).view(np.uint32)  # 0 - 0 is +0: both zeros are equal
     # The order of floats as integers: negative ones the other way round, below the others.
     keys = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
-    keys = keys << np.uint64(32) | np.arange(len(values), dtype=np.uint64)
+    keys <<= np.uint64(32)
+    keys |= np.arange(len(values), dtype=np.uint64)
     keys.sort()
-    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    keys &= np.uint64(0xFFFFFFFF)
+    return keys.view(np.int64)
 
 
 def _order(noise: NoiseModel, odds: np.ndarray, plain: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from softfold.noise.model import Explanation
-from softfold.noise.readings import level, view
+from softfold.noise.readings import level, likeness
 from softfold.noise.sample import Sample
 
 ITEMS = 100.0
@@ -130,7 +130,9 @@ def _expectation(sample: Sample, explanation: Explanation) -> float:
     if explanation.name in CLASSWISE:
         mean, spread = CLASSWISE_EXPECTED
         if explanation.unmix:
-            seen, error = sample.foreseen_by(view(sample, explanation))
+            v = likeness(sample, explanation)
+            v /= np.einsum("ij->i", v)[:, None]
+            seen, error = sample.foreseen_by(v)
         beyond = max(seen, mean)
     elif explanation.name == "surest":
         mean, spread = EXPECTED["surest"]
