@@ -53,6 +53,16 @@ def test_what_was_measured_before_the_time_was_over_is_given(monkeypatch, tmp_pa
     assert "predicting not measured: 15 s were not enough" in lines["precision"]
 
 
+def test_gpus_that_stand_idle_are_said(monkeypatch, tmp_path):
+    chosen = runtime.Runtime("cuda:0", 4, 4, True, True, "default")
+    cache = {"dir": tmp_path, "bytes": 0, "limit": 1}
+    monkeypatch.setattr(doctor, "has_index", lambda: True)
+    for count, said in ((1, []), (8, ["--workers 8"])):
+        monkeypatch.setattr(doctor, "_gpus", lambda count=count: count)
+        lines = list(doctor.advice(chosen, cache, {}, 0.0))
+        assert len(lines) == len(said) and all(word in line for word, line in zip(said, lines))
+
+
 def test_what_is_slow_is_said_with_what_to_do_about_it(monkeypatch, tmp_path):
     chosen = runtime.Runtime("cpu", 1, 2, True, False, "default")
     cache = {"dir": tmp_path / "not yet", "bytes": 0, "limit": 1}
@@ -73,7 +83,7 @@ def test_what_is_slow_is_said_with_what_to_do_about_it(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "has_index", lambda: False)
     monkeypatch.setattr(runtime, "available_cores", lambda: 4)
     monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(doctor, "_sees_gpu", lambda: False)
+    monkeypatch.setattr(doctor, "_gpus", lambda: 0)
     cache["limit"] = 1e18
     words = ("wait for them", "OMP_NUM_THREADS", "torch sees no GPU", "SOFTFOLD_CACHE", "[index]")
     lines = said(load=7.0)

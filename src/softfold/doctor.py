@@ -135,10 +135,15 @@ def _of_machine(chosen: runtime.Runtime, cache: dict[str, Any], load: float) -> 
             f"{chosen.threads} of {cores} cores are used: OMP_NUM_THREADS says so; unset it where "
             "nothing else needs them"
         )
-    if chosen.device == "cpu" and shutil.which("nvidia-smi") and not _sees_gpu():
+    if chosen.device == "cpu" and shutil.which("nvidia-smi") and not _gpus():
         yield (
             "there is a GPU's driver, and torch sees no GPU: nvidia-smi says whether it works; a "
             "torch with CUDA is chosen at pytorch.org/get-started"
+        )
+    if chosen.device.startswith("cuda") and _gpus() > 1:
+        yield (
+            f"one of {_gpus()} GPUs is used: --workers {_gpus()} trains folds and final models on "
+            "all of them, side by side"
         )
     folder = next((p for p in (Path(cache["dir"]), *Path(cache["dir"]).parents) if p.exists()), ".")
     free, wanted = shutil.disk_usage(folder).free, cache["limit"] - cache["bytes"]
@@ -154,16 +159,18 @@ def _of_machine(chosen: runtime.Runtime, cache: dict[str, Any], load: float) -> 
         )
 
 
-def _sees_gpu() -> bool:
+def _gpus() -> int:
     import torch
 
-    return torch.cuda.is_available()
+    return torch.cuda.device_count()
 
 
 def _of_rates(chosen: runtime.Runtime, measured: dict[str, float]) -> Iterator[str]:
     """Which of the two takes the time of a first run; later ones find all in the cache."""
+    if "decoded" not in measured:
+        return
     network = measured.get(f"predict_{_name(runtime.precision(chosen.device))}")
-    if network is None or "decoded" not in measured:
+    if network is None:
         return
     decoding = measured["decoded"] * chosen.decode_threads
     if decoding < network:
