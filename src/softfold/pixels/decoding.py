@@ -224,21 +224,29 @@ def decode_batches(
     Raises:
         InputError: an image that does not decode (see `check_images` for all of them).
     """
-    require("PIL", extra="torch")
     starts = range(0, len(images), batch_size)
 
     def batch(start: int) -> np.ndarray:
-        stop = min(start + batch_size, len(images))
-        out = np.empty((stop - start, size, size, 3), np.uint8)
-        for i in range(start, stop):
-            try:
-                out[i - start] = decode(images[i], size, fit, images.view)
-            except OSError as error:
-                name = images.path(i) or f"image {i}"
-                raise InputError(f"{name} does not decode: {why(error)}") from None
-        return out
+        return decode_batch(images, range(start, min(start + batch_size, len(images))), size, fit)
 
     yield from in_threads(batch, starts, threads)
+
+
+def decode_batch(images: Images, rows: range, size: int, fit: Fit = "crop") -> np.ndarray:
+    """These of the images: uint8 (n, size, size, 3).
+
+    Raises:
+        InputError: an image that does not decode.
+    """
+    require("PIL", extra="torch")
+    out = np.empty((len(rows), size, size, 3), np.uint8)
+    for place, i in enumerate(rows):
+        try:
+            out[place] = decode(images[i], size, fit, images.view)
+        except OSError as error:
+            name = images.path(i) or f"image {i}"
+            raise InputError(f"{name} does not decode: {why(error)}") from None
+    return out
 
 
 def why(error: OSError) -> str:
@@ -246,10 +254,18 @@ def why(error: OSError) -> str:
     return " ".join(str(error.strerror or error).split()) or type(error).__name__
 
 
-def in_threads(function: Callable[[int], np.ndarray], arguments: range, threads: int) -> Iterator:
-    """Results in order, computed by threads, with at most `threads` + 1 waiting."""
+def in_threads(
+    function: Callable[[int], np.ndarray],
+    arguments: range,
+    threads: int,
+    begin: Callable[[], None] | None = None,
+) -> Iterator:
+    """Results in order, computed by threads, with at most `threads` + 1 waiting.
+
+    begin: called once in each thread, first.
+    """
     waiting: queue.Queue = queue.Queue()
-    with ThreadPoolExecutor(threads, "softfold-decode") as pool:
+    with ThreadPoolExecutor(threads, "softfold-decode", begin) as pool:
         try:
             for argument in arguments:
                 waiting.put(pool.submit(function, argument))
@@ -274,19 +290,19 @@ def image_keys(images: Images, *, absent: bool = False) -> np.ndarray:
     """
     keys = np.zeros(len(images), KEY)
     seen = [images.view.mark] if images.view.mark else []
-    for i in range(len(images)):
-        path = images.path(i)
-        if path is None:
+    if images.paths is None:
+        for i in range(len(images)):
             keys[i] = content_key(images[i], *seen)
-        else:
-            try:
-                found = os.stat(path)
-            except (OSError, ValueError):
-                if absent:
-                    continue
-                raise InputError(f"{path}: no such image") from None
-            name = os.path.abspath(path)
-            keys[i] = content_key(f"{name}:{found.st_size}:{found.st_mtime_ns}".encode(), *seen)
+        return keys
+    for i, path in enumerate(images.paths):
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            if absent:
+                continue
+            raise InputError(f"{path}: no such image") from None
+        name = os.path.abspath(path)
+        keys[i] = content_key(f"{name}:{found.st_size}:{found.st_mtime_ns}".encode(), *seen)
     return keys
 
 

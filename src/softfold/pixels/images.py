@@ -61,6 +61,13 @@ class Images(Sequence):
             raise OSError(problem)
         return Path(self._paths[i]).read_bytes()
 
+    @property
+    def paths(self) -> list[str] | None:
+        """The files as they were named, None where images came as bytes. Plain text: a `Path` for
+        each of many files takes longer than to ask the system for them.
+        """
+        return None if self._paths is None else self._paths.tolist()
+
     def path(self, i: int) -> Path | None:
         """The file of image i, None where it came as bytes."""
         return None if self._paths is None else Path(self._paths[i])
@@ -80,11 +87,14 @@ class Images(Sequence):
         """What tells image i from others without reading its file."""
         if self._encoded is not None:
             return hashlib.sha256(self._encoded[i]).digest() + self.view.mark
-        path = self.path(i)
-        assert path is not None
-        found = path.stat() if path.exists() else None
-        stamp = None if found is None else (found.st_size, found.st_mtime_ns)
-        return f"{path.absolute()}:{stamp}".encode() + self.view.mark
+        assert self._paths is not None
+        try:
+            found = os.stat(self._paths[i])
+            stamp = (found.st_size, found.st_mtime_ns)
+        except (OSError, ValueError):  # not there, or no name of a file
+            stamp = None
+        path = os.path.join(os.getcwd(), self._paths[i])
+        return f"{path}:{stamp}".encode() + self.view.mark
 
     def viewed(self, view: View) -> Images:
         """The same images, looked at in this way."""

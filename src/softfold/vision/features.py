@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
 from softfold.large_arrays import LARGE, scratch
 from softfold.machine.runtime import autocast, one_late, precision, setup, to_device
-from softfold.pixels.decoding import decode_batches, image_keys
+from softfold.pixels.decoding import decode_batch, decode_batches, image_keys, in_threads
 from softfold.pixels.images import Images
 from softfold.vision.backbones import (
     DEFAULT,
@@ -33,6 +33,9 @@ from softfold.vision.backbones import (
     with_stages,
 )
 from softfold.vision.inference import Prepared, arithmetic, prepare
+
+if TYPE_CHECKING:
+    import torch
 
 Advance = Callable[[int, int], None]
 
@@ -297,20 +300,49 @@ def _batches(
     import torch
 
     runtime, net = setup(device), ready.net
-    batch_size = batch_size or (16 if runtime.device == "cpu" else 256)
-    mean = torch.tensor(ready.mean, device=runtime.device).view(1, 3, 1, 1) * 255
-    scale = 1 / (torch.tensor(ready.std, device=runtime.device).view(1, 3, 1, 1) * 255)
+    on_cpu = runtime.device == "cpu"
+    batch_size = batch_size or (16 if on_cpu else 256)
+    # of a line of pixels, whose three channels alternate: long rows are what processors are fast at
+    mean = torch.tensor(ready.mean, device=runtime.device).repeat(size) * 255
+    scale = 1 / (torch.tensor(ready.std, device=runtime.device).repeat(size) * 255)
+
+    def output(pixels: np.ndarray) -> torch.Tensor:
+        with torch.inference_mode(), autocast(net.dtype, runtime.device):
+            lines = to_device(full(pixels, batch_size), runtime.device).flatten(2).float()
+            batch = lines.sub_(mean).mul_(scale).unflatten(2, (size, 3))
+            # (n, height, width, 3) seen as (n, 3, height, width) is channels_last already
+            return net.module(batch.permute(0, 3, 1, 2))
+
+    if on_cpu:
+        yield from _on_cores(output, images, size, batch_size)
+        return
     threads = runtime.decode_threads
+    decoded = decode_batches(images, size, batch_size=batch_size, threads=threads)
+    yield from one_late(((output(pixels), len(pixels)) for pixels in decoded), runtime.device)
 
-    def outputs() -> Iterator[tuple[torch.Tensor, int]]:
-        for pixels in decode_batches(images, size, batch_size=batch_size, threads=threads):
-            with torch.inference_mode(), autocast(net.dtype, runtime.device):
-                # (n, height, width, 3) seen as (n, 3, height, width) is channels_last already
-                batch = to_device(full(pixels, batch_size), runtime.device).permute(0, 3, 1, 2)
-                out = net.module((batch.float() - mean) * scale)
-            yield out, len(pixels)
 
-    yield from one_late(outputs(), runtime.device)
+def _on_cores(
+    output: Callable[[np.ndarray], torch.Tensor], images: Images, size: int, batch_size: int
+) -> Iterator[np.ndarray]:
+    """Each core reads, decodes and passes its own batches, without waiting for another.
+
+    Operations on one thread each give the same bits however many cores there are.
+    """
+    import torch
+
+    threads = setup().threads
+
+    def batch(start: int) -> np.ndarray:
+        rows = range(start, min(start + batch_size, len(images)))
+        return output(decode_batch(images, rows, size))[: len(rows)].float().numpy()
+
+    def alone() -> None:
+        torch.set_num_threads(1)  # of this thread's operations
+
+    try:
+        yield from in_threads(batch, range(0, len(images), batch_size), threads, alone)
+    finally:
+        torch.set_num_threads(threads)  # of threads that begin from now on
 
 
 def full(batch: np.ndarray, size: int) -> np.ndarray:

@@ -309,10 +309,8 @@ def load(path: str | Path) -> ProbeModel:
 
 def _keys(images: Images) -> list[Any]:
     """What an image is known by: its path or the very bytes object, and its view."""
-    keys: list[Any] = []
-    for i in range(len(images)):
-        path = images.path(i)
-        keys.append(id(images[i]) if path is None else str(path))
+    paths = images.paths
+    keys: list[Any] = [id(images[i]) for i in range(len(images))] if paths is None else paths
     return keys if images.view == WHOLE else [(key, images.view) for key in keys]
 
 
