@@ -386,7 +386,6 @@ def missed(images: Path) -> dict:
     x, y = image_features(Images(encoded=encoded), size=64), frame["label"].to_numpy()
     fold, threshold = np.arange(len(x)) % FOLDS, 0.9
     found, seconds, pairs = [], [], []
-    near.WIDE_ITEMS = len(x) - 1  # both ways on the same axes
     for limit in (len(x), 100):
         near.EXACT_ITEMS = copied.EXACT_ITEMS = limit
         begun = time.process_time()

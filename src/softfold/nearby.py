@@ -22,7 +22,7 @@ WIDTH = 128
 BLOCK = 4096
 """Rows that are read or asked for at a time."""
 
-_SOME = 20_000
+_SOME = 5000
 """Rows that axes are taken from."""
 
 _CELLS, _PROBES, _ROUNDS, _ROWS_A_CENTRE = 4, 16, 5, 40
@@ -95,18 +95,16 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def centred(features: np.ndarray, *, shorten: bool = True) -> np.ndarray:
-    """Features less their mean, on their first principal axes unless `shorten` is False, of length
-    1: float32 (N, d).
-    """
+def centred(features: np.ndarray) -> np.ndarray:
+    """Features less their mean, on their first principal axes, of length 1: float32 (N, d)."""
     total = np.zeros(features.shape[1])
     for _, block in blocks(features):
         total += block.sum(axis=0, dtype=float)
     mean = (total / len(features)).astype(np.float32)
-    axes = _axes(np.asarray(_some(features), np.float32) - mean) if shorten else None
-    out = np.empty((len(features), len(mean) if axes is None else axes.shape[1]), np.float32)
+    axes = _axes(np.asarray(_some(features), np.float32) - mean)
+    out = np.empty((len(features), axes.shape[1]), np.float32)
     for rows, block in blocks(features):
-        out[rows] = unit(block - mean if axes is None else (block - mean) @ axes)
+        out[rows] = unit((block - mean) @ axes)
     return out
 
 
@@ -131,6 +129,22 @@ def _some(features: np.ndarray) -> np.ndarray:
 
 def _axes(rows: np.ndarray) -> np.ndarray:
     """The first principal axes (D, d) of rows (n, D)."""
-    # NumPy's, as in the probe: torch's does not always converge
-    vectors = np.linalg.eigh((rows.T @ rows).astype(float))[1]
-    return vectors[:, ::-1][:, :WIDTH].astype(np.float32)
+    return first_axes(rows.T @ rows, min(WIDTH, rows.shape[1]))[1].astype(np.float32)
+
+
+def first_axes(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """About the `count` largest eigenvalues (count,), in ascending order, of a symmetric matrix
+    float32 (D, D), and their vectors (D, count), which are orthonormal: float64.
+
+    By subspace iteration from random numbers that are always the same (Halko, Martinsson and Tropp
+    2011, algorithm 4.4).
+    """
+    import torch  # whose threads wait asleep; those of NumPy's LAPACK spin
+
+    q = torch.from_numpy(np.random.default_rng(0).standard_normal((len(gram), count)))
+    whole = torch.from_numpy(gram)
+    for _ in range(3):
+        q = torch.linalg.qr(whole @ q.float())[0]
+    # NumPy's: torch's (MKL) does not always converge
+    values, vectors = np.linalg.eigh((q.T @ (whole @ q)).numpy().astype(float))
+    return values, q.numpy().astype(float) @ vectors

@@ -2,12 +2,14 @@
 
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from softfold.data.table import LabelTable
 from softfold.errors import InputError
+from softfold.machine import runtime as runtime_module
 from softfold.pixels.images import Images
 from softfold.vision import features
 from softfold.vision.features import image_features, image_stages
@@ -177,3 +179,17 @@ def test_features_are_the_same_bytes_whatever_images_come_with_them(encoded):
             patch.setenv("SOFTFOLD_CACHE", f"{os.environ['SOFTFOLD_CACHE']}-{rows[0]}-{len(rows)}")
             alone = image_features(Images(encoded=cache_dir_rows), size=64, batch_size=8)
         assert np.array_equal(alone, together[rows])
+
+
+def test_features_are_the_same_bytes_on_one_core_and_on_several(encoded, monkeypatch):
+    """Each core passes its own images; afterwards an operation has all threads again."""
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 3):
+        monkeypatch.setattr(runtime_module, "_chosen", None)
+        monkeypatch.setenv("SOFTFOLD_CACHE", f"{os.environ['SOFTFOLD_CACHE']}-{threads}")
+        runtime_module.setup("cpu", threads=threads)
+        found.append(image_features(Images(encoded=encoded), size=64, batch_size=4))
+        with ThreadPoolExecutor(1) as new:
+            assert new.submit(torch.get_num_threads).result() == threads
+    torch.set_num_threads(before)
+    assert np.array_equal(*found)

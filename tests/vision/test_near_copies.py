@@ -24,6 +24,18 @@ def test_near_copies_match_brute_force():
     assert {tuple(pair) for pair in pairs[:2].tolist()} == {(7, 40), (13, 20)}
 
 
+def test_few_and_many_close_pairs_are_those_that_all_axes_show():
+    """A bound on few axes says what to compare; the pairs are those of brute force either way."""
+    few, many = crowd(700, 30, d=400), np.repeat(crowd(7, 0, d=400), 100, axis=0)
+    many = many + 0.01 * RNG.normal(size=many.shape)
+    for features in (few, many):
+        pairs, _ = near_copies(features, block=256)
+        unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+        expected = np.nonzero(np.triu(unit @ unit.T, 1) >= 0.97)
+        assert len(pairs) >= 30
+        assert set(map(tuple, pairs.tolist())) == set(zip(*map(np.ndarray.tolist, expected)))
+
+
 def crowd(n, pairs, d=160):
     """n features, of which some pairs are near copies of one another."""
     x = RNG.normal(size=(n, d)) * (1 + np.arange(d)) ** -0.5

@@ -26,9 +26,6 @@ EXACT_ITEMS = 50_000
 MOST_COMPARED = 100_000
 """With more items and no index, neighbours are left out."""
 
-WIDE_ITEMS = 20_000
-"""With more items, features are first cut to their first principal axes."""
-
 QUERIES = 512
 """Items whose likeness to all others is in memory at a time."""
 
@@ -44,7 +41,8 @@ def can_be_found(n: int) -> bool:
 
 
 def nearest(features: np.ndarray, fold: np.ndarray, count: int = NEIGHBOURS) -> np.ndarray:
-    """Rows (N, count) of the nearest items of other folds, by the cosine of centred features.
+    """Rows (N, count) of the nearest items of other folds, by the cosine of centred features on
+    their first principal axes.
 
     features: (N, D); fold: (N,) int. Fewer than `count` where a fold leaves fewer outside it.
     Exact up to `EXACT_ITEMS`; above that by an index (`softfold.nearby`) where there is one.
@@ -55,7 +53,7 @@ def nearest(features: np.ndarray, fold: np.ndarray, count: int = NEIGHBOURS) -> 
         return _indexed(features, fold, names, count)
     import torch
 
-    x = torch.from_numpy(nearby.centred(features, shorten=len(features) > WIDE_ITEMS))
+    x = torch.from_numpy(nearby.centred(features))
     out = np.empty((len(x), count), np.int64)
     for one in names:
         inside, outside = np.flatnonzero(fold == one), np.flatnonzero(fold != one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -55,20 +56,39 @@ def near_copies(
     return pairs[order].astype(np.int64), similarity[order]
 
 
+_ROUNDING, _MANY = 1e-4, 64
+"""More than what rounding takes off a bound; one pair of so many is many."""
+
 Pairs = tuple[np.ndarray, np.ndarray]
 
 
 def _compared(features: np.ndarray, threshold: float, block: int) -> Iterator[Pairs]:
-    """Pairs among all of them, a block at a time."""
-    for a, left in blocks(features, block):
-        left = unit(left)
-        for b, right in blocks(features[a.start :], block):
-            similar = left @ (left if b.start == 0 else unit(right)).T
-            if b.start == 0:
-                similar[np.tril_indices(len(similar))] = -1
-            i, j = np.nonzero(similar >= threshold)
-            if len(i):
-                yield np.stack([i + a.start, j + a.start + b.start], 1), similar[i, j]
+    """Pairs among all of them, a block at a time.
+
+    A bound on few axes says first which pairs can be close. Where they are many, all are compared.
+    """
+    short = shortened(features)
+    for a, left in blocks(short, block):
+        for b, right in blocks(short[a.start :], block):
+            after = slice(a.start + b.start, a.start + b.stop)
+            i, j = _later(left @ right.T, threshold - _ROUNDING, a == after)
+            if _MANY * len(i) < len(left) * len(right):
+                yield from _exactly(features, threshold, i + a.start, j + after.start)
+                continue
+            similar = _units(features, a) @ _units(features, after).T
+            i, j = _later(similar, threshold, a == after)
+            yield np.stack([i + a.start, j + after.start], 1), similar[i, j]
+
+
+def _later(similar: np.ndarray, threshold: float, same: bool) -> Any:
+    """Rows (P,) and columns (P,) of close pairs, each once where both sides are the `same`."""
+    if same:
+        similar[np.tril_indices(len(similar))] = -1
+    return np.nonzero(similar >= threshold)
+
+
+def _units(features: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
+    return unit(np.asarray(features[rows], np.float32))
 
 
 def _indexed(features: np.ndarray, threshold: float) -> Iterator[Pairs]:
@@ -77,21 +97,23 @@ def _indexed(features: np.ndarray, threshold: float) -> Iterator[Pairs]:
     index, codes = Index(short), []
     for rows, queries in blocks(short):
         bound, near = index.nearest(queries, CLOSEST + 1)
-        i, at = np.nonzero((bound >= threshold - 1e-4) & (near >= 0))
+        i, at = np.nonzero((bound >= threshold - _ROUNDING) & (near >= 0))
         a, b = i + rows.start, near[i, at]
         codes.append((np.minimum(a, b) * n + np.maximum(a, b))[a != b])
     del index, short
-    for code in _parts(np.unique(np.concatenate(codes))):
-        pairs = np.stack([code // n, code % n], 1)
-        left, right = (unit(np.asarray(features[side], np.float32)) for side in pairs.T)
-        similar = np.einsum("ij,ij->i", left, right)
+    code = np.unique(np.concatenate(codes))
+    yield from _exactly(features, threshold, code // n, code % n)
+
+
+def _exactly(
+    features: np.ndarray, threshold: float, first: np.ndarray, second: np.ndarray
+) -> Iterator[Pairs]:
+    """Those of the pairs (P,), (P,) whose features are close."""
+    for start in range(0, len(first), BLOCK):
+        pairs = np.stack([first[start : start + BLOCK], second[start : start + BLOCK]], 1)
+        similar = np.einsum("ij,ij->i", *(_units(features, side) for side in pairs.T))
         kept = similar >= threshold
         yield pairs[kept], similar[kept]
-
-
-def _parts(values: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(values), BLOCK):
-        yield values[start : start + BLOCK]
 
 
 def _forest(pairs: np.ndarray, similarity: np.ndarray, n: int) -> np.ndarray:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,31 @@ def test_problems_solved_together_are_those_solved_alone_and_unseen_rows_have_no
     alone = exact(design, Targets(np.eye(3)[changed], noise), 0.1, torch.from_numpy(parts[0]))
     np.testing.assert_allclose(together[0], alone, atol=2e-3)
     assert np.abs(together[0] - together[1]).max() > 0.01
+
+
+def test_axes_that_the_penalty_outweighs_are_left_out_and_predictions_stay():
+    rng = np.random.default_rng(0)
+    labels = np.arange(900) % 3
+    hidden = rng.normal(size=(900, 10)) + 2 * np.eye(3, 10)[labels]
+    x = (hidden @ rng.normal(size=(10, 60)) + 0.3 * rng.normal(size=(900, 60))).astype(np.float32)
+    design, goal = Design.of(x), Targets(labels, n_classes=3)
+    assert design.first_axis(1e-4) == 0
+    assert design.first_axis(1e3) < 60  # however strong: a fifth of the variance at most
+    left_out = design.first_axis(0.5)
+    assert left_out > 40
+    found = exact(design, goal, 0.5)
+    assert not found[:left_out].any() and found[left_out:].any()
+    all_axes = replace(design, variance=design.variance + 2)  # bounds above the penalty
+    expected = exact(all_axes, goal, 0.5)
+    assert expected[:left_out].any()
+    apart = torch.softmax(design.z @ found, 1) - torch.softmax(design.z @ expected, 1)
+    assert apart.abs().max() < 0.03
+
+
+def test_features_all_alike_in_variance_lose_no_more_than_a_fifth():
+    rng = np.random.default_rng(0)
+    design = Design.of(rng.normal(size=(2000, 2)).astype(np.float32))
+    assert design.first_axis(100.0) == 0
 
 
 def test_a_better_start_leads_to_the_same_solution():

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from softfold.large_arrays import scratch
-from softfold.trainers.probe.softmax_regression import Design, Targets, solve
+from softfold.trainers.probe.softmax_regression import Design, Targets, log_softmax, solve
 from softfold.trainers.protocol import Fold
 
 _STRENGTHS = (1e-5, 1e3)
@@ -62,7 +62,7 @@ class Solved:
         """Probabilities float32 (n, K) of each fold's held-out rows, one fold after the other."""
         for f, rows in enumerate(self.solver.held):
             out, done = scratch((len(rows), self.weights.shape[2])), 0
-            for part, z in self.solver.logits_of(f, self.weights):
+            for part, z in self.solver.logits_of(f, self.weights, self.strength):
                 p = torch.softmax(z / self.temperature, dim=1).numpy()
                 out[done : done + len(part)] = p
                 done += len(part)
@@ -151,7 +151,7 @@ class FoldSolver:
 
         def logits() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
             for f in range(len(self.held)):
-                yield from self.logits_of(f, weights)
+                yield from self.logits_of(f, weights, strength)
 
         if n * weights.shape[2] <= _HELD_CELLS:
             rows, z = zip(*logits())
@@ -162,11 +162,15 @@ class FoldSolver:
         return Solved(strength, temperature, loss, weights, self)
 
     def logits_of(
-        self, fold: int, weights: torch.Tensor
+        self, fold: int, weights: torch.Tensor, strength: float
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Held-out rows (n,) of a fold and their logits (n, K), in parts."""
+        """Held-out rows (n,) of a fold and their logits (n, K), in parts; the weights are those of
+        this strength.
+        """
+        first = self.design.first_axis(strength)
+        columns, w = self.design.z[:, first:], weights[fold, first:]
         for rows in self.held[fold].split(max(1, _HELD_CELLS // weights.shape[2])):
-            yield rows, self.design.z[rows] @ weights[fold]
+            yield rows, columns[rows] @ w
 
     def _walk(self, goal: Targets, strength: float, start: torch.Tensor | None) -> Solved:
         """Half a decade weaker as long as that helps, else stronger; then between the last."""
@@ -221,7 +225,7 @@ def _loss(targets: Targets, logits: torch.Tensor, temperature: float) -> float:
     total = 0.0
     for start in range(0, len(logits), _TEMPERATURE_ROWS):
         here = slice(start, start + _TEMPERATURE_ROWS)
-        logp = torch.log_softmax(logits[here] / temperature, dim=1)[:, None, :]
+        logp = log_softmax(logits[here] / temperature)[:, None, :]
         total += float(targets.loss(logp, here).sum(dtype=torch.float64))
     return total
 

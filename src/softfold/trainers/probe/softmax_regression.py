@@ -4,7 +4,8 @@ minimise over W, b:  mean_i w_i loss(softmax(x_i W + b), target_i) + strength / 
 
 Features are rotated once into their principal axes. There, Boehning's (1992) bound on the
 Hessian, (X'X / n) / 2, is diagonal, so that scaling by it takes most of the problem's condition
-number away and L-BFGS needs some tens of passes. All problems of a pass (folds) share one matrix
+number away and L-BFGS needs some tens of passes. Axes along which it is below the strength of the
+penalty take no part. All problems of a pass (folds) share one matrix
 product with the features; rows a problem must not see have weight zero.
 """
 
@@ -19,6 +20,7 @@ import torch
 
 from softfold.arrays import likeliest
 from softfold.large_arrays import scratch, taken
+from softfold.nearby import first_axes
 
 _BLOCK_ROWS = 4096
 _BLOCK_CELLS = 1 << 22
@@ -26,6 +28,9 @@ _BLOCK_CELLS = 1 << 22
 
 _MEMORY = 8
 """Pairs that L-BFGS remembers."""
+
+_SPARED = 0.2
+"""Share of the variance that may lie along axes that are left out."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,9 @@ class Design:
         # NumPy's: torch's (MKL) does not always converge where there are fewer rows than features.
         gram /= n
         if axes is not None and axes < d:
-            values, vectors = _first_axes(gram.numpy(), axes)
+            values, vectors = first_axes(gram.numpy(), axes)
         else:
-            values, vectors = _axes(gram.numpy())
+            values, vectors = np.linalg.eigh(gram.numpy().astype(float))
         variance, rotation = torch.from_numpy(values), torch.from_numpy(vectors).float()
         for start in range(0, n, _BLOCK_ROWS):
             rows = slice(start, min(n, start + _BLOCK_ROWS))
@@ -98,27 +103,22 @@ class Design:
         """The same axes, with these rows of `z` alone."""
         return replace(self, z=torch.from_numpy(taken(self.z.numpy(), rows)))
 
+    def first_axis(self, strength: float) -> int:
+        """The first axis (they are sorted by variance) that a problem of this strength needs.
+
+        Along an axis the loss curves by half the variance at most, the penalty by `strength`. Axes
+        along which the penalty outweighs the data, and which hold `_SPARED` of all variance at
+        most, would take most of the time and teach little.
+        """
+        variance = self.variance[:-1]
+        outweighed = int((0.5 * variance < strength).sum())
+        spared = int((variance.cumsum(0) < _SPARED * variance.sum()).sum())
+        return min(outweighed, spared)
+
     def original(self, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights (d + 1, K) of the rotated features as W (d, K), b (K,) of the features."""
         w = (self.rotation @ weights[:-1]) / self.scale[:, None]
         return w, weights[-1] - self.mean @ w
-
-
-def _axes(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues (d,) and eigenvectors (d, d) of a covariance."""
-    return np.linalg.eigh(gram.astype(float))
-
-
-def _first_axes(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """About the `count` largest eigenvalues (count,) and their vectors (d, count).
-
-    By subspace iteration from random numbers that are always the same (Halko et al. 2011).
-    """
-    q = np.random.default_rng(0).standard_normal((len(gram), count)).astype(gram.dtype)
-    for _ in range(3):
-        q = np.linalg.qr(gram @ q)[0]
-    values, vectors = _axes(q.T @ (gram @ q))
-    return values, q.astype(float) @ vectors
 
 
 class Targets:
@@ -172,8 +172,10 @@ class Targets:
     def loss_and_residual(
         self, logits: torch.Tensor, rows: slice
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss (n, P) and its gradient by the logits (n, P, K), from logits (n, P, K)."""
-        logp = torch.log_softmax(logits, dim=2)
+        """Loss (n, P) and its gradient by the logits (n, P, K), from logits (n, P, K), which are
+        used up.
+        """
+        logp = log_softmax(logits)
         p = logp.exp()
         if self.transition is None:
             loss = self.loss(logp, rows)
@@ -193,6 +195,16 @@ class Targets:
 
     def _index(self, logp: torch.Tensor, rows: slice) -> torch.Tensor:
         return self.values[rows][:, None, None].expand(-1, logp.shape[1], 1)
+
+
+def log_softmax(logits: torch.Tensor) -> torch.Tensor:
+    """Log probabilities (..., K) of logits (..., K), which are used up.
+
+    Along few classes torch's own takes several times as long.
+    """
+    logits -= logits.amax(dim=-1, keepdim=True)
+    logits -= logits.exp().sum(dim=-1, keepdim=True).log_()
+    return logits
 
 
 def hard_labels(targets: np.ndarray) -> np.ndarray:
@@ -218,12 +230,14 @@ def solve(
     tolerance:   stops when the gradient, scaled by the Hessian's bound, is this small beside
                  its value at zero weights.
     """
-    n, d1 = design.z.shape
+    first = design.first_axis(strength)
+    columns, variance = design.z[:, first:], design.variance[first:]
+    n, d1 = columns.shape
     k, problems = targets.n_classes, row_weights.shape[1]
     share = row_weights / row_weights.sum(dim=0, keepdim=True)
     penalty = torch.full((d1,), float(strength))
     penalty[-1] = 0
-    scale = (0.5 * design.variance + penalty).clamp_min(1e-8).rsqrt()
+    scale = (0.5 * variance + penalty).clamp_min(1e-8).rsqrt()
     scale = scale[None, :, None]
     step_rows = max(64, min(_BLOCK_ROWS, _BLOCK_CELLS // (problems * k)))
 
@@ -232,12 +246,12 @@ def solve(
         flat = w.permute(1, 0, 2).reshape(d1, problems * k)
         total = torch.zeros(problems, dtype=torch.float64)
         gradient = torch.zeros(d1, problems * k)
-        for first in range(0, n, step_rows):
-            rows = slice(first, min(n, first + step_rows))
-            logits = (design.z[rows] @ flat).view(-1, problems, k)
+        for begin in range(0, n, step_rows):
+            rows = slice(begin, min(n, begin + step_rows))
+            logits = (columns[rows] @ flat).view(-1, problems, k)
             loss, residual = targets.loss_and_residual(logits, rows)
             residual *= share[rows][:, :, None]
-            gradient.addmm_(design.z[rows].T, residual.view(-1, problems * k))
+            gradient.addmm_(columns[rows].T, residual.view(-1, problems * k))
             total += (loss * share[rows]).sum(dim=0, dtype=torch.float64)
         gradient = gradient.view(d1, problems, k).permute(1, 0, 2)
         weighted = w * penalty[None, :, None]
@@ -245,7 +259,7 @@ def solve(
         return total, (gradient + weighted) * scale
 
     shape = (problems, d1, k)
-    u = torch.zeros(shape) if start is None else start / scale
+    u = torch.zeros(shape) if start is None else start[:, first:] / scale
     loss, gradient = value(u)
     if start is None:
         zero_norm = gradient.flatten(1).norm(dim=1)
@@ -280,7 +294,7 @@ def solve(
             break
         pairs = [*pairs[-(_MEMORY - 1) :], (s, y, sy)]
         u, loss, gradient = new_u, new_loss, new_gradient
-    return u * scale
+    return torch.nn.functional.pad(u * scale, (0, 0, first, 0))
 
 
 def _two_loop(
