@@ -148,6 +148,7 @@ def test_of_many_items_some_choose_the_strength_and_all_are_solved(monkeypatch):
     solved = solver(given, design)
     noise = 0.8 * np.eye(K) + 0.2 / K
     whole, theirs = solved.plain(), solved.through(noise)
+    monkeypatch.setattr(fold_solver, "_LARGE", N)
     monkeypatch.setattr(fold_solver, "_SEARCH_ROWS", N // 2)
     folds = solver(given, design)
     some = folds.plain()
@@ -163,12 +164,13 @@ def test_of_many_items_some_choose_the_strength_and_all_are_solved(monkeypatch):
 def test_the_penalty_as_a_whole_is_the_same_for_some_items_and_for_all(monkeypatch):
     searched = []
 
-    def walk(self, goal, strength, start):
-        searched.append((len(self.design.z), strength))
-        return self.at(goal, 3 * strength, start)
+    def walk(self, noise, strength, start):
+        searched.append((len(self.design.z), len(self.folds), strength))
+        return 3 * strength, torch.zeros(len(self.folds), self.design.z.shape[1], K)
 
     design, _, given = blobs(wrong=0.3)
+    monkeypatch.setattr(fold_solver, "_LARGE", N)
     monkeypatch.setattr(fold_solver, "_SEARCH_ROWS", N // 4)
     monkeypatch.setattr(FoldSolver, "_walk", walk)
     assert solver(given, design).plain().strength == pytest.approx(3.0)
-    assert searched == [(N // 4, 4.0)]
+    assert searched == [(N // 4, 2, 4.0)]

@@ -42,6 +42,9 @@ _HELD_CELLS = 1 << 25
 _SEARCH_ROWS = 100_000
 """Of more items, so many choose the strength."""
 
+_LARGE, _SEARCH_FOLDS = 5000, 2
+"""With so many items, so many folds choose the strength as well as all do, in half the time."""
+
 Logits = Callable[[], Iterable[tuple[torch.Tensor, torch.Tensor]]]
 """Gives held-out rows (n,) and their logits (n, K), a part after the other, as often as asked."""
 
@@ -75,8 +78,9 @@ class FoldSolver:
     Through a transition matrix the problem has several minima: it begins at the plain solution,
     whose classes are the right ones as long as most labels are.
 
-    Of more than `_SEARCH_ROWS` items, so many evenly spread ones choose the strength, and all are
-    solved from where these end. The penalty as a whole, items times strength, is the same for both.
+    Of many items some folds choose the strength, of more than `_SEARCH_ROWS` so many evenly spread
+    items, and all are solved from where these end. The penalty as a whole, items times strength, is
+    the same for both.
 
     targets: (n, K), or labels int (n,) of K = `n_classes`.
     """
@@ -119,22 +123,28 @@ class FoldSolver:
         self, noise: np.ndarray | None, strength: float, start: torch.Tensor | None
     ) -> Solved:
         """At the strength of the least held-out loss."""
-        goal, n = self._goal(noise), len(self.design.z)
-        if n <= _SEARCH_ROWS:
-            return self._walk(goal, strength, start)
+        n = len(self.design.z)
+        if n < _LARGE:
+            return self.at(self._goal(noise), *self._walk(noise, strength, start))
         if self._few is None:
-            self._few = self._of(np.linspace(0, n - 1, _SEARCH_ROWS).astype(np.int64))
-        more = n / _SEARCH_ROWS
-        found = self._few._walk(self._few._goal(noise), strength * more, start)
-        return self.at(goal, found.strength / more, found.weights)
+            rows = np.linspace(0, n - 1, min(n, _SEARCH_ROWS)).astype(np.int64)
+            self._few = self._of(rows, self.folds[:_SEARCH_FOLDS])
+        few, more = self._few, n / len(self._few.design.z)
+        found, weights = few._walk(
+            noise, strength * more, None if start is None else start[: len(few.folds)]
+        )
+        mean = weights.mean(dim=0, keepdim=True)
+        return self.at(self._goal(noise), found / more, mean.repeat(len(self.folds), 1, 1))
 
-    def _of(self, rows: np.ndarray) -> FoldSolver:
-        """The same folds of these rows alone."""
+    def _of(self, rows: np.ndarray, folds: Sequence[Fold]) -> FoldSolver:
+        """Some of the folds, of these rows alone."""
+        if len(rows) == len(self.design.z):
+            return FoldSolver(self.design, self.targets, folds, self.n_classes)
         place = np.full(len(self.design.z), -1)
         place[rows] = np.arange(len(rows))
-        folds = [(place[train], place[predict]) for train, predict in self.folds]
-        folds = [(train[train >= 0], predict[predict >= 0]) for train, predict in folds]
-        return FoldSolver(self.design.take(rows), self.targets[rows], folds, self.n_classes)
+        moved = [(place[train], place[predict]) for train, predict in folds]
+        moved = [(train[train >= 0], predict[predict >= 0]) for train, predict in moved]
+        return FoldSolver(self.design.take(rows), self.targets[rows], moved, self.n_classes)
 
     def at(
         self,
@@ -172,8 +182,14 @@ class FoldSolver:
         for rows in self.held[fold].split(max(1, _HELD_CELLS // weights.shape[2])):
             yield rows, columns[rows] @ w
 
-    def _walk(self, goal: Targets, strength: float, start: torch.Tensor | None) -> Solved:
-        """Half a decade weaker as long as that helps, else stronger; then between the last."""
+    def _walk(
+        self, noise: np.ndarray | None, strength: float, start: torch.Tensor | None
+    ) -> tuple[float, torch.Tensor]:
+        """The strength of the least held-out loss, and weights near it to begin with.
+
+        Half a decade weaker as long as that helps, else stronger; then between the last.
+        """
+        goal = self._goal(noise)
         best = self.at(goal, strength, start, _SEARCH_TOLERANCE)
         losses = {strength: best.loss}
         for factor in (10**-0.5, 10**0.5):
@@ -186,7 +202,7 @@ class FoldSolver:
                 best, moved = beside, True
             if moved:
                 break
-        return self.at(goal, _lowest(losses), best.weights)
+        return _lowest(losses), best.weights
 
 
 def _lowest(losses: dict[float, float]) -> float:

@@ -27,7 +27,7 @@ from softfold.large_arrays import scratch, taken
 from softfold.pixels.images import Images
 from softfold.pixels.views import WHOLE
 from softfold.tensors import read_tensors
-from softfold.trainers.probe.features import INNER_FOLDS, inner_folds, numbers, stages_help
+from softfold.trainers.probe.features import inner_folds, numbers, stages_help
 from softfold.trainers.probe.fold_solver import FoldSolver, Solved
 from softfold.trainers.probe.model import ProbeModel
 from softfold.trainers.probe.softmax_regression import Design, Targets, hard_labels, solve
@@ -141,7 +141,9 @@ class Probe(BaseTrainer):
         targets = np.asarray(targets)
         design = self._designed(table)
         part = inner_folds(hard_labels(targets), table.group, seed)
-        folds = [(np.flatnonzero(part != f), np.flatnonzero(part == f)) for f in range(INNER_FOLDS)]
+        folds = [
+            (np.flatnonzero(part != f), np.flatnonzero(part == f)) for f in range(part.max() + 1)
+        ]
         k = table.n_classes
         inner = self._solved(FoldSolver(design, targets, folds, k), noise)
         solved = solve(
