@@ -10,6 +10,8 @@
 - texts/news: NoisyAG-News, softfold's own default for texts; a seed draws the folds.
 - net/LABELS-NETWORK: a small net from random weights on the first 9,500 images, its soft labels
   made of out-of-fold predictions that others published; a seed draws weights and batches.
+- by item/DATA-PERCENT: digits and Fashion-MNIST with made noise that follows the item, a probe; a
+  seed draws the noise and the folds.
 
 Arms: given labels, the post's soft labels (0.7 given, 0.3 the predicted class), softfold's default,
 the same after 100 items drawn at random were checked, and the right labels. Measured on items with
@@ -30,7 +32,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pandas as pd
-from accuracy import label_table, machine
+from accuracy import label_table, load, machine
 
 from softfold import noise_aware_cross_fit, plan_folds, soften
 from softfold.arrays import one_hot
@@ -49,7 +51,12 @@ ROWS = [
     "probe/truth",
     "texts/news",
     "net/aggre-resnet18",
+    "net/random1-resnet18",
     "net/worst-twins",
+    "by item/digits-20",
+    "by item/digits-40",
+    "by item/fashion-20",
+    "by item/fashion-40",
 ]
 ARMS = ["given", "post", "softfold", "softfold, 100 checked", "clean labels"]
 CHECKED, IMAGES, HELD_OUT, DRAWN, WITH_PREDICTIONS = 100, 25_000, 10_000, 10_000, 9_500
@@ -128,6 +135,21 @@ def probe_row(labels: str, data: Path, seed: int) -> tuple[dict, dict[str, np.nd
     y, truth = given[labels][rows], given["truth"][rows]
     train = label_table(y, 10, x[rows])
     hold = label_table(new_truth, 10, x[IMAGES:])
+    made = noise_aware_cross_fit(train, Probe(), plan_folds(train, 5, seed=seed), seed=seed)
+    targets = targets_of(
+        y, truth, made.oof.probabilities, made.plain.probabilities, made.noise, seed
+    )
+    probe = Probe()
+    out = {a: probe.fit(train, t, seed=seed).predict(hold) for a, t in targets.items()}
+    return facts(y, truth, targets, made.noise), out, new_truth
+
+
+def item_row(what: str, data: Path, seed: int) -> tuple[dict, dict[str, np.ndarray], np.ndarray]:
+    """Made noise that follows the item: wrong labels where it is near another class."""
+    name, percent = what.split("-")
+    seed += FIRST_SEED
+    x, y, truth, new, new_truth = load(f"{name}/instance-{percent}", data, seed)
+    train, hold = label_table(y, 10, x), label_table(new_truth, 10, new)
     made = noise_aware_cross_fit(train, Probe(), plan_folds(train, 5, seed=seed), seed=seed)
     targets = targets_of(
         y, truth, made.oof.probabilities, made.plain.probabilities, made.noise, seed
@@ -226,7 +248,7 @@ def facts(given, truth, targets, noise) -> dict:
     }
 
 
-KINDS = {"probe": probe_row, "texts": text_row, "net": net_row}
+KINDS = {"probe": probe_row, "texts": text_row, "net": net_row, "by item": item_row}
 
 
 def table_lines(work: Path) -> list[str]:
