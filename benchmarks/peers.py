@@ -118,7 +118,7 @@ class Trainer:
         solver = self._solver(recipe.targets, recipe.weights)
         make = recipe.goal or (lambda targets: Targets(targets, recipe.noise))
         goal = make(recipe.targets)
-        best = solver._walk(goal, self.base.strength, self.base.weights)
+        best = solver.at(goal, *solver._walk(goal, self.base.strength, self.base.weights))
         n = len(recipe.targets)
         weights = np.ones(n) if recipe.weights is None else recipe.weights
         final = solve(

@@ -164,7 +164,7 @@ def test_of_many_items_some_choose_the_strength_and_all_are_solved(monkeypatch):
 def test_the_penalty_as_a_whole_is_the_same_for_some_items_and_for_all(monkeypatch):
     searched = []
 
-    def walk(self, noise, strength, start):
+    def walk(self, goal, strength, start):
         searched.append((len(self.design.z), len(self.folds), strength))
         return 3 * strength, torch.zeros(len(self.folds), self.design.z.shape[1], K)
 

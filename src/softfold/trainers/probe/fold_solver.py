@@ -123,18 +123,17 @@ class FoldSolver:
         self, noise: np.ndarray | None, strength: float, start: torch.Tensor | None
     ) -> Solved:
         """At the strength of the least held-out loss."""
-        n = len(self.design.z)
+        goal, n = self._goal(noise), len(self.design.z)
         if n < _LARGE:
-            return self.at(self._goal(noise), *self._walk(noise, strength, start))
+            return self.at(goal, *self._walk(goal, strength, start))
         if self._few is None:
             rows = np.linspace(0, n - 1, min(n, _SEARCH_ROWS)).astype(np.int64)
             self._few = self._of(rows, self.folds[:_SEARCH_FOLDS])
         few, more = self._few, n / len(self._few.design.z)
-        found, weights = few._walk(
-            noise, strength * more, None if start is None else start[: len(few.folds)]
-        )
+        start = None if start is None else start[: len(few.folds)]
+        found, weights = few._walk(few._goal(noise), strength * more, start)
         mean = weights.mean(dim=0, keepdim=True)
-        return self.at(self._goal(noise), found / more, mean.repeat(len(self.folds), 1, 1))
+        return self.at(goal, found / more, mean.repeat(len(self.folds), 1, 1))
 
     def _of(self, rows: np.ndarray, folds: Sequence[Fold]) -> FoldSolver:
         """Some of the folds, of these rows alone."""
@@ -183,13 +182,12 @@ class FoldSolver:
             yield rows, columns[rows] @ w
 
     def _walk(
-        self, noise: np.ndarray | None, strength: float, start: torch.Tensor | None
+        self, goal: Targets, strength: float, start: torch.Tensor | None
     ) -> tuple[float, torch.Tensor]:
         """The strength of the least held-out loss, and weights near it to begin with.
 
         Half a decade weaker as long as that helps, else stronger; then between the last.
         """
-        goal = self._goal(noise)
         best = self.at(goal, strength, start, _SEARCH_TOLERANCE)
         losses = {strength: best.loss}
         for factor in (10**-0.5, 10**0.5):
