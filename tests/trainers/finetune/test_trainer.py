@@ -174,6 +174,17 @@ def test_training_starts_from_the_probe(squares, tmp_path, monkeypatch):
     assert len(tuned.history) == 1
 
 
+@pytest.mark.parametrize(("epochs", "made"), [(0, {0}), (1, {0}), (2, {0, 1})])
+def test_no_more_crops_are_made_than_there_are_epochs(squares, monkeypatch, epochs, made):
+    from softfold.trainers.finetune.maps import MapMaker
+
+    views, view = set(), MapMaker.view
+    monkeypatch.setattr(MapMaker, "view", lambda self, i, v: (views.add(v), view(self, i, v))[1])
+    train = squares.train
+    FineTune(size=32, epochs=epochs, batch_size=8).fit(train, one_hot(train.given, 3), seed=0)
+    assert views == made
+
+
 @pytest.mark.parametrize("views", [0, 2])
 def test_fine_tuning_keeps_batchnorm_statistics_and_learns(squares, views):
     train, holdout = squares.train, squares.holdout

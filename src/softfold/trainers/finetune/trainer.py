@@ -47,7 +47,7 @@ class TrainingSettings:
     epochs: after the head alone. batch_size: images a step.
     body_lr, head_lr: largest rates of the one-cycle schedule (Adam). weight_decay: decoupled.
     min_scale, flip: of random crops. views: how many crops of an image are kept as maps of the
-    first layers; 0 trains all layers, on new crops every epoch.
+    first layers, one an epoch at most; 0 trains all layers, on new crops every epoch.
     """
 
     size: int = 224
@@ -275,7 +275,8 @@ class FineTune(BaseTrainer):
                 self.arch, weights, split.first, split.shape, scale, s.size, large, crop, device
             )
             train: MapRows | ImageRows = MapRows(
-                [maker.view(table.data, v) for v in range(s.views)], *of_train
+                [maker.view(table.data, v) for v in range(max(1, min(s.views, s.epochs)))],
+                *of_train,
             )
             valid, trained = train.new_empty(), BodyAndHead(split.last, net.head)
             if known is not None:
