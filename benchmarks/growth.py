@@ -3,6 +3,7 @@
     python benchmarks/growth.py                              # every row that is not there yet
     python benchmarks/growth.py --items 10000 --classes 10   # one row
     python benchmarks/growth.py --big                        # 1,281,167 items, 1,000 classes
+    python benchmarks/growth.py --photos FOLDER              # features of real images
     python benchmarks/growth.py --images train.parquet       # what an index misses, on real images
 
 Features are made (256 columns, whose variance falls as that of a network's does), predictions too,
@@ -10,8 +11,9 @@ with 20% wrong labels. Each step runs in a process of its own with one thread, a
 before by files. `memory` is the most that the process held and could not give back (RssAnon,
 looked at 20 times a second); `with maps` is its peak with the pages of files that it had mapped
 (VmHWM), which the system takes back where others need them. Finished rows are kept, and the table
-is made of what there is. A step that would take over --limit seconds by its growth so far is left
-out.
+is made of what there is. Features of images (--photos) are of the folder's own, again and again
+under other names, with an empty cache. A step that would take over --limit seconds by its growth so
+far is left out.
 """
 
 from __future__ import annotations
@@ -36,10 +38,22 @@ COLUMNS, SOLVED, FOLDS, WRONG = 256, 32, 5, 0.2
 FEW = 20
 """Items of a class; with fewer, labels are dealt evenly."""
 
+PIXELS = 128
+"""Side of the images that features are made of."""
+
 STRENGTH = 1e-2
 """Of the cross-fit, whose search for a strength is left out: it repeats what is measured."""
 
-STEPS = ("copies", "cross-fit", "neighbours", "noise model", "soft labels", "ranking", "report")
+STEPS = (
+    "features",
+    "copies",
+    "cross-fit",
+    "neighbours",
+    "noise model",
+    "soft labels",
+    "ranking",
+    "report",
+)
 READS = {
     "soft labels": ("noise model", "noise.json"),
     "ranking": ("noise model", "noise.json"),
@@ -107,6 +121,29 @@ def features(folder: Path) -> np.ndarray:
 
 def oof(folder: Path) -> np.ndarray:
     return np.load(folder / "oof.npy", mmap_mode="r")
+
+
+def name_photos(source: Path, folder: Path, n: int) -> None:
+    """named/: n names of the photos in a folder, which come again and again."""
+    photos = sorted(p.resolve() for p in source.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
+    (folder / "named").mkdir(exist_ok=True)
+    for i in range(n):
+        (folder / "named" / f"{i:07d}.jpg").symlink_to(photos[i % len(photos)])
+    (folder / "photos").write_text(str(len(photos)))
+
+
+def photo_features(folder: Path, n: int, k: int) -> dict:
+    """Features of photos by their backbone, into an empty cache."""
+    os.environ["SOFTFOLD_CACHE"] = str(folder / "cache")
+    os.environ["SOFTFOLD_CACHE_GB"] = "60"
+    from softfold.pixels.images import Images
+    from softfold.vision.features import image_features
+
+    images = Images(folder / "named" / f"{i:07d}.jpg" for i in range(n))
+    x, photos = image_features(images, size=PIXELS), int((folder / "photos").read_text())
+    again = np.arange(0, n - photos, max(1, n // 1000))
+    same = bool((x[again] == x[again + photos]).all())
+    return {"shape": x.shape, "photos": photos, "a photo has one set of features": same}
 
 
 def copies(folder: Path, n: int, k: int) -> dict:
@@ -217,7 +254,8 @@ def report(folder: Path, n: int, k: int) -> dict:
     return {"bytes": write_report(folder).stat().st_size}
 
 
-WORK = dict(zip(STEPS, (copies, crossfit, neighbours, noise_model, soft_labels, ranking, report)))
+MADE = (copies, crossfit, neighbours, noise_model, soft_labels, ranking, report)
+WORK = dict(zip(STEPS, (photo_features, *MADE)))
 
 
 # -- measuring ------------------------------------------------------------------------------------
@@ -313,8 +351,9 @@ def written(rows: dict, recall: dict) -> str:
         f"{about['python']}, {about['versions']}. Seconds are the processor's; MiB are what the "
         "process held and could not give back (RssAnon), behind the stroke its peak with the pages "
         f"of mapped files (VmHWM). Features are made: {COLUMNS} columns as float16 in a file, "
-        f"{SOLVED} of them for the cross-fit; 20% of the labels are wrong, one item in 200 has a "
-        f"copy; with fewer than {FEW} items a class, each class has as many. The "
+        f"{SOLVED} of them for the cross-fit; those of the step `features` are of photos "
+        f"at {PIXELS} pixels that come again and again under other names; 20% of the labels are "
+        f"wrong, one item in 200 has a copy; with fewer than {FEW} items a class, each class has as many. The "
         f"cross-fit is that of a probe, {FOLDS} folds at one strength, predictions kept "
         "by fold; a search for the strength repeats it about five times, above 100,000 items on "
         "100,000 of them.\n",
@@ -411,6 +450,7 @@ def main() -> None:
     parser.add_argument("--big", action="store_true", help="the row of ImageNet's size")
     parser.add_argument("--limit", type=float, default=300, help="seconds of a step")
     parser.add_argument("--images", type=Path, help="Parquet file with columns image, label")
+    parser.add_argument("--photos", type=Path, help="folder of JPEGs, for the step of features")
     parser.add_argument("--again", action="store_true", help="rows that are there, once more")
     parser.add_argument(
         "--work", type=Path, default=Path("/var/tmp"), help="a folder is made and removed in it"
@@ -435,14 +475,17 @@ def main() -> None:
     asked = [BIG] if args.big else [(n, k) for n in sorted(args.items) for k in args.classes]
     for n, k in asked:
         row = state["rows"].setdefault(f"{n}/{k}", {})
-        todo = [s for s in args.steps if args.again or s not in row]
+        wanted = ["features"] if args.photos else [s for s in args.steps if s != "features"]
+        todo = [s for s in wanted if args.again or s not in row]
         if not args.big:
             todo = [s for s in todo if not left_out(state["rows"], s, n, k, args.limit)]
         if not todo:
             continue
         folder = args.work / f"softfold-growth-{n}-{k}"
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "made").exists():
+        if args.photos:
+            name_photos(args.photos, folder, n)
+        elif not (folder / "made").exists():
             make(folder, n, k)
             (folder / "made").touch()
         for step in with_reads(todo, folder):
