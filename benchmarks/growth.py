@@ -353,7 +353,8 @@ def written(rows: dict, recall: dict) -> str:
         f"of mapped files (VmHWM). Features are made: {COLUMNS} columns as float16 in a file, "
         f"{SOLVED} of them for the cross-fit; those of the step `features` are of photos "
         f"at {PIXELS} pixels that come again and again under other names; 20% of the labels are "
-        f"wrong, one item in 200 has a copy; with fewer than {FEW} items a class, each class has as many. The "
+        f"wrong, one item in 200 has a copy; with fewer than {FEW} items a class, each class has "
+        "as many. The "
         f"cross-fit is that of a probe, {FOLDS} folds at one strength, predictions kept "
         "by fold; a search for the strength repeats it about five times, above 100,000 items on "
         "100,000 of them.\n",
