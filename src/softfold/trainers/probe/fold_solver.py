@@ -24,7 +24,7 @@ _FIRST_STRENGTH = 1.0
 """Where the search for a strength begins."""
 
 _SEARCH_TOLERANCE = 1e-2
-"""Of the solver while strengths are compared: coarse, since most of them are thrown away."""
+"""Of the solver while strengths are compared: rough, since most of them are thrown away."""
 
 _TOLERANCE = 3e-3
 """Of the solver for the strength that was chosen."""
@@ -65,7 +65,7 @@ class Solved:
         """Probabilities float32 (n, K) of each fold's held-out rows, one fold after the other."""
         for f, rows in enumerate(self.solver.held):
             out, done = scratch((len(rows), self.weights.shape[2])), 0
-            for part, z in self.solver.logits_of(f, self.weights, self.strength):
+            for part, z in self.solver.logits_of(f, self.weights):
                 p = torch.softmax(z / self.temperature, dim=1).numpy()
                 out[done : done + len(part)] = p
                 done += len(part)
@@ -150,17 +150,21 @@ class FoldSolver:
         goal: Targets,
         strength: float,
         start: torch.Tensor | None,
-        tolerance: float = _TOLERANCE,
+        *,
+        rough: bool = False,
     ) -> Solved:
-        """All folds at one strength."""
-        weights = solve(
-            self.design, goal, self.row_weights, strength, start=start, tolerance=tolerance
-        )
+        """All folds at one strength. A `rough` solution is for comparing strengths."""
+
+        problem = (self.design, goal, self.row_weights, strength)
+        tolerance = _SEARCH_TOLERANCE if rough else _TOLERANCE
+        weights = solve(*problem, start=start, tolerance=tolerance, rough=True)
+        if not rough:
+            weights = solve(*problem, start=weights, tolerance=tolerance)
         n = sum(map(len, self.held))
 
         def logits() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
             for f in range(len(self.held)):
-                yield from self.logits_of(f, weights, strength)
+                yield from self.logits_of(f, weights)
 
         if n * weights.shape[2] <= _HELD_CELLS:
             rows, z = zip(*logits())
@@ -171,12 +175,10 @@ class FoldSolver:
         return Solved(strength, temperature, loss, weights, self)
 
     def logits_of(
-        self, fold: int, weights: torch.Tensor, strength: float
+        self, fold: int, weights: torch.Tensor
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Held-out rows (n,) of a fold and their logits (n, K), in parts; the weights are those of
-        this strength.
-        """
-        first = self.design.first_axis(strength)
+        """Held-out rows (n,) of a fold and their logits (n, K), in parts."""
+        first = int(weights[fold].any(dim=1).int().argmax())  # a rough solution's first axis
         columns, w = self.design.z[:, first:], weights[fold, first:]
         for rows in self.held[fold].split(max(1, _HELD_CELLS // weights.shape[2])):
             yield rows, columns[rows] @ w
@@ -188,12 +190,12 @@ class FoldSolver:
 
         Half a decade weaker as long as that helps, else stronger; then between the last.
         """
-        best = self.at(goal, strength, start, _SEARCH_TOLERANCE)
+        best = self.at(goal, strength, start, rough=True)
         losses = {strength: best.loss}
         for factor in (10**-0.5, 10**0.5):
             moved = False
             while _STRENGTHS[0] <= best.strength * factor <= _STRENGTHS[1]:
-                beside = self.at(goal, best.strength * factor, best.weights, _SEARCH_TOLERANCE)
+                beside = self.at(goal, best.strength * factor, best.weights, rough=True)
                 losses[beside.strength] = beside.loss
                 if beside.loss >= best.loss:
                     break

@@ -4,8 +4,7 @@ minimise over W, b:  mean_i w_i loss(softmax(x_i W + b), target_i) + strength / 
 
 Features are rotated once into their principal axes. There, Boehning's (1992) bound on the
 Hessian, (X'X / n) / 2, is diagonal, so that scaling by it takes most of the problem's condition
-number away and L-BFGS needs some tens of passes. Axes along which it is below the strength of the
-penalty take no part. All problems of a pass (folds) share one matrix
+number away and L-BFGS needs some tens of passes. All problems of a pass (folds) share one matrix
 product with the features; rows a problem must not see have weight zero.
 """
 
@@ -104,11 +103,11 @@ class Design:
         return replace(self, z=torch.from_numpy(taken(self.z.numpy(), rows)))
 
     def first_axis(self, strength: float) -> int:
-        """The first axis (they are sorted by variance) that a problem of this strength needs.
+        """The first axis (they are sorted by variance) that a rough solution needs.
 
         Along an axis the loss curves by half the variance at most, the penalty by `strength`. Axes
         along which the penalty outweighs the data, and which hold `_SPARED` of all variance at
-        most, would take most of the time and teach little.
+        most, take most of the time and say little of which strength is best.
         """
         variance = self.variance[:-1]
         outweighed = int((0.5 * variance < strength).sum())
@@ -221,6 +220,7 @@ def solve(
     start: torch.Tensor | None = None,
     tolerance: float = 3e-3,
     max_iterations: int = 200,
+    rough: bool = False,
 ) -> torch.Tensor:
     """Weights (P, d + 1, K) of P problems.
 
@@ -229,8 +229,9 @@ def solve(
     start:       weights to begin with, from a neighbouring strength.
     tolerance:   stops when the gradient, scaled by the Hessian's bound, is this small beside
                  its value at zero weights.
+    rough:       on the axes from `Design.first_axis` on alone; the other weights are zero.
     """
-    first = design.first_axis(strength)
+    first = design.first_axis(strength) if rough else 0
     columns, variance = design.z[:, first:], design.variance[first:]
     n, d1 = columns.shape
     k, problems = targets.n_classes, row_weights.shape[1]
