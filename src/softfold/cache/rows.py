@@ -93,9 +93,10 @@ class Rows:
         if self._touched > _REOPEN_BYTES:
             self._maps.clear()
             self._touched = 0
-        if file not in self._maps:
-            self._maps[file] = _map_rows(self.paths[file])
-        found = np.array(self._maps[file][rows])
+        rows_file = self._maps.get(file)
+        if rows_file is None:  # another thread may clear the maps: what this one reads, it holds
+            rows_file = self._maps[file] = _map_rows(self.paths[file])
+        found = np.array(rows_file[rows])
         self._touched += found.nbytes
         return found
 

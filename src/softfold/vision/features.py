@@ -22,7 +22,7 @@ from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
 from softfold.large_arrays import LARGE, scratch
 from softfold.machine.runtime import autocast, one_late, precision, setup, to_device
-from softfold.pixels.decoding import decode_batch, decode_batches, image_keys, in_threads
+from softfold.pixels.decoding import decode_batch, decode_batches, image_keys
 from softfold.pixels.images import Images
 from softfold.vision.backbones import (
     DEFAULT,
@@ -32,7 +32,7 @@ from softfold.vision.backbones import (
     weights_identity,
     with_stages,
 )
-from softfold.vision.inference import Prepared, arithmetic, prepare
+from softfold.vision.inference import Prepared, arithmetic, on_cores, prepare
 
 if TYPE_CHECKING:
     import torch
@@ -313,36 +313,16 @@ def _batches(
             # (n, height, width, 3) seen as (n, 3, height, width) is channels_last already
             return net.module(batch.permute(0, 3, 1, 2))
 
+    def made(start: int) -> np.ndarray:
+        rows = range(start, min(start + batch_size, len(images)))
+        return output(decode_batch(images, rows, size))[: len(rows)].float().numpy()
+
     if on_cpu:
-        yield from _on_cores(output, images, size, batch_size)
+        yield from on_cores(made, range(0, len(images), batch_size))
         return
     threads = runtime.decode_threads
     decoded = decode_batches(images, size, batch_size=batch_size, threads=threads)
     yield from one_late(((output(pixels), len(pixels)) for pixels in decoded), runtime.device)
-
-
-def _on_cores(
-    output: Callable[[np.ndarray], torch.Tensor], images: Images, size: int, batch_size: int
-) -> Iterator[np.ndarray]:
-    """Each core reads, decodes and passes its own batches, without waiting for another.
-
-    Operations on one thread each give the same bits however many cores there are.
-    """
-    import torch
-
-    threads = setup().threads
-
-    def batch(start: int) -> np.ndarray:
-        rows = range(start, min(start + batch_size, len(images)))
-        return output(decode_batch(images, rows, size))[: len(rows)].float().numpy()
-
-    def alone() -> None:
-        torch.set_num_threads(1)  # of this thread's operations
-
-    try:
-        yield from in_threads(batch, range(0, len(images), batch_size), threads, alone)
-    finally:
-        torch.set_num_threads(threads)  # of threads that begin from now on
 
 
 def full(batch: np.ndarray, size: int) -> np.ndarray:

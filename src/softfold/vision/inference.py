@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from softfold.machine.runtime import autocast
+from softfold.machine.runtime import autocast, setup
+from softfold.pixels.decoding import in_threads
 from softfold.vision.batchnorm_folding import fold
 from softfold.vision.convolution_fusing import fused, why_not
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -100,6 +102,25 @@ def _wide_enough(
         if not _close(found, expected, dtype):
             return Prepared(module, torch.float32, how, f"{why}; float16 changes its output")
     return Prepared(module, dtype, how, why)
+
+
+def on_cores(work: Callable[[int], np.ndarray], starts: range) -> Iterator[np.ndarray]:
+    """What `work` makes of batches, by where they start, in order: each core works on its own.
+
+    Operations on one thread each do not wait for another core, and give the same bits however many
+    cores there are.
+    """
+    import torch
+
+    threads = setup().threads
+
+    def alone() -> None:
+        torch.set_num_threads(1)  # of this thread's operations
+
+    try:
+        yield from in_threads(work, starts, threads, alone)
+    finally:
+        torch.set_num_threads(threads)  # of threads that begin from now on
 
 
 def arithmetic(device: str, dtype: torch.dtype) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from softfold.pixels.decoding import decoded, image_keys
 from softfold.pixels.images import Images
 from softfold.trainers.finetune.images import RandomCrop
 from softfold.vision.features import full
-from softfold.vision.inference import arithmetic, prepare
+from softfold.vision.inference import arithmetic, on_cores, prepare
 
 _SMALLEST = 16
 """The cached maps are the first whose side is at most the image's divided by this."""
@@ -192,21 +192,26 @@ class MapMaker:
         mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) * 255 for v in self.scale)
         step = 32 if self.device == "cpu" else 256
 
-        def outputs() -> Iterator[tuple[Tensor, int]]:
-            for start in range(0, len(keys), step):
-                rows = np.arange(start, min(start + step, len(keys)))
-                with torch.inference_mode(), autocast(net.dtype, self.device):
-                    batch = to_device(full(pixels[rows], step), self.device)
-                    batch = (batch.permute(0, 3, 1, 2).float() - mean) / std
-                    if view:
-                        random = np.stack([_uniforms(keys[row], view) for row in full(rows, step)])
-                        batch = self.crop.apply(batch, torch.from_numpy(random))
-                    maps = net.module(batch).float().clamp(-65504, 65504)
-                yield maps, len(rows)
+        def output(start: int) -> Tensor:
+            rows = np.arange(start, min(start + step, len(keys)))
+            with torch.inference_mode(), autocast(net.dtype, self.device):
+                batch = to_device(full(pixels[rows], step), self.device)
+                batch = (batch.permute(0, 3, 1, 2).float() - mean) / std
+                if view:
+                    random = np.stack([_uniforms(keys[row], view) for row in full(rows, step)])
+                    batch = self.crop.apply(batch, torch.from_numpy(random))
+                return net.module(batch).float().clamp(-65504, 65504)
 
+        def made(start: int) -> np.ndarray:
+            return output(start)[: len(keys) - start].numpy()
+
+        starts = range(0, len(keys), step)
+        on_device = ((output(start), min(step, len(keys) - start)) for start in starts)
         with store.writer(len(keys), self.shape, np.float16) as writer:
             done = 0
-            for maps in one_late(outputs(), self.device):
+            for maps in (
+                on_cores(made, starts) if self.device == "cpu" else one_late(on_device, self.device)
+            ):
                 writer.write(keys[done : done + len(maps)], maps)
                 done += len(maps)
 
