@@ -175,7 +175,7 @@ def training(use: argparse.Namespace) -> Iterator[Row]:
 
 
 def solver(use: argparse.Namespace) -> Iterator[Row]:
-    """One softmax regression: the probe's solver on the processor, torch's L-BFGS on the device."""
+    """One softmax regression: the probe's solver, and torch's L-BFGS on the device."""
     import torch
 
     from softfold.trainers.probe.softmax_regression import Design, Targets, solve
@@ -187,10 +187,12 @@ def solver(use: argparse.Namespace) -> Iterator[Row]:
     started = time.perf_counter()
     design = Design.of(x)
     made = time.perf_counter() - started
-    weights = torch.ones(n, 1)
-    seconds = timed(lambda: solve(design, Targets(np.eye(k)[labels]), weights, strength), "cpu", 1)
-    scale = f"{n:,} x {d:,}"
-    yield f"solver, {scale}", f"{seconds:.2f} s", f"on the processor, axes {made:.2f} s before"
+    goal, weights, scale = Targets(labels, n_classes=k), torch.ones(n, 1), f"{n:,} x {d:,}"
+    for device in dict.fromkeys((use.device, "cpu")):
+        there = design.on(device)
+        seconds = timed(lambda there=there: solve(there, goal, weights, strength), device, 1)
+        note = f"solved on {there.z.device}, axes {made:.2f} s before on the processor"
+        yield f"solver, {scale}, {device}", f"{seconds:.2f} s", note
     z, y = design.z.to(use.device), torch.from_numpy(labels).to(use.device)
 
     def other() -> None:

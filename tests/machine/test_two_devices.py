@@ -1,4 +1,5 @@
-"""Tensors on two devices are found without a GPU: torch's fake tensors know their device only."""
+"""Tensors on two devices are found without a GPU: torch's fake tensors know their device only, and
+`There` computes as well."""
 
 # ruff: noqa: E402
 
@@ -6,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ pytest.importorskip("fastai")
 
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_leaves
 
+from softfold.crossfit import neighbours
 from softfold.crossfit.engines import Needs
 from softfold.data.table import LabelTable
 from softfold.fastai.loss import ForwardCrossEntropy, SoftCrossEntropy
@@ -27,6 +31,8 @@ from softfold.trainers.finetune import maps
 from softfold.trainers.finetune.images import BatchDL, RandomCrop, ToFloat, one_ahead
 from softfold.trainers.finetune.model import ImageModel, seeded
 from softfold.trainers.finetune.nets import BodyAndHead
+from softfold.trainers.probe import fold_solver, softmax_regression
+from softfold.vision import near_copies
 from softfold.vision.inference import Prepared
 
 
@@ -223,3 +229,130 @@ def test_results_come_in_order_and_of_a_gpu_one_batch_late(device, late):
         found.append(rows)
     assert [len(rows) for rows in found] == [3, 3, 3, 1]
     assert [rows[0, 0] for rows in found] == [0, 1, 2, 3] and found[0].dtype == np.float32
+
+
+class There(torch.Tensor):
+    """A tensor with numbers that says it is on a GPU: with one that is not, an operation raises."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func == torch.Tensor.device.__get__:
+            return torch.device("cuda:0")
+        if func is torch.Tensor.numpy:
+            raise TypeError("it is on a GPU")
+        if func is torch.Tensor.cpu or (func is torch.Tensor.to and str(args[1]) == "cpu"):
+            return args[0].as_subclass(torch.Tensor)
+        if func is torch.Tensor.to:
+            return args[0]
+        left = [x for x in tree_leaves((args, kwargs)) if type(x) is torch.Tensor and x.dim()]
+        if left:
+            raise RuntimeError(f"two devices in {func.__name__}")
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+@pytest.fixture
+def numbers_there(monkeypatch):
+    """A GPU that computes: what is sent to it is `There`, and it has room for all."""
+    to = torch.Tensor.to
+
+    def sent(tensor, *args, **kwargs):
+        if str(args[:1]).count("cuda"):
+            return tensor.as_subclass(There)
+        return to(tensor, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "to", sent)
+    for module in (softmax_regression, neighbours, near_copies):
+        monkeypatch.setattr(module, "solving_device", lambda size, device=None: "cuda:0")
+    for module in (softmax_regression, neighbours):
+        monkeypatch.setattr(module, "gpu_cells", lambda device: 1500)
+
+
+def test_it_would_find_a_tensor_that_stayed_behind(numbers_there):
+    here = torch.ones(2, 2)
+    there = here.to("cuda:0")
+    for mixed in (lambda: here @ there, lambda: there.add_(here), lambda: here[there > 0]):
+        with pytest.raises(RuntimeError, match="two devices"):
+            mixed()
+    with pytest.raises(TypeError):
+        there.numpy()
+    assert type(there @ there) is There and type((there @ there).cpu()) is torch.Tensor
+
+
+def clouds(n=700, k=3, d=12):
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % k
+    x = (rng.normal(size=(n, d)) + 1.5 * np.eye(k, d)[labels]).astype(np.float32)
+    return x, labels, np.where(rng.random(n) < 0.2, rng.integers(0, k, n), labels)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("noise", [None, 0.8 * np.eye(3) + 0.2 / 3])
+def test_the_probe_is_solved_on_the_gpu_as_on_the_processor(monkeypatch, request, soft, noise):
+    monkeypatch.setattr(fold_solver, "_LARGE", 700)
+    monkeypatch.setattr(fold_solver, "_SEARCH_ROWS", 600)
+    x, _, given = clouds()
+    item = np.arange(700).astype(str).astype(object)
+    table = LabelTable(item, given, ("a", "b", "c"), np.zeros(700, bool), data=x)
+    targets = 0.9 * np.eye(3, dtype=np.float32)[given] + 0.1 / 3 if soft else given
+    fold = np.arange(700) % 5
+    folds = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(5)]
+
+    def solved():
+        probe = create_trainer("probe")
+        out = list(probe.fit_folds(table, folds, targets, seed=0, noise=noise))
+        return np.concatenate(out), probe.fit(table, targets, seed=0, noise=noise), probe
+
+    here, model, _ = solved()
+    request.getfixturevalue("numbers_there")
+    there, its_model, probe = solved()
+    assert type(probe._design[2].z) is There and type(probe._design[2].variance) is torch.Tensor
+    np.testing.assert_allclose(there, here, atol=2e-3)
+    np.testing.assert_allclose(its_model.predict(table), model.predict(table), atol=2e-3)
+
+
+def test_neighbours_and_near_copies_are_the_same_on_a_gpu(request):
+    x = clouds()[0]
+    x[350:360] = x[:10] + 1e-3
+    fold = np.arange(700) % 5
+    near, (pairs, similarity) = neighbours.nearest(x, fold), near_copies.near_copies(x, block=300)
+    assert {(i, i + 350) for i in range(10)} <= set(map(tuple, pairs.tolist()))
+    request.getfixturevalue("numbers_there")
+    assert np.array_equal(neighbours.nearest(x, fold), near)
+    found, values = near_copies.near_copies(x, block=300)
+    assert np.array_equal(found, pairs) and np.array_equal(values, similarity)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "size", "expected"),
+    [("cuda:1", 99, "cuda:1"), ("cuda:1", 101, "cpu"), ("mps", 1, "cpu"), ("cpu", 1, "cpu")],
+)
+def test_a_matrix_goes_to_a_gpu_that_has_room_and_float64(monkeypatch, chosen, size, expected):
+    monkeypatch.setattr(runtime, "setup", lambda device: SimpleNamespace(device=device))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (250, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 200)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 50)
+    assert runtime.solving_device(size, chosen) == expected
+
+
+def test_the_solver_computes_in_full_float32(numbers_there, monkeypatch):
+    seen = []
+    inner = softmax_regression.Targets.loss
+
+    def loss(self, logp, rows):
+        seen.append(torch.get_float32_matmul_precision())
+        return inner(self, logp, rows)
+
+    monkeypatch.setattr(softmax_regression.Targets, "loss", loss)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        x, _, given = clouds(60)
+        design = softmax_regression.Design.of(x).on(None)
+        rows = np.arange(60)
+        fold_solver.FoldSolver(design, given, [(rows, rows)], 3).plain(0.1)
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert len(seen) > 20 and set(seen) == {"highest"}

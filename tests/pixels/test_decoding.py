@@ -207,6 +207,19 @@ def test_memory_does_not_grow_with_reading(tmp_path):
     assert rows._touched == 1 << 20
 
 
+def test_threads_share_a_batch_and_begin_few_ahead(monkeypatch):
+    images = Images(encoded=[encode(photo(4 + i % 5, 6)) for i in range(200)])
+    expected = np.stack([decoding.decode(images[i], 8) for i in range(200)])
+    tasks, into = [], decoding._decode_into
+    monkeypatch.setattr(decoding, "_decode_into", lambda *a: (tasks.append(len(a[0])), into(*a)))
+    batches = decoding.decode_batches(images, 8, batch_size=100, threads=2)
+    first = next(batches)
+    assert len(tasks) <= 6  # four of the batch, and one a thread
+    found = [first, *batches]
+    assert [len(batch) for batch in found] == [100, 100] and max(tasks) == 32
+    assert np.array_equal(np.concatenate(found), expected)
+
+
 def test_a_missing_file_is_named(folder):
     with pytest.raises(InputError, match=r"absent.png: no such image"):
         decoding.decoded(Images([*folder, folder[0].with_name("absent.png")]), 24)

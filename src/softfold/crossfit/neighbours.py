@@ -16,6 +16,7 @@ import numpy as np
 from softfold import nearby
 from softfold.arrays import row_blocks
 from softfold.large_arrays import scratch
+from softfold.machine.runtime import full_float32, gpu_cells, solving_device
 from softfold.noise.model import Explanation
 from softfold.noise.sample import FLOOR
 
@@ -27,7 +28,7 @@ MOST_COMPARED = 100_000
 """With more items and no index, neighbours are left out."""
 
 QUERIES = 512
-"""Items whose likeness to all others is in memory at a time."""
+"""Items whose likeness to all others is in memory at a time; of a GPU more."""
 
 FIT_CELLS, SMALLEST_STEP = 200_000, 0.04
 """Probabilities that a and b are fitted to, and how closely their logarithms are searched."""
@@ -54,14 +55,18 @@ def nearest(features: np.ndarray, fold: np.ndarray, count: int = NEIGHBOURS) -> 
     import torch
 
     x = torch.from_numpy(nearby.centred(features))
-    out = np.empty((len(x), count), np.int64)
+    device = solving_device(x.nbytes)
+    x, out = x.to(device), np.empty((len(x), count), np.int64)
+    queries = QUERIES if device == "cpu" else max(QUERIES, gpu_cells(device) // len(x))
     for one in names:
         inside, outside = np.flatnonzero(fold == one), np.flatnonzero(fold != one)
-        others = x[torch.from_numpy(outside)].T.contiguous()
-        for start in range(0, len(inside), QUERIES):
-            rows = inside[start : start + QUERIES]
-            likeness = x[torch.from_numpy(rows)] @ others
-            out[rows] = outside[likeness.topk(count, dim=1).indices.numpy()]
+        others = x[torch.from_numpy(outside).to(device)].T.contiguous()
+        found = []
+        for rows in torch.from_numpy(inside).to(device).split(queries):
+            with full_float32(device):
+                likeness = x[rows] @ others
+            found.append(likeness.topk(count, dim=1).indices)
+        out[inside] = outside[torch.cat(found).cpu().numpy()]  # a GPU is read once a fold
     return out
 
 

@@ -11,7 +11,7 @@ import platform
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -206,6 +206,57 @@ def one_late(made: Iterable[tuple[torch.Tensor, int]], device: str) -> Iterator[
             yield tensor[:rows].float().cpu().numpy()
     for tensor, rows in waiting:
         yield tensor[:rows].float().cpu().numpy()
+
+
+def solving_device(size: int, device: str | None = None) -> str:
+    """Where a matrix of so many bytes is multiplied again and again: a GPU with room for it.
+
+    `cpu` where there is none, and beside Apple's, which have no float64. Room is four times the
+    matrix: what is computed of it needs some, and it may stay while a network is trained.
+
+    Args:
+        size: of the matrix.
+        device: torch device; the one that `setup` chose where None.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return "cpu"
+    name = setup(device).device
+    if not name.startswith("cuda"):
+        return "cpu"
+    kept = torch.cuda.memory_reserved(name) - torch.cuda.memory_allocated(name)
+    free = torch.cuda.mem_get_info(name)[0] + kept
+    return name if 4 * size <= free else "cpu"
+
+
+def gpu_cells(device: torch.device | str) -> int:
+    """Numbers of one result that a GPU computes at a time: 256 MiB of float32, less on small GPUs.
+
+    By the memory that it has, not by what is free: the same command gives the same bytes.
+    """
+    import torch
+
+    return min(1 << 26, torch.cuda.get_device_properties(device).total_memory >> 10)
+
+
+@contextmanager
+def full_float32(device: torch.device | str) -> Iterator[None]:
+    """Products of float32 matrices are not rounded to TensorFloat-32 in here.
+
+    `setup` lets GPUs do so; on a processor nothing changes.
+    """
+    if not str(device).startswith("cuda"):
+        yield
+        return
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def precision(device: str | None = None, *, training: bool = False) -> torch.dtype:

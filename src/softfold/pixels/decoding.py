@@ -12,10 +12,10 @@ import io
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,9 @@ Fit = Literal["crop", "squish"]
 
 Advance = Callable[[int, int], None]
 
+T = TypeVar("T")
+Made = TypeVar("Made")
+
 
 MAX_PIXELS = 1 << 26
 """Larger images are not decoded: an image file of a few kilobytes can hold gigapixels. A JPEG is
@@ -45,6 +48,9 @@ MAX_COEFFICIENT_BYTES = 1 << 30
 _LARGE_PIXELS = 1 << 24
 _ONE_LARGE_IMAGE = threading.Lock()
 """Threads decode larger images than these one at a time, so that memory does not grow with them."""
+
+_TASK = 32
+"""Images that a thread decodes before it takes the next ones."""
 
 _STRIP_PIXELS = 1 << 21
 _ORIENTATION = 0x0112
@@ -217,19 +223,31 @@ def _levels(values: np.ndarray, short: bool) -> np.ndarray:
 def decode_batches(
     images: Images, size: int, fit: Fit = "crop", *, batch_size: int, threads: int
 ) -> Iterator[np.ndarray]:
-    """Batches uint8 (n, size, size, 3) in order, decoded by threads a few batches ahead.
+    """Batches uint8 (n, size, size, 3) in order, decoded by threads ahead of who takes them.
 
-    Memory does not grow with the number of images: at most `threads` + 1 batches wait.
+    Threads share a batch. Memory does not grow with the number of images: no more batches are begun
+    than `threads` + 1 tasks of `_TASK` images lie in.
 
     Raises:
         InputError: an image that does not decode (see `check_images` for all of them).
     """
-    starts = range(0, len(images), batch_size)
+    n = len(images)
 
-    def batch(start: int) -> np.ndarray:
-        return decode_batch(images, range(start, min(start + batch_size, len(images))), size, fit)
+    def tasks() -> Iterator[tuple[np.ndarray, int, int]]:
+        for start in range(0, n, batch_size):
+            batch = np.empty((min(batch_size, n - start), size, size, 3), np.uint8)
+            for place in range(0, len(batch), _TASK):
+                yield batch, start, place
 
-    yield from in_threads(batch, starts, threads)
+    def fill(task: tuple[np.ndarray, int, int]) -> np.ndarray | None:
+        batch, start, place = task
+        part = batch[place : place + _TASK]
+        _decode_into(part, images, range(start + place, start + place + len(part)), fit)
+        return batch if place + len(part) == len(batch) else None
+
+    for batch in in_threads(fill, tasks(), threads):  # in order, so a batch's last task is its end
+        if batch is not None:
+            yield batch
 
 
 def decode_batch(images: Images, rows: range, size: int, fit: Fit = "crop") -> np.ndarray:
@@ -238,15 +256,19 @@ def decode_batch(images: Images, rows: range, size: int, fit: Fit = "crop") -> n
     Raises:
         InputError: an image that does not decode.
     """
-    require("PIL", extra="torch")
     out = np.empty((len(rows), size, size, 3), np.uint8)
+    _decode_into(out, images, rows, fit)
+    return out
+
+
+def _decode_into(out: np.ndarray, images: Images, rows: range, fit: Fit) -> None:
+    require("PIL", extra="torch")
     for place, i in enumerate(rows):
         try:
-            out[place] = decode(images[i], size, fit, images.view)
+            out[place] = decode(images[i], out.shape[1], fit, images.view)
         except OSError as error:
             name = images.path(i) or f"image {i}"
             raise InputError(f"{name} does not decode: {why(error)}") from None
-    return out
 
 
 def why(error: OSError) -> str:
@@ -255,11 +277,11 @@ def why(error: OSError) -> str:
 
 
 def in_threads(
-    function: Callable[[int], np.ndarray],
-    arguments: range,
+    function: Callable[[T], Made],
+    arguments: Iterable[T],
     threads: int,
     begin: Callable[[], None] | None = None,
-) -> Iterator:
+) -> Iterator[Made]:
     """Results in order, computed by threads, with at most `threads` + 1 waiting.
 
     begin: called once in each thread, first.

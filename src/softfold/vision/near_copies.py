@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from softfold.machine.runtime import full_float32, solving_device
 from softfold.nearby import BLOCK, Index, blocks, has_index, shortened, unit
 
 EXACT_ITEMS = 20_000
@@ -65,23 +66,40 @@ Pairs = tuple[np.ndarray, np.ndarray]
 def _compared(features: np.ndarray, threshold: float, block: int) -> Iterator[Pairs]:
     """Pairs among all of them, a block at a time.
 
-    A bound on few axes says first which pairs can be close. Where they are many, all are compared.
+    A bound on few axes says first which pairs can be close, on a GPU where there is one. Where they
+    are many, all are compared.
     """
-    short = shortened(features)
-    for a, left in blocks(short, block):
-        for b, right in blocks(short[a.start :], block):
-            after = slice(a.start + b.start, a.start + b.stop)
-            i, j = _later(left @ right.T, threshold - _ROUNDING, a == after)
-            if _MANY * len(i) < len(left) * len(right):
-                yield from _exactly(features, threshold, i + a.start, j + after.start)
+    short: Any = shortened(features)
+    device, n = solving_device(short.nbytes), len(short)
+    if device != "cpu":
+        import torch
+
+        short = torch.from_numpy(short).to(device)
+    for a in _slices(0, n, block):
+        for b in _slices(a.start, n, block):
+            with full_float32(device):
+                bound = short[a] @ short[b].T
+            i, j = _later(bound, threshold - _ROUNDING, a == b)
+            if _MANY * len(i) < bound.shape[0] * bound.shape[1]:
+                yield from _exactly(features, threshold, i + a.start, j + b.start)
                 continue
-            similar = _units(features, a) @ _units(features, after).T
-            i, j = _later(similar, threshold, a == after)
-            yield np.stack([i + a.start, j + after.start], 1), similar[i, j]
+            similar = _units(features, a) @ _units(features, b).T
+            i, j = _later(similar, threshold, a == b)
+            yield np.stack([i + a.start, j + b.start], 1), similar[i, j]
 
 
-def _later(similar: np.ndarray, threshold: float, same: bool) -> Any:
-    """Rows (P,) and columns (P,) of close pairs, each once where both sides are the `same`."""
+def _slices(start: int, stop: int, size: int) -> Iterator[slice]:
+    return (slice(at, min(at + size, stop)) for at in range(start, stop, size))
+
+
+def _later(similar: Any, threshold: float, same: bool) -> Any:
+    """Rows (P,) and columns (P,) of close pairs, each once where both sides are the `same`.
+
+    similar: of NumPy, or a tensor on a GPU, of which the pairs alone are read.
+    """
+    if not isinstance(similar, np.ndarray):
+        close = similar >= threshold
+        return (close.triu(1) if same else close).nonzero().cpu().numpy().T
     if same:
         similar[np.tril_indices(len(similar))] = -1
     return np.nonzero(similar >= threshold)

@@ -32,10 +32,13 @@ _STAGE_AXES, _STAGE_MARGIN = 384, 4e-3
 move their difference by less than a quarter of it. Else all axes decide."""
 
 
-def stages_help(pooled: np.ndarray, stages: np.ndarray, table: LabelTable) -> bool:
+def stages_help(
+    pooled: np.ndarray, stages: np.ndarray, table: LabelTable, device: str | None = None
+) -> bool:
     """Whether the stages make held-out given labels likelier, on some thousand items drawn.
 
     pooled (N, D), stages (N, E): of the items of `table`. Nothing but its given labels is used.
+    device: torch device that solves it; the one that `setup` chose where None.
     """
     if not stages.shape[1]:
         return False
@@ -49,7 +52,7 @@ def stages_help(pooled: np.ndarray, stages: np.ndarray, table: LabelTable) -> bo
 
     def gain(axes: int | None) -> float:
         alone, both = (Design.of(*parts[:n], axes=axes) for n in (1, 2))
-        losses = [FoldSolver(d, targets, folds).plain().loss for d in (alone, both)]
+        losses = [FoldSolver(d.on(device), targets, folds).plain().loss for d in (alone, both)]
         return losses[0] - losses[1]
 
     quick = gain(_STAGE_AXES)

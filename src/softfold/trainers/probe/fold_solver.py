@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from softfold.large_arrays import scratch
+from softfold.machine.runtime import full_float32
 from softfold.trainers.probe.softmax_regression import Design, Targets, log_softmax, solve
 from softfold.trainers.protocol import Fold
 
@@ -66,7 +67,7 @@ class Solved:
         for f, rows in enumerate(self.solver.held):
             out, done = scratch((len(rows), self.weights.shape[2])), 0
             for part, z in self.solver.logits_of(f, self.weights):
-                p = torch.softmax(z / self.temperature, dim=1).numpy()
+                p = torch.softmax(z / self.temperature, dim=1).cpu().numpy()
                 out[done : done + len(part)] = p
                 done += len(part)
             yield out
@@ -82,7 +83,7 @@ class FoldSolver:
     items, and all are solved from where these end. The penalty as a whole, items times strength, is
     the same for both.
 
-    targets: (n, K), or labels int (n,) of K = `n_classes`.
+    targets: (n, K), or labels int (n,) of K = `n_classes`. All is sent to where `design.z` is.
     """
 
     def __init__(
@@ -93,10 +94,12 @@ class FoldSolver:
         n_classes: int | None = None,
     ) -> None:
         self.design, self.targets, self.folds, self.n_classes = design, targets, folds, n_classes
-        self.held = [torch.from_numpy(predict) for _, predict in folds]
-        self.row_weights = torch.zeros(len(design.z), len(folds))
+        device = design.z.device
+        self.held = [torch.from_numpy(predict).to(device) for _, predict in folds]
+        row_weights = torch.zeros(len(design.z), len(folds))
         for f, (train, _) in enumerate(folds):
-            self.row_weights[torch.from_numpy(train), f] = 1
+            row_weights[torch.from_numpy(train), f] = 1
+        self.row_weights = row_weights.to(device)
         self._plain: Solved | None = None
         self._few: FoldSolver | None = None
 
@@ -117,7 +120,7 @@ class FoldSolver:
         return self._searched(noise, start.strength, start.weights)
 
     def _goal(self, noise: np.ndarray | None = None) -> Targets:
-        return Targets(self.targets, noise, self.n_classes)
+        return Targets(self.targets, noise, self.n_classes).on(self.design.z.device)
 
     def _searched(
         self, noise: np.ndarray | None, strength: float, start: torch.Tensor | None
@@ -181,7 +184,9 @@ class FoldSolver:
         first = int(weights[fold].any(dim=1).int().argmax())  # a rough solution's first axis
         columns, w = self.design.z[:, first:], weights[fold, first:]
         for rows in self.held[fold].split(max(1, _HELD_CELLS // weights.shape[2])):
-            yield rows, columns[rows] @ w
+            with full_float32(columns.device):
+                logits = columns[rows] @ w
+            yield rows, logits
 
     def _walk(
         self, goal: Targets, strength: float, start: torch.Tensor | None
@@ -223,7 +228,7 @@ def held_out_loss(targets: Targets, n: int, logits: Logits) -> tuple[float, floa
     some = torch.linspace(0, n - 1, min(n, _TEMPERATURE_ROWS)).long()
     begun, chosen, few = 0, [], []
     for rows, z in logits():
-        here = some[(some >= begun) & (some < begun + len(rows))] - begun
+        here = (some[(some >= begun) & (some < begun + len(rows))] - begun).to(z.device)
         chosen.append(rows[here])
         few.append(z[here])
         begun += len(rows)
@@ -242,7 +247,8 @@ def _loss(targets: Targets, logits: torch.Tensor, temperature: float) -> float:
     for start in range(0, len(logits), _TEMPERATURE_ROWS):
         here = slice(start, start + _TEMPERATURE_ROWS)
         logp = log_softmax(logits[here] / temperature)[:, None, :]
-        total += float(targets.loss(logp, here).sum(dtype=torch.float64))
+        with full_float32(logp.device):
+            total += float(targets.loss(logp, here).sum(dtype=torch.float64))
     return total
 
 

@@ -5,7 +5,8 @@ minimise over W, b:  mean_i w_i loss(softmax(x_i W + b), target_i) + strength / 
 Features are rotated once into their principal axes. There, Boehning's (1992) bound on the
 Hessian, (X'X / n) / 2, is diagonal, so that scaling by it takes most of the problem's condition
 number away and L-BFGS needs some tens of passes. All problems of a pass (folds) share one matrix
-product with the features; rows a problem must not see have weight zero.
+product with the features; rows a problem must not see have weight zero. A problem is solved where
+its features are (`Design.on`): on a GPU, all that is computed of them stays there.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ import torch
 
 from softfold.arrays import likeliest
 from softfold.large_arrays import scratch, taken
+from softfold.machine.runtime import full_float32, gpu_cells, solving_device
 from softfold.nearby import first_axes
 
 _BLOCK_ROWS = 4096
+"""Of features on a processor; a GPU takes more (`gpu_cells`)."""
+
 _BLOCK_CELLS = 1 << 22
 """Logits (rows x problems x classes) held at a time: 16 MiB, and a few copies of them."""
 
@@ -36,7 +40,7 @@ _SPARED = 0.2
 class Design:
     """Features as the solver wants them: `z` (n, d + 1) float32, standardised, rotated into
     principal axes, the last column 1; `variance` (d + 1,) of its columns. `mean`, `scale` (d,)
-    and `rotation` (d, d) bring new features there.
+    and `rotation` (d, d) bring new features there. `z` may be on a GPU, the others are not.
     """
 
     z: torch.Tensor
@@ -98,8 +102,14 @@ class Design:
             rotation=rotation,
         )
 
+    def on(self, device: str | None) -> Design:
+        """The same with `z` on this GPU, where it is one and has room (`solving_device`)."""
+        return replace(self, z=self.z.to(solving_device(self.z.nbytes, device)))
+
     def take(self, rows: np.ndarray) -> Design:
         """The same axes, with these rows of `z` alone."""
+        if self.z.device.type != "cpu":
+            return replace(self, z=self.z[torch.from_numpy(rows).to(self.z.device)])
         return replace(self, z=torch.from_numpy(taken(self.z.numpy(), rows)))
 
     def first_axis(self, strength: float) -> int:
@@ -116,6 +126,7 @@ class Design:
 
     def original(self, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights (d + 1, K) of the rotated features as W (d, K), b (K,) of the features."""
+        weights = weights.cpu()
         w = (self.rotation @ weights[:-1]) / self.scale[:, None]
         return w, weights[-1] - self.mean @ w
 
@@ -150,6 +161,14 @@ class Targets:
             else torch.as_tensor(np.asarray(transition), dtype=torch.float32)
         )
 
+    def on(self, device: torch.device) -> Targets:
+        """The same on this device."""
+        part = copy(self)
+        part.values = self.values.to(device)
+        if self.transition is not None:
+            part.transition = self.transition.to(device)
+        return part
+
     def take(self, rows: torch.Tensor) -> Targets:
         """The targets of these rows."""
         part = copy(self)
@@ -180,7 +199,7 @@ class Targets:
             loss = self.loss(logp, rows)
             if self.hard:
                 index = self._index(logp, rows)
-                p.scatter_add_(2, index, torch.full(index.shape, -1.0))
+                p.scatter_add_(2, index, p.new_full(index.shape, -1.0))
                 return loss, p
             return loss, p - self.values[rows][:, None, :]
         if self.hard:
@@ -222,7 +241,7 @@ def solve(
     max_iterations: int = 200,
     rough: bool = False,
 ) -> torch.Tensor:
-    """Weights (P, d + 1, K) of P problems.
+    """Weights (P, d + 1, K) of P problems, on the device of `design.z`.
 
     row_weights: (n, P); problem j minimises the mean weighted by column j (0: unseen).
     strength:    of the L2 penalty on all but the intercept.
@@ -234,38 +253,40 @@ def solve(
     first = design.first_axis(strength) if rough else 0
     columns, variance = design.z[:, first:], design.variance[first:]
     n, d1 = columns.shape
-    k, problems = targets.n_classes, row_weights.shape[1]
+    device, k, problems = columns.device, targets.n_classes, row_weights.shape[1]
+    targets, row_weights = targets.on(device), row_weights.to(device)
     share = row_weights / row_weights.sum(dim=0, keepdim=True)
     penalty = torch.full((d1,), float(strength))
     penalty[-1] = 0
     scale = (0.5 * variance + penalty).clamp_min(1e-8).rsqrt()
-    scale = scale[None, :, None]
-    step_rows = max(64, min(_BLOCK_ROWS, _BLOCK_CELLS // (problems * k)))
+    penalty, scale = penalty.to(device)[None, :, None], scale.to(device)[None, :, None]
+    step_rows = max(64, _block_rows(device, problems * k))
 
     def value(u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         w = u * scale
         flat = w.permute(1, 0, 2).reshape(d1, problems * k)
-        total = torch.zeros(problems, dtype=torch.float64)
-        gradient = torch.zeros(d1, problems * k)
+        total = columns.new_zeros(problems, dtype=torch.float64)
+        gradient = columns.new_zeros(d1, problems * k)
         for begin in range(0, n, step_rows):
             rows = slice(begin, min(n, begin + step_rows))
-            logits = (columns[rows] @ flat).view(-1, problems, k)
-            loss, residual = targets.loss_and_residual(logits, rows)
-            residual *= share[rows][:, :, None]
-            gradient.addmm_(columns[rows].T, residual.view(-1, problems * k))
+            with full_float32(device):  # rounding would stop the line search
+                logits = (columns[rows] @ flat).view(-1, problems, k)
+                loss, residual = targets.loss_and_residual(logits, rows)
+                residual *= share[rows][:, :, None]
+                gradient.addmm_(columns[rows].T, residual.view(-1, problems * k))
             total += (loss * share[rows]).sum(dim=0, dtype=torch.float64)
         gradient = gradient.view(d1, problems, k).permute(1, 0, 2)
-        weighted = w * penalty[None, :, None]
+        weighted = w * penalty
         total += 0.5 * (w * weighted).sum(dim=(1, 2), dtype=torch.float64)
         return total, (gradient + weighted) * scale
 
     shape = (problems, d1, k)
-    u = torch.zeros(shape) if start is None else start[:, first:] / scale
+    u = columns.new_zeros(shape) if start is None else start[:, first:] / scale
     loss, gradient = value(u)
     if start is None:
         zero_norm = gradient.flatten(1).norm(dim=1)
     else:
-        zero_norm = value(torch.zeros(shape))[1].flatten(1).norm(dim=1)
+        zero_norm = value(columns.new_zeros(shape))[1].flatten(1).norm(dim=1)
     goal = tolerance * zero_norm
     pairs: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     for _ in range(max_iterations):
@@ -275,7 +296,7 @@ def solve(
         direction = -_two_loop(gradient, pairs)
         slope = (direction * gradient).sum(dim=(1, 2))
         uphill = slope >= 0
-        direction[uphill] = -gradient[uphill]
+        direction = torch.where(uphill[:, None, None], -gradient, direction)
         slope = torch.where(uphill, -(gradient**2).sum(dim=(1, 2)), slope).double()
         step = active.float()
         for _ in range(12):
@@ -287,15 +308,22 @@ def solve(
             step = torch.where(bad, step * 0.4, step)
         else:
             step = torch.where(bad, torch.zeros_like(step), step)
+            if not step.any():
+                break
             new_u = u + step[:, None, None] * direction
             new_loss, new_gradient = value(new_u)
         s, y = new_u - u, new_gradient - gradient
         sy = (s * y).sum(dim=(1, 2))
-        if (step == 0).all():
-            break
         pairs = [*pairs[-(_MEMORY - 1) :], (s, y, sy)]
         u, loss, gradient = new_u, new_loss, new_gradient
     return torch.nn.functional.pad(u * scale, (0, 0, first, 0))
+
+
+def _block_rows(device: torch.device, width: int) -> int:
+    """Rows whose logits (rows, width) are held at a time."""
+    if device.type == "cpu":
+        return min(_BLOCK_ROWS, _BLOCK_CELLS // width)
+    return gpu_cells(device) // width
 
 
 def _two_loop(

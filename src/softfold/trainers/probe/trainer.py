@@ -37,8 +37,9 @@ from softfold.trainers.protocol import BaseTrainer, Fold, Progress
 class Probe(BaseTrainer):
     """Softmax regression on frozen features.
 
-    arch, weights, size, device: of the backbone, as `softfold.vision.features.image_features` takes
-        them; not used where the items are numbers.
+    arch, weights, size: of the backbone, as `softfold.vision.features.image_features` takes them;
+        not used where the items are numbers.
+    device: torch device of the backbone and the solver; the one that `setup` chose where None.
     strength: of the L2 penalty; chosen by out-of-fold likelihood where None.
     stages: whether features of images include the backbone's stages; chosen by out-of-fold
         likelihood of the given labels where None.
@@ -275,10 +276,10 @@ class Probe(BaseTrainer):
             if (
                 self.stages is None
                 and len(parts) == 2
-                and not stages_help(parts[0], parts[1], table)
+                and not stages_help(parts[0], parts[1], table, self.device)
             ):
                 parts.pop()
-            self._design = (mark, table.data, Design.of(*parts))
+            self._design = (mark, table.data, Design.of(*parts).on(self.device))
             self.uses_stages = len(parts) == 2
         return self._design[2]
 
