@@ -328,12 +328,13 @@ def test_neighbours_and_near_copies_are_the_same_on_a_gpu(request):
     [("cuda:1", 99, "cuda:1"), ("cuda:1", 101, "cpu"), ("mps", 1, "cpu"), ("cpu", 1, "cpu")],
 )
 def test_a_matrix_goes_to_a_gpu_that_has_room_and_float64(monkeypatch, chosen, size, expected):
-    monkeypatch.setattr(runtime, "setup", lambda device: SimpleNamespace(device=device))
+    monkeypatch.setattr(runtime, "setup", lambda: SimpleNamespace(device=chosen))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (250, 1000))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 200)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 50)
-    assert runtime.solving_device(size, chosen) == expected
+    assert runtime.solving_device(size) == expected
+    assert runtime.solving_device(size, "cpu") == "cpu"
 
 
 def test_the_solver_computes_in_full_float32(numbers_there, monkeypatch):

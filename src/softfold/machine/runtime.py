@@ -222,7 +222,7 @@ def solving_device(size: int, device: str | None = None) -> str:
 
     if not torch.cuda.is_available():
         return "cpu"
-    name = setup(device).device
+    name = setup().device if device is None else _pick_device(torch, device)
     if not name.startswith("cuda"):
         return "cpu"
     kept = torch.cuda.memory_reserved(name) - torch.cuda.memory_allocated(name)
