@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+_MOST_WORKERS = 8
+"""Batches that are passed at a time on a processor."""
+
 _TOLERANCE = 1e-3
 """How far float32 outputs may be apart, of the largest."""
 
@@ -107,14 +110,24 @@ def _wide_enough(
 def on_cores(work: Callable[[int], np.ndarray], starts: range) -> Iterator[np.ndarray]:
     """What `work` makes of batches, by where they start, in order: each core works on its own.
 
-    Operations on one thread each do not wait for another core, and give the same bits however many
-    cores there are.
+    Operations on one thread do not wait for another core. With more cores than `_MOST_WORKERS`
+    each worker has several, since the maps of each take memory.
     """
     import torch
 
     threads = setup().threads
+    workers = min(threads, _MOST_WORKERS)
 
-    def alone() -> None:
+    def begin() -> None:
+        torch.set_num_threads(threads // workers)  # of this thread's operations
+
+    try:
+        yield from in_threads(work, starts, workers, begin)
+    finally:
+        torch.set_num_threads(threads)  # of threads that begin from now on
+
+
+def alone() -> None:
         torch.set_num_threads(1)  # of this thread's operations
 
     try:
