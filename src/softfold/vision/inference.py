@@ -127,15 +127,6 @@ def on_cores(work: Callable[[int], np.ndarray], starts: range) -> Iterator[np.nd
         torch.set_num_threads(threads)  # of threads that begin from now on
 
 
-def alone() -> None:
-        torch.set_num_threads(1)  # of this thread's operations
-
-    try:
-        yield from in_threads(work, starts, threads, alone)
-    finally:
-        torch.set_num_threads(threads)  # of threads that begin from now on
-
-
 def arithmetic(device: str, dtype: torch.dtype) -> str:
     """What cached features know the arithmetic by: the precision, and whether it is fused.
 
