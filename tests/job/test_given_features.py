@@ -108,6 +108,7 @@ def test_estimators_take_them_and_fit_again_to_predict(sounds, tmp_path):
     ("more", "line"),
     [
         ({"trainer": "finetune", "oof_trainer": "finetune"}, "use --trainer probe"),
+        ({"arch": "resnet18"}, "leave --arch or --features out"),
         ({"recipe": "post"}, "--features does not go with --recipe"),
         ({"features": "none.npy"}, "no such file"),
     ],

@@ -66,6 +66,14 @@ def test_checked_items_settle_the_rate():
     assert noise.weight("clean") > wide.weight("clean")
 
 
+def test_a_handful_of_checked_items_does_not_take_the_place_of_the_estimate():
+    given, p = weak_model()
+    before, rows = estimate_noise(given, p), np.arange(29)
+    few = estimate_noise(given, p, checked=(rows, given[rows]))
+    assert few.audited == 0 and few.rate_interval == before.rate_interval
+    assert estimate_noise(given, p, checked=(np.arange(30), given[:30])).audited == 30
+
+
 def test_an_audit_overrules_what_predictions_seem_to_say():
     # every third label wrong, and the predictions foresee most of it
     rng = np.random.default_rng(0)
@@ -157,6 +165,8 @@ def test_a_large_table_is_fitted_on_a_sample(monkeypatch):
         (([0, 1], [0, 7]), "outside -1..2"),
         (([3, 3], [0, 1]), "row 3 is there 2 times"),
         (([0.5], [1]), "expected integers"),
+        (np.full(500, -1), r"expected \(rows, truth\), two arrays of integers, got ndarray"),
+        ({3: 1}, "got dict"),
     ],
 )
 def test_checked_items_that_cannot_be_are_named(checked, says):

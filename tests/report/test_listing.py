@@ -102,7 +102,7 @@ def test_a_terminal_is_told_where_to_stop():
     assert lines[1].split() == ["a", "x", "y", ">99%", "<1%", "90%"]
     assert lines[2].split() == ["b", "x", "z", "50%", "50%"]
     assert lines[-1] == (
-        "about 30 of 1,000 labels (3.0%), 95% interval 12 to 50, are expected to be wrong; "
+        "about 30 of 1,000 labels (3.0%), 95% interval 12 to 50 labels, are expected to be wrong; "
         "this list has 3 items"
     )
     assert len(listing_of().text(top=1).splitlines()) == 4

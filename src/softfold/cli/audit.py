@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from softfold.cli.options import Json, RunFolder
+from softfold.cli.options import RunFolder
 
 
 def audit(
@@ -16,7 +16,7 @@ def audit(
     width: Annotated[
         float, typer.Option("--width", help="aim at an interval this wide: 0.04 is 4 points")
     ] = 0.04,
-    json: Json = False,
+    json: Annotated[bool, typer.Option("--json", help="print what is known as JSON")] = False,
 ) -> None:
     """Draw items at random whose checks tell the rate of wrong labels."""
     from dataclasses import asdict
@@ -26,13 +26,15 @@ def audit(
     from softfold.decisions.audit import DRAWN, audit_state, draw, drawn
     from softfold.errors import count_of
     from softfold.files import shell_word
+    from softfold.noise.audit import FEWEST
     from softfold.runs.folder import Run
 
     data = Run.open(run)
     items = data.train["item"].to_numpy(dtype=object)
     about = (items, data.vocab, data.codes("given"), np.nan_to_num(data.suspicion))
     audit_state(run, *about, width)  # a width that means nothing draws nothing
-    if n is not None or not drawn(run):
+    before = len(drawn(run))
+    if n is not None or not before:
         draw(run, items, DRAWN if n is None else n)
     state = audit_state(run, *about, width)
     if json:
@@ -40,8 +42,12 @@ def audit(
         return
     part = f"{state.drawn:,} of {count_of(state.items, 'training item')}"
     print(f"{run}: {part} drawn at random, blind to suspicion; {state.checked:,} checked")
+    if n is not None and n < before:
+        print(f"-n {n:,}: {before:,} are drawn already, and stay drawn")
     if state.rate is not None:
         print(state.text())
+    if 0 < state.checked < FEWEST:
+        print(f"from {FEWEST} checked items on this takes the place of the estimate")
     if state.left:
         then = f"softfold review {shell_word(run)} --audit"
         print(f"next: {then}   ({state.left:,} to check, 30 a minute)")

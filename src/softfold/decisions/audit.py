@@ -29,9 +29,6 @@ DRAWN = 100
 WIDTH = 0.04
 """Width of the interval to aim at unless asked otherwise: the rate to 2 points."""
 
-FEWEST = 30
-"""Checked items from which the audit's rate takes the place of the estimate."""
-
 # Keeps the order apart from every other draw of the same seed, such as noise made to order.
 _STREAM = int.from_bytes(b"audit", "big")
 

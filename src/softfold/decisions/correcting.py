@@ -17,7 +17,7 @@ from softfold.arrays import one_hot, row_blocks
 from softfold.data.table import LabelTable
 from softfold.decisions.applying import read_decisions
 from softfold.large_arrays import taken
-from softfold.noise.audit import audited_rate, reweighed
+from softfold.noise.audit import FEWEST, audited_rate, reweighed
 from softfold.noise.model import (
     LEAST_WEIGHT,
     Explanation,
@@ -110,12 +110,12 @@ def _audited_rate(
     """Rate and interval of the labels as they stand now, from decisions on items drawn at random.
 
     The audit says how many labels were wrong as first given; what people corrected or took out
-    since is wrong no more. None where no item was checked at random.
+    since is wrong no more. None where fewer than `FEWEST` items were checked at random.
     """
     frame = read_decisions(decisions)
     rows, truth, first = _confirmed(table.item, table.vocab, frame[frame["audited"]])
     gone = int((frame["audited"] & frame["none_of_these"]).sum())
-    if len(rows) + gone < 2:
+    if len(rows) + gone < min(FEWEST, len(table)):
         return None
     every, right, before = _confirmed(table.item, table.vocab, frame)
     given = table.given.copy()

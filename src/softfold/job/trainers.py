@@ -68,6 +68,8 @@ def make_trainers(
 
 
 def _check_options(settings: Settings, trainer: str, oof_trainer: str) -> None:
+    if settings.features is not None and settings.arch is not None and trainer == oof_trainer:
+        raise InputError("--features takes the place of a backbone: leave --arch or --features out")
     for name in ("arch", "weights", "size", "epochs", "features"):
         if getattr(settings, name) is None:
             continue

@@ -9,6 +9,9 @@ import numpy as np
 from softfold.noise.model import Explanation, log_floored
 from softfold.noise.weighing import with_weights
 
+FEWEST = 30
+"""Checked items from which the audit's rate takes the place of the estimate."""
+
 SLIP = 0.02
 """How often any explanation may be plainly wrong about an item: none is ruled out by one."""
 

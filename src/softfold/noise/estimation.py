@@ -11,7 +11,7 @@ import numpy as np
 
 from softfold.align import align_predictions, align_second
 from softfold.errors import InputError, count_of
-from softfold.noise.audit import audited_rate, reweighed
+from softfold.noise.audit import FEWEST, audited_rate, reweighed
 from softfold.noise.classwise import by_class, even
 from softfold.noise.clean import clean
 from softfold.noise.matrices import normalised_counts
@@ -75,7 +75,8 @@ def estimate_noise(
             items another way (another backbone, other features); of what both models have learned
             by heart it cannot tell. Explanations stay those of `probabilities`.
         checked: (rows, truth) of items that were drawn at random and checked: rows int (m,), truth
-            int (m,), -1 for none of the classes. Rate and interval are then those of the audit.
+            int (m,), -1 for none of the classes. Of 30 items and more, rate and interval are those
+            of the audit; fewer change nothing.
         vocab: K class names, in the order of an array's columns. T has the classes in the order of
             the table's vocab, else of `vocab`, else of the predictions' columns.
         seed: draws the items that the model is fitted to, of more than 10,000.
@@ -208,7 +209,7 @@ def audited(
     from softfold.noise.scoring import score
 
     rows, truth = check_checked(checked, *probabilities.shape)
-    if not len(rows):
+    if len(rows) < min(FEWEST, len(labels)):
         return noise
     found = reweighed(noise.explanations, labels[rows], probabilities[rows], truth)
     noise = replace(noise, explanations=found)
@@ -227,6 +228,10 @@ def check_checked(
     checked: tuple[np.ndarray, np.ndarray], n_items: int, n_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows (m,) and truth (m,) of checked items. Raises InputError naming the first offender."""
+    if not isinstance(checked, tuple | list) or len(checked) != 2:
+        raise InputError(
+            f"checked: expected (rows, truth), two arrays of integers, got {type(checked).__name__}"
+        )
     rows, truth = (np.asarray(part) for part in checked)
     if rows.ndim != 1 or rows.shape != truth.shape:
         raise InputError(

@@ -145,7 +145,7 @@ class Listing:
         line = f"about {self.expected:,.0f} of {count_of(self.items, 'label')} ({share})"
         if self.interval is not None:
             low, high = self.interval
-            line += f", 95% interval {low:,.0f} to {high:,.0f},"
+            line += f", 95% interval {low:,.0f} to {high:,.0f} labels,"
         line += " are expected to be wrong"
         return f"{line}; this list has {count_of(len(self.frame), 'item')}"
 

@@ -120,7 +120,9 @@ def figures(run: Run) -> FT:
     wrong = measures.expected_wrong(run)
     if wrong is not None:
         share = percent(wrong.count / max(1, len(run.train)))
-        interval = "" if wrong.low is None else f", interval {wrong.low:,.0f} to {wrong.high:,.0f}"
+        interval = (
+            "" if wrong.low is None else f", interval {wrong.low:,.0f} to {wrong.high:,.0f} labels"
+        )
         card("labels expected to be wrong", f"{wrong.count:,.0f}", share + interval)
     difference = metrics.get("difference", {})
     if {"mean", "low", "high"} <= difference.keys():

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.decisions.audit import FEWEST, AuditState, draw, summary
+from softfold.decisions.audit import AuditState, draw, summary
 from softfold.decisions.log import ACTIONS, LOG, Decision, DecisionLog
 from softfold.decisions.opinions import Opinions, agreement
 from softfold.errors import InputError
+from softfold.noise.audit import FEWEST
 from softfold.review.questions import questions_of
 from softfold.review.similar import groups_of
 from softfold.runs.folder import Run
