@@ -93,3 +93,16 @@ def test_without_confirmed_items_the_model_stays(confused):
     noise = estimate_noise(table.given, p)
     nothing = pd.DataFrame({"item": ["i0"], "state": ["unsure"], "label": [None]})
     assert learn_noise(noise, table, p, nothing) is noise
+
+
+def test_an_audit_tilts_the_suspicions_of_what_is_still_open(confused):
+    table, p = confused
+    rows = np.random.default_rng(2).choice(len(table), 100, replace=False)
+    decisions = decide(table, rows).assign(audited=True, none_of_these=False)
+    after = apply_decisions(table, decisions)
+    # a model that finds hardly any label wrong, though a ninth of them is
+    blind = as_noise_model(symmetric(3, 1e-4), 3)
+    learned = learn_noise(blind, after, p, decisions)
+    low, _ = learned.rate_interval
+    assert learned.audited == 100 and low > 0.02
+    assert low <= score(after.given, p, learned).suspicion.mean() * 1.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from softfold.noise.audit import audited_rate, wanted_checks
+from softfold.noise.audit import audited_rate, log_odds, tilt_into, wanted_checks, with_odds
 
 
 @pytest.mark.parametrize("rate", [0.03, 0.15, 0.4])
@@ -43,3 +43,13 @@ def test_how_many_more_to_check_falls_as_they_are_checked():
     rows = rng.choice(5000, 60, replace=False)
     left = wanted_checks(suspicion, rows, wrong[rows], 0.04)
     assert 0 <= left < first < 1000
+
+
+def test_suspicions_are_tilted_no_further_than_an_audit_contradicts_them():
+    suspicion = np.random.default_rng(0).beta(0.2, 2, 5000)
+    mean = suspicion.mean()
+    assert tilt_into(suspicion, mean - 0.02, mean + 0.02) == 0
+    for low, high, goal in [(mean + 0.05, 0.4, mean + 0.05), (0.01, 0.02, 0.02)]:
+        moved = with_odds(log_odds(suspicion) + tilt_into(suspicion, low, high))
+        assert moved.mean() == pytest.approx(goal, abs=1e-3)
+    assert tilt_into(suspicion, 0.0, 0.0) == 0  # all were checked: nothing is left to guess

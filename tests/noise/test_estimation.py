@@ -9,6 +9,7 @@ from made_noise import pair, people, problem, weak_model
 from softfold import InputError, estimate_noise, rank_issues, soften
 from softfold.noise.matrices import symmetric
 from softfold.noise.model import NoiseModel, as_noise_model, posterior
+from softfold.noise.scoring import score
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.25, 0.5])
@@ -81,7 +82,13 @@ def test_an_audit_overrules_what_predictions_seem_to_say():
     truth = np.where(rng.random(len(given)) < 0.3, (given + 1) % 8, given)
     rows = rng.choice(len(given), 150, replace=False)
     noise = estimate_noise(given, p, checked=(rows, truth[rows]))
-    assert noise.rate_interval[0] < (truth != given).mean() < noise.rate_interval[1]
+    low, high = noise.rate_interval
+    assert low < (truth != given).mean() < high
+    # what is said of single items adds up to it
+    assert low - 0.01 <= score(given, p, noise).suspicion.mean() <= high + 0.01
+    soft = soften(given, p, noise=noise)[np.arange(len(given)), given]
+    # an item of no class keeps a share of its given label
+    assert low - 0.03 <= 1 - soft.mean() <= high + 0.01
 
 
 @pytest.mark.filterwarnings("ignore:predictions tell nothing")

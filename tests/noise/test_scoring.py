@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from made_noise import people, problem
 
 from softfold import estimate_noise
+from softfold.noise.audit import log_odds
 from softfold.noise.matrices import symmetric
-from softfold.noise.model import Explanation, NoiseModel
+from softfold.noise.model import Explanation, NoiseModel, posterior
 from softfold.noise.scoring import score
 
 
@@ -46,3 +50,23 @@ def test_sharp_predictions_do_not_underflow():
     found = score(np.array([0, 1]), p, noise)
     assert np.isfinite(found.suspicion).all()
     assert found.suggested[1] == 0
+
+
+def test_a_tilt_adds_to_the_odds_of_a_wrong_label_and_leaves_the_order():
+    _, given, p = problem(symmetric(4, 0.2))
+    noise = estimate_noise(given, p)
+    before, after = score(given, p, noise), score(given, p, replace(noise, tilt=1.0))
+    np.testing.assert_array_equal(before.ranking, after.ranking)
+    np.testing.assert_allclose(log_odds(after.suspicion), log_odds(before.suspicion) + 1, atol=1e-6)
+    rows = np.arange(len(given))
+    soft = posterior(given, p, replace(noise, tilt=1.0))
+    np.testing.assert_allclose(soft.sum(axis=1), 1, atol=1e-5)
+    plain = posterior(given, p, noise)
+    mean = 1 - soft[rows, given].mean()
+    assert mean > 1 - plain[rows, given].mean()
+    assert mean == pytest.approx(after.suspicion.mean(), abs=1e-3)
+    # what else the item may be keeps its proportions
+    plain[rows, given] = soft[rows, given] = 0
+    ratio = soft[:20] / soft[:20].sum(axis=1, keepdims=True)
+    expected = plain[:20] / plain[:20].sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(ratio, expected, atol=1e-4)

@@ -17,7 +17,7 @@ from softfold.arrays import one_hot, row_blocks
 from softfold.data.table import LabelTable
 from softfold.decisions.applying import read_decisions
 from softfold.large_arrays import taken
-from softfold.noise.audit import FEWEST, audited_rate, reweighed
+from softfold.noise.audit import FEWEST, audited_rate, reweighed, tilt_into
 from softfold.noise.model import (
     LEAST_WEIGHT,
     Explanation,
@@ -81,7 +81,10 @@ def learn_noise(
     np.add.at(known, (truth, first), 1.0)
     explanations = reweighed(noise.explanations, first, probabilities[rows], truth)
     learned = [_learned(e, known, table, probabilities, ~settled) for e in explanations]
-    current = replace(noise, explanations=tuple(learned))
+    current = replace(noise, explanations=tuple(learned), tilt=0.0)
+    found = _audited_rate(current, table, probabilities, decisions)
+    if found is not None:
+        current = replace(current, tilt=_tilt(current, table, probabilities, ~settled, found))
     joint = _expected(current, table.given, probabilities, ~settled)
     joint += np.diag(np.bincount(truth, minlength=k)).astype(float)
     total = max(joint.sum(), 1e-30)
@@ -90,7 +93,6 @@ def learn_noise(
     share = 1 - len(rows) / max(1, len(table))
     low, high = (share * (bound - noise.rate) for bound in noise.rate_interval)
     low, high = max(0.0, rate + low), min(1.0, rate + high)
-    found = _audited_rate(current, table, probabilities, decisions)
     if found is not None:
         rate, low, high, checked = found
         current = replace(current, audited=checked)
@@ -129,6 +131,22 @@ def _audited_rate(
     bounds = [b - mended / len(suspicion) for b in audited_rate(suspicion, drawn, wrong)]
     rate, low, high = (float(np.clip(b, 0.0, 1.0)) for b in bounds)
     return rate, low, high, len(drawn)
+
+
+def _tilt(
+    noise: NoiseModel,
+    table: LabelTable,
+    probabilities: np.ndarray,
+    open_: np.ndarray,
+    found: tuple[float, float, float, int],
+) -> float:
+    """What brings the suspicions of items that are open, of a mask, to what the audit found."""
+    if not open_.any():
+        return 0.0
+    _, low, high, _ = found
+    of_open = len(table) / open_.sum()
+    suspicion = score(table.given, probabilities, noise).suspicion[open_]
+    return tilt_into(suspicion, min(1.0, low * of_open), min(1.0, high * of_open))
 
 
 def _learned(

@@ -16,6 +16,13 @@ SLIP = 0.02
 """How often any explanation may be plainly wrong about an item: none is ruled out by one."""
 
 
+MOST_TILT = 20.0
+"""Bound of what is added to log-odds."""
+
+LEAST = 1e-12
+"""How near to 0 and 1 a suspicion is taken to be."""
+
+
 def audited_rate(
     suspicion: np.ndarray, rows: np.ndarray, wrong: np.ndarray
 ) -> tuple[float, float, float]:
@@ -41,6 +48,37 @@ def audited_rate(
     known = float(b.sum()) / n
     low, high = max(known, rate - half), min(1 - float((1 - b).sum()) / n, rate + half)
     return float(np.clip(rate, known, max(known, high))), low, max(low, high)
+
+
+def tilt_into(suspicion: np.ndarray, low: float, high: float) -> float:
+    """What to add to all log-odds of a wrong label so that suspicions agree with an audit.
+
+    0 where the mean of suspicion (N,) is within low..high, else what brings it to the nearer bound:
+    an audit moves single suspicions as far as it contradicts them, and no further.
+    """
+    goal = float(np.clip(suspicion.mean(dtype=float), low, high))
+    if goal == suspicion.mean(dtype=float) or not 0 < goal < 1:
+        return 0.0
+    odds = log_odds(suspicion)
+    below, above = -MOST_TILT, MOST_TILT
+    while above - below > 1e-3:
+        middle = (below + above) / 2
+        if with_odds(odds + middle).mean() < goal:
+            below = middle
+        else:
+            above = middle
+    return (below + above) / 2
+
+
+def log_odds(suspicion: np.ndarray) -> np.ndarray:
+    """Of probabilities float64 (N,), at least LEAST away from 0 and 1."""
+    s = np.clip(suspicion, LEAST, 1 - LEAST)
+    return np.log(s) - np.log1p(-s)
+
+
+def with_odds(odds: np.ndarray) -> np.ndarray:
+    """The probabilities of log-odds."""
+    return 1 / (1 + np.exp(-odds))
 
 
 def wanted_checks(

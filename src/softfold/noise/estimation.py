@@ -11,7 +11,7 @@ import numpy as np
 
 from softfold.align import align_predictions, align_second
 from softfold.errors import InputError, count_of
-from softfold.noise.audit import FEWEST, audited_rate, reweighed
+from softfold.noise.audit import FEWEST, audited_rate, reweighed, tilt_into
 from softfold.noise.classwise import by_class, even
 from softfold.noise.clean import clean
 from softfold.noise.matrices import normalised_counts
@@ -212,10 +212,11 @@ def audited(
     if len(rows) < min(FEWEST, len(labels)):
         return noise
     found = reweighed(noise.explanations, labels[rows], probabilities[rows], truth)
-    noise = replace(noise, explanations=found)
+    noise = replace(noise, explanations=found, tilt=0.0)
     suspicion = score(labels, probabilities, noise).suspicion
     rate, low, high = audited_rate(suspicion, rows, truth != labels[rows])
-    return replace(noise, rate=rate, rate_interval=(low, high), audited=len(rows))
+    tilt = tilt_into(suspicion, low, high)
+    return replace(noise, rate=rate, rate_interval=(low, high), audited=len(rows), tilt=tilt)
 
 
 def check_second(second: Any, noise: Any) -> None:

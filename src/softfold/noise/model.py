@@ -171,6 +171,8 @@ class NoiseModel:
         joint: float64 (K, K), expected items by truth and given label.
         log_likelihood: mean over items of log p(given | x), in nats.
         audited: items checked at random that the rate rests on; 0: it is an estimate.
+        tilt: added to each item's log-odds that its given label is wrong, so that suspicions add up
+            to what an audit found (`softfold.noise.audit.tilt_into`).
     """
 
     explanations: tuple[Explanation, ...]
@@ -182,6 +184,7 @@ class NoiseModel:
     log_likelihood: float = float("nan")
     information: float = float("nan")
     audited: int = 0
+    tilt: float = 0.0
 
     def __repr__(self) -> str:
         return f"NoiseModel({self._about})"
@@ -313,4 +316,14 @@ def posterior(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) 
     out, _ = first.read_block(block, first.weight / total)
     for explanation in rest:
         out += explanation.read_block(block, explanation.weight / total)[0]
-    return out
+    return tilted(block, out, noise.tilt) if noise.tilt else out
+
+
+def tilted(block: Block, q: np.ndarray, tilt: float) -> np.ndarray:
+    """q(k) of items (n, K), overwritten, with so much added to the log-odds of a wrong label."""
+    own = block.given(q) * np.float32(np.exp(-tilt))
+    block.put_given(q, 0)
+    others = np.einsum("ij->i", q)
+    block.put_given(q, own)
+    q /= np.maximum(own + others, np.float32(1e-30))[:, None]
+    return q

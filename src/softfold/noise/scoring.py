@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from softfold.arrays import each_block
+from softfold.noise.audit import LEAST, log_odds, with_odds
 from softfold.noise.block import Block
 from softfold.noise.matrices import column_of_most
 from softfold.noise.model import NoiseModel, log_floored, shifted
@@ -70,6 +71,10 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
             mixed = logs
         block.put_given(mixed, -np.inf)
         suggested[rows] = column_of_most(mixed)
+        if noise.tilt:
+            before = wrong[rows].copy()
+            wrong[rows] = with_odds(log_odds(before) + noise.tilt)
+            no_class[rows] *= wrong[rows] / np.maximum(before, LEAST)
 
     each_block(work, n, k)
     with ThreadPoolExecutor(1) as beside:
