@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from softfold.trainers.probe import softmax_regression
 from softfold.trainers.probe.softmax_regression import Design, Targets, solve
 
 
@@ -165,3 +166,18 @@ def test_the_first_axes_are_those_of_all_axes_and_predict_nearly_as_well():
     again = torch.softmax(torch.from_numpy(x) @ weight + bias, 1)
     assert (again - ours).abs().max() < 1e-4
     assert torch.equal(Design.of(x, axes=20).z, few.z)
+
+
+@pytest.mark.parametrize("noise", [None, 0.8 * np.eye(3) + 0.2 / 3])
+def test_rounded_products_say_the_same_of_items(noise, monkeypatch):
+    x, labels = blobs()
+    goal, rows = Targets(labels, noise, 3), torch.ones(240, 1)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(softmax_regression, "precision", lambda device, dtype=dtype: dtype)
+        design = Design.of(x)
+        assert design.factors.dtype == dtype
+        weights = solve(design, goal, rows, 0.1)[0]
+        assert weights.dtype == torch.float32
+        found.append(torch.softmax(design.z @ weights, dim=1))
+    assert 0 < (found[0] - found[1]).abs().max() < 0.01
