@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_noise import people, problem
+from made_noise import pair, people, problem
 
 from softfold import estimate_noise
 from softfold.noise.audit import log_odds
@@ -70,3 +70,15 @@ def test_a_tilt_adds_to_the_odds_of_a_wrong_label_and_leaves_the_order():
     ratio = soft[:20] / soft[:20].sum(axis=1, keepdims=True)
     expected = plain[:20] / plain[:20].sum(axis=1, keepdims=True)
     np.testing.assert_allclose(ratio, expected, atol=1e-4)
+
+
+def test_the_order_of_the_classes_changes_nothing_that_is_said_of_an_item():
+    # more items than a part of which noise by class is learned
+    for transition in (symmetric(5, 0.3), pair(5, 0.3)):
+        _, given, p = problem(transition, n=12_000)
+        order = np.array([3, 0, 4, 1, 2])
+        moved = np.argsort(order)[given], np.ascontiguousarray(p[:, order])
+        before = score(given, p, estimate_noise(given, p))
+        after = score(*moved, estimate_noise(*moved))
+        assert np.abs(before.suspicion - after.suspicion).max() < 0.01
+        np.testing.assert_array_equal(order[after.suggested], before.suggested)

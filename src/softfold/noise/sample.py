@@ -28,30 +28,34 @@ MIDDLE, MIDDLE_ITEMS = 0.75, 20
 class Sample:
     """labels int64 (n,), sorted; p float32 (n, K), at least FLOOR.
 
+    lots: int64 (n,), each of 0..n-1 once, in random order: they draw parts, and order items that
+        are equally sure. They go with the items, so that the order of the classes says nothing.
     shift: float32 (K,), what was added to log p (`softfold.noise.temperature.base_shift`), or None.
     """
 
     labels: np.ndarray
     p: np.ndarray
+    lots: np.ndarray
     shift: np.ndarray | None = None
     _made: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, labels: np.ndarray, probabilities: np.ndarray, rows: np.ndarray) -> Sample:
         """The items of these rows (n,)."""
-        rows = rows[np.argsort(labels[rows], kind="stable")]
+        order = np.argsort(labels[rows], kind="stable")
+        lots, rows = np.random.default_rng(0).permutation(len(rows))[order], rows[order]
         p = np.asarray(probabilities[rows], np.float32)
-        return cls(labels[rows], np.clip(by_columns(p), FLOOR, None))
+        return cls(labels[rows], np.clip(by_columns(p), FLOOR, None), lots)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def about(self, count: int) -> Sample:
-        """No more than `count` items, of all classes alike."""
-        step = -(-len(self) // max(1, count))
-        if step == 1:
+        """No more than `count` of the items, drawn by their lots."""
+        if count >= len(self):
             return self
-        return Sample(self.labels[::step], by_columns(self.p[::step]), self.shift)
+        rows = np.flatnonzero(self.lots < max(1, count))
+        return Sample(self.labels[rows], by_columns(self.p[rows]), self.lots[rows], self.shift)
 
     def evened(self) -> Sample:
         """The same items; predictions that are too unsure are no longer drawn to base rates."""
@@ -60,7 +64,7 @@ class Sample:
             return self
         p = self.p * np.exp(shift)
         p /= np.einsum("ij->i", p)[:, None]
-        return Sample(self.labels, np.clip(p, FLOOR, None, out=p), shift)
+        return Sample(self.labels, np.clip(p, FLOOR, None, out=p), self.lots, shift)
 
     @property
     def n_classes(self) -> int:
@@ -91,15 +95,10 @@ class Sample:
         return float((self.predicted != self.labels).mean())
 
     @cached_property
-    def _lots(self) -> np.ndarray:
-        """What orders equally sure items: rows are sorted by label, so that their order may not."""
-        return np.random.default_rng(0).permutation(len(self))
-
-    @cached_property
     def strength(self) -> float:
         """How often the surer half of predictions agrees with labels, above chance: up to 1."""
         top = self.p[self.rows, self.predicted]
-        surer = np.lexsort((self._lots, -top))[: max(1, len(self) // 2)]
+        surer = np.lexsort((self.lots, -top))[: max(1, len(self) // 2)]
         agreed = float((self.predicted == self.labels)[surer].mean())
         chance = float(((self._counts / len(self)) ** 2).sum())
         return (agreed - chance) / max(1 - chance, 1e-9)
@@ -211,7 +210,7 @@ class Sample:
         """
         best = column_of_most(v)
         top = v[self.rows, best]
-        order = np.lexsort((self._lots, -top, best))
+        order = np.lexsort((self.lots, -top, best))
         ends = np.cumsum(np.bincount(best, minlength=self.n_classes))
         won = pairs = 0.0
         for k, end in enumerate(ends):
