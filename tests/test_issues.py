@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from softfold import multilabel as several
 from softfold.errors import InputError
 from softfold.issues import label_quality, rank_issues
 
@@ -58,10 +59,13 @@ def test_names_where_a_vocab_is_given():
         rank_issues(given, p, vocab=["a", "b"])
 
 
-def test_a_negative_top_is_refused():
+@pytest.mark.parametrize("top", [-1, 2.5, "5"])
+def test_a_top_that_is_no_number_of_rows_is_refused(top):
     _, given, p = problem(50)
-    with pytest.raises(InputError, match="top is -1"):
-        rank_issues(given, p, top=-1)
+    both = [(rank_issues, given), (several.rank_issues, np.eye(4, dtype=int)[given])]
+    for rank, labels in both:
+        with pytest.raises(InputError, match=f"top is {top!r}; it must be a whole number"):
+            rank(labels, p, top=top)
 
 
 def test_quality_is_in_the_order_of_the_items_and_below_a_half_means_wrong():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from numbers import Integral
 from types import ModuleType
+from typing import Any
 
 
 class InputError(ValueError):
@@ -30,6 +32,12 @@ def require(module: str, extra: str | None) -> ModuleType:
             raise
         what = module if extra is None else f"'softfold[{extra}]'"
         raise MissingDependency(f"{module} is not installed: pip install {what}") from None
+
+
+def check_top(top: Any) -> None:
+    """Refuse a `top` that is no number of rows; None is all of them."""
+    if top is not None and not (isinstance(top, Integral) and int(top) >= 0):
+        raise InputError(f"top is {top!r}; it must be a whole number, at least 0")
 
 
 def count_of(n: int, noun: str, plural: str | None = None) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import align_predictions, align_second, doubt_rows
-from softfold.errors import InputError
+from softfold.errors import check_top
 from softfold.noise.estimation import check_second, estimate_checked
 from softfold.noise.model import NoiseModel, as_noise_model
 from softfold.noise.scoring import Scores, score
@@ -51,8 +51,7 @@ def rank_issues(
        index  given  suggested  suspicion  none_of_these
     0      1      1          0       0.69            0.0
     """
-    if top is not None and top < 0:
-        raise InputError(f"top is {top}; it must be at least 0")
+    check_top(top)
     both, found = _scored(labels, probabilities, noise, second, vocab)
     order = found.ranking[: len(both.labels) if top is None else top]
     given, suggested = both.labels[order], found.suggested[order]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from softfold import markup
 from softfold.data.table import LabelTable, check_table
-from softfold.errors import InputError, count_of
+from softfold.errors import InputError, check_top, count_of
 from softfold.markup import Html, almost
 from softfold.runs.looks import Looks, data_uri
 
@@ -43,8 +43,9 @@ def show_issues(
         raise InputError(
             f"issues: no column {(lacking or ['item'])[0]!r}: give what softfold.rank_issues makes"
         )
-    if top < 0 or size < 8:
-        raise InputError(f"top {top} and size {size}: want at least 0 and at least 8")
+    check_top(top)
+    if size < 8:
+        raise InputError(f"size is {size}; it must be at least 8")
     shown = issues.iloc[:top].reset_index(drop=True)
     if "item" in shown:
         rows = table.rows_of(shown["item"])

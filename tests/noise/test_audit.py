@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from softfold import estimate_noise
 from softfold.noise.audit import audited_rate, log_odds, tilt_into, wanted_checks, with_odds
 
 
@@ -53,3 +54,12 @@ def test_suspicions_are_tilted_no_further_than_an_audit_contradicts_them():
         moved = with_odds(log_odds(suspicion) + tilt_into(suspicion, low, high))
         assert moved.mean() == pytest.approx(goal, abs=1e-3)
     assert tilt_into(suspicion, 0.0, 0.0) == 0  # all were checked: nothing is left to guess
+
+
+def test_a_model_that_is_sure_of_all_labels_is_weighed_in_silence():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 200)
+    p = np.where(np.eye(3)[truth] == 1, 1 - 2e-30, 1e-30)
+    with np.errstate(over="raise"):
+        noise = estimate_noise(truth, p, checked=(np.arange(200), truth))
+    assert noise.rate == 0

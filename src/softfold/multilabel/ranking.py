@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.align.multilabel import align_multi_label
-from softfold.errors import InputError
+from softfold.errors import check_top
 from softfold.multilabel.noise import MultiLabelNoise, models_of, problems
 from softfold.noise.scoring import score
 
@@ -46,8 +46,7 @@ def rank_issues(
        index class  given  suggested
     0      7   sky      0          1
     """
-    if top is not None and top < 0:
-        raise InputError(f"top is {top}; it must be at least 0")
+    check_top(top)
     both = align_multi_label(labels, probabilities, vocab)
     models = models_of(noise, both)
     rows, suspicions = [], []

@@ -125,7 +125,7 @@ def reweighed(
         q, odds = explanation.read(labels, logs)
         here = q[rows, np.maximum(truth, 0)]
         if explanation.offset is not None:
-            wrong = 1 / (1 + np.exp(-odds))
+            wrong = with_odds(odds.astype(float))
             here = np.where(nothing, wrong, np.where(truth == labels, 1 - wrong, wrong / k))
         else:
             here = np.where(nothing, 0.0, here)
