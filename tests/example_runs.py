@@ -124,7 +124,7 @@ def write_run(
             "trainer": "estimator",
             "trainer_settings": {"classifier": "linear discriminant"},
             "seeds": list(range(seeds)),
-            "notes": ["the hold-out has no known truth: accuracies are against its given labels"],
+            "notes": ["accuracies are against the given labels of the hold-out"],
             "versions": {"softfold": "0.1.0", "numpy": np.__version__},
         },
     }.items():

@@ -52,4 +52,9 @@ def test_without_a_split_the_same_stratified_fifth_is_held_out_for_every_seed(tm
     assert np.bincount(one.given[one.valid]).tolist() == [20, 20, 20]
     assert (jobs[0].plan(0).fold != jobs[1].plan(0).fold).any()
     assert any("a stratified fifth" in note for note in jobs[0].notes)
-    assert any("no known truth" in note for note in jobs[0].notes)
+    assert any("which was drawn of all: where they are wrong" in note for note in jobs[0].notes)
+
+
+def test_a_hold_out_of_ones_own_is_not_told_to_be_wrong(tmp_path):
+    job = open_job(Settings(labels="t"), tmp_path / "run", table=table_of(300), quiet=True)
+    assert any("unless those were checked, some may be wrong" in note for note in job.notes)

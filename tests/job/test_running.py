@@ -10,10 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from decision_rows import row
 from small_tables import flowers, random_pictures, table_of
 
 import softfold
 from softfold.data.table import LabelTable
+from softfold.decisions.applying import read_decisions
+from softfold.decisions.log import LOG, DecisionLog
 from softfold.errors import InputError
 from softfold.evaluation import (
     accuracy,
@@ -338,12 +341,36 @@ def test_a_run_does_not_go_on_with_other_decisions(decided):
         softfold.run(folder / "t.csv", run.path, resume=True, **settings)
 
 
-def test_an_audit_is_heard_when_soft_labels_are_made_again(tmp_path):
-    from decision_rows import row
+def test_a_run_with_decisions_keeps_the_hold_out_of_the_run_that_was_reviewed(tmp_path):
+    file = tmp_path / "flowers.csv"
+    flowers(300).drop(columns=["right", "is_valid"]).to_csv(file, index=False)
+    settings = dict(arch=LOGISTIC, seeds=1, strategy="blend", quiet=True)
+    first = softfold.run(file, tmp_path / "first", **settings)
+    train = first.train.sort_values("suspicion", ascending=False).reset_index(drop=True)
+    log = DecisionLog(first.path / LOG)
+    said = [("accept", label) for label in train["suggested"][:20]] + [("exclude", None)] * 10
+    log.append(
+        row("ann", item, item, *what, given)
+        for what, item, given in zip(said, train["item"], train["given"], strict=False)
+    )
+    log.close()
 
+    def holdout(run):
+        return set(run.items.loc[run.items["split"] == "valid", "item"])
+
+    second = softfold.run(file, tmp_path / "second", decisions=str(first.path), **settings)
+    assert holdout(second) == holdout(first)
+    assert set(second.train["item"]) == set(first.train["item"]) - set(train["item"][20:30])
+    assert any("the hold-out is that of first" in note for note in second.config["notes"])
+
+    read_decisions(first.path).to_csv(tmp_path / "decisions.csv", index=False)
+    settings["decisions"] = str(tmp_path / "decisions.csv")
+    third = softfold.run(file, tmp_path / "third", **settings)
+    assert any("--decisions RUN, with the run's" in note for note in third.config["notes"])
+
+
+def test_an_audit_is_heard_when_soft_labels_are_made_again(tmp_path):
     from softfold.decisions.audit import draw
-    from softfold.decisions.log import LOG, DecisionLog
-    from softfold.job.running import soften_run
 
     frame = flowers(300).rename(columns={"right": "truth"})
     file = tmp_path / "flowers.csv"

@@ -44,6 +44,28 @@ def test_votes_become_soft_labels_and_annotators_are_measured(tmp_path):
     np.testing.assert_array_equal(again.soft_labels.targets, soft.targets)
 
 
+def test_a_hold_out_of_checked_labels_is_measured_against_the_truth(tmp_path):
+    file, truth = votes(tmp_path)
+    frame = pd.read_csv(file).drop(columns="right")
+    frame.to_csv(file, index=False)
+    made = run(file, out=tmp_path / "run", annotator="annotator", seeds=1, quiet=True)
+    assert made.metrics["accuracy_against"] == "truth"
+    assert not any("too low" in note for note in made.config["notes"])
+    holdout = made.items[made.items["split"] == "valid"]
+    names = np.array(["iris", "rose", "tulip"])
+    rows = holdout["item"].str[1:].astype(int)
+    assert holdout["truth"].tolist() == names[truth[rows]].tolist()
+    # the votes of the others say nothing certain
+    assert made.train["truth"].isna().all() and "rate_truth" not in made.metrics["noise"]
+    assert made.config["name"] == "votes.csv"
+
+
+def test_messages_about_votes_name_their_file(tmp_path):
+    file, _ = votes(tmp_path)
+    with pytest.raises(InputError, match=r"^votes\.csv: no column 'no' "):
+        Settings(labels=file, annotator="annotator", group="no").read_labels()
+
+
 def test_a_column_that_is_not_there_is_named(tmp_path):
     file, _ = votes(tmp_path)
     with pytest.raises(InputError, match="no column 'nobody'"):

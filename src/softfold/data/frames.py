@@ -17,6 +17,14 @@ KNOWN_DATASETS = ("digits", "imagewoof", "imagenette", "cifar10n", "fashion-mnis
 """What `softfold.data.datasets` loads by name; what is not found may be a misspelt one of these."""
 
 
+_NAME = "softfold name"
+
+
+def set_name(frame: pd.DataFrame, name: str) -> None:
+    """Remember the file that a frame was made of, for messages about the frame."""
+    frame.attrs[_NAME] = name
+
+
 def read_frame(labels: Any) -> tuple[pd.DataFrame, str, Path | None]:
     """The rows, a name for messages, and the folder that relative paths start from.
 
@@ -27,8 +35,9 @@ def read_frame(labels: Any) -> tuple[pd.DataFrame, str, Path | None]:
     """
     labels = as_frame(labels)
     if isinstance(labels, pd.DataFrame):
-        _refuse_twice(labels, "the data frame")
-        return _plain_images(labels), "the data frame", None
+        name = labels.attrs.get(_NAME, "the data frame")
+        _refuse_twice(labels, name)
+        return _plain_images(labels), name, None
     if not isinstance(labels, str | os.PathLike):
         raise InputError(
             f"{type(labels).__name__} is no label table: give a file, a folder or a data frame, "

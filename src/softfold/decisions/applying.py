@@ -82,6 +82,23 @@ def read_decisions(
     return _with_contents(frame, path.parent) if with_content else frame
 
 
+def holdout_beside(source: str | Path) -> np.ndarray | None:
+    """The keys of the hold-out of the run whose decisions these are.
+
+    Args:
+        source: a run folder or the log in it.
+
+    Returns:
+        object (M,); None of a file of decisions, beside which there is no run.
+    """
+    path = Path(source)
+    items = (path if path.is_dir() else path.parent) / "items.parquet"
+    if not items.is_file() or not (path.is_dir() or path.name == LOG):
+        return None
+    frame = read_parquet(items)
+    return frame.loc[frame["split"] == "valid", "item"].to_numpy(dtype=object)
+
+
 def _with_contents(frame: pd.DataFrame, run: Path) -> pd.DataFrame:
     """The decisions with the content of each item, where the run beside the log has it."""
     if not ((run / "data.parquet").is_file() and (run / "items.parquet").is_file()):

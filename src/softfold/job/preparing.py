@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from softfold.align import find
 from softfold.data.folds import draw_holdout
 from softfold.data.grouping import copies_of, groups_of_pairs, merge_groups
 from softfold.data.item_features import ItemFeatures
 from softfold.data.leaving_out import MEND, NO_TEXT, LeftOut, note_of, refusal, shown
 from softfold.data.lookalikes import about_names
 from softfold.data.table import LabelTable, empty_texts
-from softfold.decisions.applying import apply_decisions
+from softfold.decisions.applying import apply_decisions, holdout_beside
 from softfold.errors import InputError, count_of
 from softfold.job.near_copies import near_pairs
 from softfold.pixels.images import Images
@@ -77,14 +79,10 @@ def prepare_items(
             "most rows have all their values in common with others, and no row is predicted by a "
             "model that saw such a row: add columns that tell the items apart, if there are any"
         )
-    if measured and not of_run and not table.valid.any():
-        table = draw_holdout(table, groups=copies)
-        notes.append(
-            "no split given: a stratified fifth of the items was drawn as the hold-out, the same "
-            "for every seed"
-        )
-        if settings.annotator is not None:
-            notes.append("the hold-out's labels are those that most annotators gave")
+    drawn = measured and not of_run and not table.valid.any()
+    if drawn:
+        table, how = _with_holdout(table, settings, copies)
+        notes += how
     copy = "a near copy" if settings.group_near_copies else "an exact copy"
     for what in (copy, "another item of their group"):
         group = copies if what == copy else table.group
@@ -100,12 +98,52 @@ def prepare_items(
             )
             table = table.take(~shared)
             copies = copies[~shared]
-    if table.valid.any() and table.truth is None:
-        notes.append(
-            "the hold-out has no known truth: accuracies are against its given labels, and where "
-            "those are wrong both are too low and their difference too small"
-        )
+    known = table.truth is not None and (table.truth[table.valid] >= 0).any()
+    if table.valid.any() and not known:
+        wrong = "both are too low and their difference too small"
+        if drawn:
+            notes.append(
+                "accuracies are against the given labels of the hold-out, which was drawn of all: "
+                f"where they are wrong, {wrong}; --valid or --holdout names items that were checked"
+            )
+        else:
+            notes.append(
+                "accuracies are against the given labels of the hold-out: unless those were "
+                f"checked, some may be wrong, and then {wrong}"
+            )
     return table, notes, copies[~table.valid]
+
+
+def _with_holdout(
+    table: LabelTable, settings: Settings, copies: np.ndarray
+) -> tuple[LabelTable, list[str]]:
+    """The table with a hold-out: that of the run that was reviewed, else one drawn; and notes."""
+    source = settings.decisions
+    before = None if source is None else holdout_beside(source)
+    kept = find([] if before is None else before, table.item) >= 0
+    notes = []
+    if source is not None and before is not None and kept.any():
+        table = replace(table, valid=kept)
+        gone = len(before) - int(kept.sum())
+        less = f", less {count_of(gone, 'item that is', 'items that are')} not here" if gone else ""
+        notes.append(
+            f"no split given: the hold-out is that of {Path(source).name}, whose "
+            f"decisions these are{less}"
+        )
+    else:
+        table = draw_holdout(table, groups=copies)
+        notes.append(
+            "no split given: a stratified fifth of the items was drawn as the hold-out, the same "
+            "for every seed"
+        )
+        if source is not None and before is None:
+            notes.append(
+                "a file of decisions does not say which hold-out their run had, so that this one "
+                "may be another: --decisions RUN, with the run's folder, keeps it"
+            )
+    if settings.annotator is not None:
+        notes.append("the hold-out's labels are those that most annotators gave")
+    return table, notes
 
 
 def only_usable(table: LabelTable, on_error: str, *, of_run: bool = False) -> LabelTable:
