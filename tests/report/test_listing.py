@@ -1,11 +1,15 @@
 """The ranked list of suspicious labels: of a run, or of somebody's predictions."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+from decision_rows import row
 from example_runs import synthetic_run
 
 from softfold.data.reading import read_table
+from softfold.decisions.log import LOG, DecisionLog
 from softfold.errors import InputError
 from softfold.report.listing import COLUMNS, Listing, predicted_issues, run_issues
 from softfold.runs.folder import Run
@@ -67,6 +71,25 @@ def test_pairs_thresholds_and_a_top_narrow_it_and_the_whole_is_still_told(folder
     assert len(pair) and set(pair["given"] + pair["suggested"]) == {"beedog"}
 
 
+def test_what_people_decided_on_is_listed_no_more(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "run")
+    before = run_issues(tmp_path / "run")
+    first = before.frame["item"][:3]
+    log = DecisionLog(tmp_path / "run" / LOG)
+    actions = [("keep", "ant"), ("exclude", None), ("unsure", None)]
+    log.append(row("ann", item, item, *what) for item, what in zip(first, actions, strict=True))
+    log.close()
+    after = run_issues(tmp_path / "run")
+    assert after.frame["item"].tolist() == before.frame["item"][2:].tolist()
+    assert (after.items, after.expected) == (before.items, before.expected)
+    left = after.frame["suspicion"].sum()
+    assert after.to_json()["expected_wrong_listed"] == pytest.approx(left)
+    assert after.summary().endswith(
+        f"this list has 498 items, of which about {left:,.0f} are; 2 items that people decided on "
+        "not listed"
+    )
+
+
 @pytest.mark.parametrize("column", ["given", "suggested"])
 def test_a_class_that_nothing_has_is_refused_with_those_there_are(folder, column):
     with pytest.raises(InputError, match=f"--{column} 'eel': no item has it; there are ant, bee,"):
@@ -103,8 +126,9 @@ def test_a_terminal_is_told_where_to_stop():
     assert lines[2].split() == ["b", "x", "z", "50%", "50%"]
     assert lines[-1] == (
         "about 30 of 1,000 labels (3.0%), 95% interval 12 to 50 labels, are expected to be wrong; "
-        "this list has 3 items"
+        "this list has 3 items, of which about 2 are"
     )
+    assert "this list has 1 item, of which about 1 are" in listing_of().select(top=1).summary()
     assert len(listing_of().text(top=1).splitlines()) == 4
 
 

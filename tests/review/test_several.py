@@ -11,11 +11,15 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("safetensors")
 pytest.importorskip("fasthtml")
 from browsing import has_text, needs_browser, saved
+from decision_rows import row
 from serving import Server
 from several_labels import digits_run
 
 from softfold.decisions.applying import read_decisions
+from softfold.decisions.log import LOG, DecisionLog
+from softfold.decisions.questions import question_keys
 from softfold.errors import InputError
+from softfold.job.several import several_of_run
 from softfold.multilabel import read_table
 from softfold.review import export_labels
 from softfold.review.desk import Desk
@@ -34,6 +38,18 @@ def run(made, tmp_path):
 
 def stroke(name, action, rows=(), **more):
     return {"stroke": f"stroke-{name}", "action": action, "rows": list(rows), **more}
+
+
+def test_an_item_and_class_that_people_decided_on_is_listed_no_more(run):
+    before = several_of_run(run).frame.reset_index(drop=True)
+    first = before.iloc[0]
+    (key,) = question_keys([first["item"]], [first["class"]])
+    log = DecisionLog(run / LOG)
+    log.append([row("ann", "s", key, "class", "yes")])
+    log.close()
+    assert (
+        several_of_run(run).frame.reset_index(drop=True).equals(before[1:].reset_index(drop=True))
+    )
 
 
 @needs_browser

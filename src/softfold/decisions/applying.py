@@ -82,6 +82,22 @@ def read_decisions(
     return _with_contents(frame, path.parent) if with_content else frame
 
 
+def settled(run: str | Path) -> pd.DataFrame:
+    """What needs nobody's look any more: decided in the run's log, or before the run was made.
+
+    Returns:
+        Columns item and, where items have several labels, class; those that are unsure or in
+        conflict are not among them.
+    """
+    files = [Path(run) / "decisions.parquet", Path(run) / LOG]
+    found = [read_decisions(file) for file in files if file.is_file()]
+    frames = [each[each["state"].isin(("confirmed", *LEFT_OUT))] for each in found]
+    if not frames:
+        return pd.DataFrame({"item": []}, dtype=object)
+    both = pd.concat(frames)
+    return both[[c for c in ("item", "class") if c in both]].drop_duplicates()
+
+
 def holdout_beside(source: str | Path) -> np.ndarray | None:
     """The keys of the hold-out of the run whose decisions these are.
 

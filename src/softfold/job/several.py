@@ -12,6 +12,7 @@ import pandas as pd
 from softfold import markup
 from softfold.crossfit.noise_aware import noise_aware_cross_fit
 from softfold.data.delimited import csv_text
+from softfold.decisions.applying import settled
 from softfold.errors import InputError
 from softfold.files import write_parquet, write_text
 from softfold.multilabel.noise import MultiLabelNoise
@@ -92,8 +93,15 @@ def several_issues(settings: Settings, *, quiet: bool = False) -> SeveralListing
 
 
 def several_of_run(path: str | Path) -> SeveralListing | None:
-    """The list of a run whose items have several labels; None where they have one."""
+    """The list of a run whose items have several labels; None where they have one.
+
+    Items and classes that people decided on are not in it.
+    """
     run = Run.open(path, several=True)
     if not isinstance(run, SeveralRun):
         return None
-    return SeveralListing(run.issues, run.noise, len(run.train))
+    issues, done = run.issues, settled(run.path)
+    if "class" in done:
+        pairs = [pd.MultiIndex.from_frame(each[["item", "class"]]) for each in (issues, done)]
+        issues = issues[~pairs[0].isin(pairs[1])]
+    return SeveralListing(issues, run.noise, len(run.train))

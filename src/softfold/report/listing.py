@@ -14,6 +14,7 @@ from softfold.align import align_predictions
 from softfold.data.delimited import csv_text, read_delimited
 from softfold.data.numbers import read_numbers
 from softfold.data.table import LabelTable
+from softfold.decisions.applying import settled
 from softfold.errors import InputError, count_of
 from softfold.files import write_parquet, write_text
 from softfold.issues import rank_issues
@@ -36,6 +37,7 @@ class Listing:
     expected: how many of their labels are expected to be wrong, by the noise model
     interval: its 95% interval, None where it is not known
     names:    names of classes for people, by class
+    decided:  how many items are not listed since people decided on them
     """
 
     frame: pd.DataFrame
@@ -43,6 +45,7 @@ class Listing:
     expected: float
     interval: tuple[float, float] | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    decided: int = 0
 
     def select(
         self,
@@ -98,8 +101,9 @@ class Listing:
     def to_json(self, top: int = 20) -> dict[str, Any]:
         """The list as JSON holds it: what is expected in all, and the first `top` items.
 
-        `expected_wrong` is a number of labels, `expected_wrong_interval` its 95% interval. What is
-        not known is null.
+        `expected_wrong` is a number of labels, `expected_wrong_interval` its 95% interval, and
+        `expected_wrong_listed` how many of those that are listed, by their suspicions. What is not
+        known is null.
         """
         first = self.named.head(top).astype(object)
         return {
@@ -107,6 +111,8 @@ class Listing:
             "expected_wrong": None if np.isnan(self.expected) else float(self.expected),
             "expected_wrong_interval": self.interval and [float(end) for end in self.interval],
             "listed": len(self.frame),
+            "expected_wrong_listed": float(self.frame["suspicion"].sum()),
+            "decided": self.decided,
             "issues": first.where(first.notna(), None).to_dict("records"),
         }
 
@@ -147,11 +153,16 @@ class Listing:
             low, high = self.interval
             line += f", 95% interval {low:,.0f} to {high:,.0f} labels,"
         line += " are expected to be wrong"
-        return f"{line}; this list has {count_of(len(self.frame), 'item')}"
+        line += f"; this list has {count_of(len(self.frame), 'item')}"
+        if len(self.frame) < self.items:
+            line += f", of which about {self.frame['suspicion'].sum():,.0f} are"
+        if self.decided:
+            line += f"; {count_of(self.decided, 'item')} that people decided on not listed"
+        return line
 
 
 def run_issues(run_dir: str | Path) -> Listing:
-    """The suspicious items of a run.
+    """The suspicious items of a run, without those that people decided on.
 
     Raises:
         InputError: no run folder, or its cross-fit has not been made.
@@ -174,7 +185,9 @@ def run_issues(run_dir: str | Path) -> Listing:
     p = run.get("probabilities")
     _add_evidence(frame, p, order, given, suggested, transition, run.names)
     interval = None if wrong.low is None or wrong.high is None else (wrong.low, wrong.high)
-    return Listing(frame[COLUMNS], len(run.train), wrong.count, interval, run.names)
+    done = frame["item"].isin(settled(run.path)["item"])
+    frame = frame.loc[~done, COLUMNS].reset_index(drop=True)
+    return Listing(frame, len(run.train), wrong.count, interval, run.names, int(done.sum()))
 
 
 def predicted_issues(table: LabelTable, predictions: str | Path | np.ndarray) -> Listing:
