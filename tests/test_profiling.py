@@ -32,6 +32,18 @@ def test_seconds_are_those_of_the_step_and_of_the_function():
     assert not any(name.startswith(("/", "\\")) or "home" in name for name in found)
 
 
+def test_seconds_of_imports_are_those_of_the_step_that_needs_the_module(tmp_path, monkeypatch):
+    (tmp_path / "slow_inner.py").write_text("import time; time.sleep(0.03)")
+    (tmp_path / "slow_outer.py").write_text("import time, slow_inner; time.sleep(0.03)")
+    monkeypatch.syspath_prepend(tmp_path)
+    profile = Profile()
+    with profile.step("fit"):
+        import slow_outer  # noqa: F401
+    steps = {step["step"]: step for step in profile.close()["steps"]}
+    assert 0.06 <= steps["fit"]["import_seconds"] <= steps["fit"]["seconds"] + 0.001
+    assert steps["rest"]["import_seconds"] < 0.03
+
+
 def test_a_step_that_fails_leaves_nothing_running():
     profile = Profile()
     progress = Progress(quiet=True, profile=profile)

@@ -17,7 +17,10 @@ MOST = 15
 """Functions told of a step, those with the most seconds of their own."""
 
 OUTSIDE = "rest"
-"""What is between the steps."""
+"""What is between the steps: choosing the trainers, writing settings."""
+
+_IMPORTING = ("<frozen importlib._bootstrap>", "_find_and_load")
+"""The function that every import of a module not loaded yet goes through."""
 
 
 class Profile:
@@ -47,7 +50,8 @@ class Profile:
 
     def close(self) -> dict[str, Any]:
         """Stop, and give `steps`, in the order they began: each with `step`, `seconds`,
-        `processor_seconds` (of all threads) and `functions`, most seconds of their own first.
+        `processor_seconds` (of all threads), `import_seconds` (of `seconds`: modules loaded when
+        they were first needed) and `functions`, most seconds of their own first.
         """
         while self._open:
             self._pause()
@@ -55,12 +59,15 @@ class Profile:
         steps = []
         for key, profile in self._profiles.items():
             seconds, processor = self._spent[key]
+            profile.create_stats()
+            found: dict[Any, Any] = profile.stats  # type: ignore[attr-defined]
             steps.append(
                 {
                     "step": key,
                     "seconds": round(seconds, 3),
                     "processor_seconds": round(processor, 3),
-                    "functions": _functions(profile),
+                    "import_seconds": round(_importing(found), 3),
+                    "functions": _functions(found),
                 }
             )
         return {"steps": steps}
@@ -85,9 +92,12 @@ class Profile:
             spent[1] += time.process_time()
 
 
-def _functions(profile: cProfile.Profile) -> list[dict[str, Any]]:
-    profile.create_stats()
-    found: dict[Any, Any] = profile.stats  # type: ignore[attr-defined]
+def _importing(found: dict[Any, Any]) -> float:
+    """Seconds in the outermost imports."""
+    return sum(told[3] for (file, _, name), told in found.items() if (file, name) == _IMPORTING)
+
+
+def _functions(found: dict[Any, Any]) -> list[dict[str, Any]]:
     own = sorted(found.items(), key=lambda pair: -pair[1][2])[:MOST]
     return [
         {

@@ -239,7 +239,16 @@ def time(run: Run, looks: Looks) -> Section | None:
 
 def _profiled(run: Run) -> Iterator[Any]:
     """By function, where the run was made with --profile."""
-    for step in run.get("profile", {}).get("steps", []):
+    steps = run.get("profile", {}).get("steps", [])
+    if steps:
+        about = (
+            "By function of the thread that runs the job: what other threads and processes do "
+            "shows there as waiting. The rest is what is between the steps, such as choosing the "
+            "trainers. A module is imported when it is first needed, and counts in that step; "
+            "what was imported before the job began, and this report, are not counted."
+        )
+        yield el("p", about, cls="note")
+    for step in steps:
         rows = [
             [f["function"], f"{f['own_seconds']:.2f}", f"{f['seconds']:.2f}", f"{f['calls']:,}"]
             for f in step["functions"]
@@ -248,7 +257,10 @@ def _profiled(run: Run) -> Iterator[Any]:
         if not rows:
             continue
         name = charts.STEP_NAMES.get(step["step"], step["step"])
-        line = f"{name}: {step['seconds']:.2f} s, {step['processor_seconds']:.2f} of the processor"
+        line = f"{name}: {step['seconds']:.2f} s"
+        if "import_seconds" in step:
+            line += f" ({step['import_seconds']:.2f} of it for imports)"
+        line += f", {step['processor_seconds']:.2f} of the processor"
         head = ["function", "its own seconds", "with what it calls", "calls"]
         yield el("details", el("summary", line), table(line, head, rows, numbers=(1, 2, 3)))
 

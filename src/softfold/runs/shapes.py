@@ -30,6 +30,7 @@ SHAPES: dict[str, Any] = {
                 "step": "",
                 "seconds": 0.0,
                 "processor_seconds": 0.0,
+                "import_seconds": 0.0,
                 "functions": [{"function": "", "calls": 0, "own_seconds": 0.0, "seconds": 0.0}],
             }
         ]
