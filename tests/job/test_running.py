@@ -71,6 +71,11 @@ def test_a_profile_is_in_the_run_and_its_report_and_changes_nothing(run, tmp_pat
     np.testing.assert_array_equal(told.probabilities, run.probabilities)
 
 
+def test_what_all_fits_share_is_made_and_told_once(tmp_path, capsys):
+    softfold.run(flowers(120), tmp_path / "run", truth="right", strategy="blend", seeds=2, folds=2)
+    assert capsys.readouterr().err.count("classifier (estimator) ...\n") == 1
+
+
 def test_rows_of_every_file_are_those_of_the_items(run):
     items, vocab = run.items, run.vocab
     train, holdout = items[items["split"] == "train"], items[items["split"] == "valid"]

@@ -20,6 +20,11 @@ from softfold.runs.writing import RunWriter
 from softfold.trainers import Trainer
 
 
+def engine_for(settings: Settings) -> Engine:
+    """Where the trainings of a job with these settings run."""
+    return get_engine(settings.engine, workers=settings.workers, ray_address=settings.ray_address)
+
+
 @dataclass(frozen=True)
 class Job:
     """A job, ready for its steps.
@@ -37,6 +42,7 @@ class Job:
         features: what the settings' features are of these items, in their order, or None.
         reopened: the items come from the run, not from where its settings say.
         found: notes that steps add (`note`), such as near copies and the classifier chosen.
+        prepared: trainers that have what all of their fits share.
     """
 
     settings: Settings
@@ -51,6 +57,7 @@ class Job:
     features: ItemFeatures | None = None
     reopened: bool = False
     found: list[str] = field(default_factory=list)
+    prepared: list[Trainer] = field(default_factory=list)
 
     @cached_property
     def train(self) -> LabelTable:
@@ -60,8 +67,7 @@ class Job:
     @cached_property
     def engine(self) -> Engine:
         """Where its trainings run."""
-        asked = self.settings
-        return get_engine(asked.engine, workers=asked.workers, ray_address=asked.ray_address)
+        return engine_for(self.settings)
 
     def seed(self, s: int) -> int:
         """The number of the s-th seed."""

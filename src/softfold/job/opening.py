@@ -16,7 +16,7 @@ from softfold.data.table import LabelTable
 from softfold.decisions.applying import read_decisions
 from softfold.errors import InputError, count_of, require
 from softfold.files import Damaged, told_if_damaged
-from softfold.job.job import Job
+from softfold.job.job import Job, engine_for
 from softfold.job.kinds import check_several
 from softfold.job.preparing import prepare_items
 from softfold.job.trainers import choose_trainers
@@ -69,6 +69,9 @@ def open_job(
     _claim(run, settings, resume)
     if resume:
         _set_damaged_aside(run)
+    engine_for(
+        settings
+    )  # a package that it lacks, or a cluster that does not answer, is said first
     with progress.step("load", "reading the labels"):
         decisions = None
         if settings.decisions is not None:
@@ -104,7 +107,6 @@ def open_job(
         features=features,
     )
     _introduce(job, trainers.why)
-    _ = job.engine  # a package that it lacks is said before anything is written
     job.plan(0)  # what folds cannot be drawn of is refused before anything is written
     job.write_config()
     job.writer.skipped(table.left_out)

@@ -309,11 +309,12 @@ def write_comparison(job: Job, made: Comparison) -> None:
 
 
 def prepare(job: Job, trainer: Trainer) -> None:
-    """What all of a trainer's fits share; its seconds count as the cross-fit's."""
-    if trainer.prepares is None:
+    """What all of a trainer's fits share, made once; its seconds count as the cross-fit's."""
+    if trainer.prepares is None or any(each is trainer for each in job.prepared):
         return
     with job.progress.step("crossfit", f"{trainer.prepares} ({trainer.name})") as advance:
         shard_features(trainer, job.table, job.engine, advance)
         chosen = trainer.prepare(job.table, progress=advance)
+    job.prepared.append(trainer)
     if chosen is not None:
         job.note(chosen)

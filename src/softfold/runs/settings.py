@@ -205,7 +205,8 @@ class Settings:
     )
     workers: int = setting(
         1,
-        "processes that train side by side on this machine",
+        "processes that train side by side on this machine; each takes seconds to begin, which "
+        "short trainings, such as a probe's, do not repay",
         "run crossfit train compare",
         check=at_least(1),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -101,6 +102,28 @@ def local(digits, tmp_path_factory):
 def test_the_main_job_gives_the_files_of_the_local_engine(digits, address, local, tmp_path):
     softfold(command(digits, tmp_path / "run", "--engine", "ray", "--ray-address", address))
     assert len(local) > 15 and work_of(tmp_path / "run") == local
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ("127.0.0.1:{free}", "nothing answers there"),
+        ("ray://127.0.0.1:{free}", "nothing answers there"),
+        ("head", "no Ray cluster answers"),
+    ],
+)
+def test_an_address_where_no_cluster_answers_is_told_before_the_work(digits, tmp_path, asked, line):
+    with socket.socket() as listener:  # bound and not listening: nobody else gets the port
+        listener.bind(("127.0.0.1", 0))
+        asked = asked.format(free=listener.getsockname()[1])
+        options = command(digits, tmp_path / "run", "--engine", "ray", "--ray-address", asked)
+        options.remove("--quiet")
+        made = subprocess.run(
+            [sys.executable, "-m", "softfold", *options], capture_output=True, text=True, timeout=60
+        )
+    assert made.returncode == 2
+    (told,) = made.stderr.splitlines()
+    assert told.startswith(f"softfold: --ray-address {asked}: {line}")
 
 
 def test_a_job_whose_driver_was_killed_goes_on_to_the_same_files(digits, address, local, tmp_path):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from softfold import stopping
 from softfold.crossfit.engines.protocol import Done, Needs, Task
@@ -15,6 +17,9 @@ from softfold.errors import InputError, count_of, require
 
 _RETRIES = 3
 """How often a task is begun again whose worker or node was lost."""
+
+_PATIENCE = 5.0
+"""Seconds that an address has to answer."""
 
 _LOOK = 0.5
 """Seconds between two looks whether somebody asked to stop."""
@@ -31,8 +36,11 @@ class Ray:
         ray_address: of the cluster, as `ray.init` takes it. None: the one that the environment
             or this machine knows (RAY_ADDRESS, `ray start`), else one that is started here.
 
+    Where an address is given, it is connected to at once.
+
     Raises:
         MissingDependency: Ray is not installed.
+        InputError: no cluster answers at the address.
     """
 
     name = "ray"
@@ -41,6 +49,8 @@ class Ray:
         self.address = ray_address
         self._ray: Any = require("ray", extra="ray")
         self._kept: list[tuple[Any, Any]] = []
+        if ray_address is not None or "RAY_ADDRESS" in os.environ:
+            self._connect()
 
     def run(self, tasks: Sequence[Task], shared: tuple[Any, ...], done: Done, needs: Needs) -> None:
         """Run every task on the cluster; see `Engine`.
@@ -84,6 +94,7 @@ class Ray:
         ray = self._ray
         if ray.is_initialized():
             return ray
+        _refuse_silence(self.address or os.environ.get("RAY_ADDRESS", ""))
         is_main = threading.current_thread() is threading.main_thread()
         handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -142,3 +153,33 @@ def _is_same(known: Any, part: Any) -> bool:
     if isinstance(known, tuple) and isinstance(part, tuple):
         return len(known) == len(part) and all(a is b for a, b in zip(known, part))
     return known is part
+
+
+def _own_address() -> str:
+    return require("ray.util", extra="ray").get_node_ip_address()
+
+
+def _refuse_silence(address: str) -> None:
+    """Refuse a host and port where nothing listens: Ray would try for minutes.
+
+    Other addresses, such as `auto`, Ray looks up at once.
+    """
+    try:
+        place = urlsplit(address if "://" in address else f"//{address}")
+        host, port = place.hostname, place.port
+    except ValueError:
+        return
+    if host is None or port is None:
+        return
+    # Ray itself takes the machine's own address for a loopback one
+    own = [_own_address()] if host in ("localhost", "127.0.0.1") else []
+    for where in (host, *own):
+        try:
+            socket.create_connection((where, port), timeout=_PATIENCE).close()
+            return
+        except OSError as error:
+            reason = error.strerror or str(error)
+    raise InputError(
+        f"--ray-address {address}: nothing answers there ({reason}): name the address that `ray "
+        "start --head` printed, and look whether this machine reaches it"
+    )
