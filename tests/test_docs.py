@@ -6,15 +6,18 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+import softfold
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def run_page(name: str) -> dict[str, Any]:
-    """The names that the page's Python blocks leave behind."""
+def run_page(name: str, **known: Any) -> dict[str, Any]:
+    """The names that the page's Python blocks leave behind; `known` are there before."""
     text = (DOCS / name).read_text(encoding="utf-8")
-    names: dict[str, Any] = {"__name__": "page"}
+    names: dict[str, Any] = {"__name__": "page", **known}
     for block in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         line = text[: block.start(1)].count("\n")
         code = compile("\n" * line + block.group(1), str(DOCS / name), "exec")
@@ -125,6 +128,18 @@ def test_what_cleanlab_has_gives_scores_and_a_mask_in_the_order_of_items(capsys)
     theirs, joint = compute_confident_joint(page["labels"], page["pred_probs"]), page["noise"].joint
     assert abs(joint.T - theirs).sum() < abs(joint - theirs).sum() / 2, "as the page transposes it"
     assert "softfold: " in capsys.readouterr().out
+
+
+def test_an_audit_of_ones_own_labels_settles_the_rate():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 2000)
+    labels = np.where(rng.random(2000) < 0.2, (truth + 1) % 3, truth)
+    p = rng.dirichlet(np.ones(3), 2000) + 2 * np.eye(3)[truth]
+    p /= p.sum(axis=1, keepdims=True)
+    known = {"np": np, "softfold": softfold, "labels": labels, "probabilities": p}
+    page = run_page("method.md", **known, look=lambda row: truth[row])
+    low, high = page["noise"].rate_interval
+    assert page["noise"].audited == 100 and low <= (labels != truth).mean() <= high
 
 
 def test_several_labels_are_read_softened_ranked_and_compared(capsys):

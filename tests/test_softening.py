@@ -100,6 +100,20 @@ def test_takes_the_posts_data_frame(dtype):
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*sorted")
+def test_columns_have_the_order_of_the_vocab_else_of_the_predictions_else_of_the_sorted_names():
+    names, p = np.array(["b", "c", "a"]), np.eye(3)
+    frame = pd.DataFrame(p, columns=["b", "c", "a"])
+    for predictions, vocab, order in (
+        (frame, None, "bca"),
+        (frame, ["a", "b", "c"], "abc"),
+        (p, ["c", "a", "b"], "cab"),
+        (p, None, "abc"),
+    ):
+        given = soften(names, predictions, "given", vocab=vocab)
+        assert [order[k] for k in given.argmax(axis=1)] == list(names)
+
+
 def a_table(n: int = 40) -> tuple[LabelTable, OutOfFold]:
     rng = np.random.default_rng(0)
     item = np.array([f"i{j}" for j in range(n)], dtype=object)

@@ -126,8 +126,10 @@ def soften(
         vocab: K class names, in the order of the columns of an array.
 
     Returns:
-        SoftLabels where the labels came with keys (a table, a data frame), else float32 (N, K).
-        Works in blocks of rows, also on memory maps.
+        SoftLabels where the labels came with keys (a table, a data frame), else float32 (N, K)
+        with the columns in the order of `vocab`, else of the predictions' columns where those have
+        names (a data frame, an OutOfFold), else of the sorted names. Works in blocks of rows, also
+        on memory maps.
 
     Raises:
         InputError: with one line on what is wrong.

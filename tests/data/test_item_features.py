@@ -116,7 +116,15 @@ def test_files_that_lack_keys_or_hold_no_matrix_are_refused(tmp_path):
     for frame, line in (
         (ragged, "1 item are of another length than the 2 of the first; .*5.jpg' with 1"),
         (words, "1 column beside `item` not of numbers; the first is 'colour'"),
-        (no_keys, "no column 'item' with the items' keys; it has: a, b, c"),
+        (no_keys, "no column 'item' with the items' keys: add one; it has: a, b, c"),
+        (no_keys.assign(path=KEYS), "rename the column 'path' to 'item'; it has: path, a, b, c"),
+        (no_keys.assign(key=KEYS), "rename the column 'key' to 'item'; it has: key, a, b, c"),
+        (no_keys.assign(x=KEYS, y=KEYS), "rename the one that holds them; it has: x, y, a, b, c"),
+        (no_keys.set_axis(KEYS), r"frame.reset_index\(names='item'\) makes it a column"),
+        (
+            pd.DataFrame(np.zeros((6, 30))).rename(columns=str).assign(name=KEYS),
+            r"rename the column 'name' to 'item'; it has: name, 0, 1, .*\(31 in all\)",
+        ),
     ):
         frame.to_parquet(tmp_path / "f.parquet")
         with pytest.raises(InputError, match=line):

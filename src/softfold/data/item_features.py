@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from softfold.align import as_frame, match_rows
-from softfold.align.keys import as_keys, refuse_repeats
+from softfold.align.keys import as_keys, refuse_repeats, some
+from softfold.data.finding import PATH_NAMES
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, count_of, require
 from softfold.files import replacing, write_bytes
@@ -237,8 +238,9 @@ def _of_parquet(file: Path) -> ItemFeatures:
         raise InputError(f"{file}: cannot be read as Parquet: {why}") from None
     names = table.column_names
     if "item" not in names:
-        have = ", ".join(names[:8])
-        raise InputError(f"{file}: no column 'item' with the items' keys; it has: {have}")
+        text = (arrow.types.is_string, arrow.types.is_large_string, arrow.types.is_dictionary)
+        words = [n for n in names if any(each(table.schema.field(n).type) for each in text)]
+        raise InputError(f"{file}: no column 'item' with the items' keys: {_which(names, words)}")
     keys = table.column("item").to_pandas().to_numpy(dtype=object)
     names = [name for name in names if name != "item" and not name.startswith("__index_level_")]
     kinds = [table.schema.field(name).type for name in names]
@@ -259,6 +261,19 @@ def _of_parquet(file: Path) -> ItemFeatures:
     for i, name in enumerate(names):
         values[:, i] = table.column(name).to_pandas().astype(np.float64).to_numpy()
     return ItemFeatures(keys, values, str(file))
+
+
+def _which(names: list[str], words: list[str]) -> str:
+    """Which of the columns, of which some hold words, is to be called `item`, in words."""
+    key = next((n for n in PATH_NAMES if n in words), words[0] if len(words) == 1 else None)
+    others = [*words, *(n for n in names if n not in words)]
+    if key is None:
+        what = "rename the one that holds them" if words else "add one"
+    elif key.startswith("__index_level_"):
+        what = "the index holds them, frame.reset_index(names='item') makes it a column"
+    else:
+        what = f"rename the column {key!r} to 'item'"
+    return f"{what}; it has: {some(others, 12)}"
 
 
 def _lists(file: Path, column: Any, keys: np.ndarray) -> np.ndarray:
