@@ -47,6 +47,18 @@ def desk(tmp_path):
     return desk
 
 
+def test_an_audit_that_nobody_drew_is_drawn_and_said_so(tmp_path):
+    run = synthetic_run(tmp_path / "run", 300, 4, rate=0.3)
+    with Server(run, audit=True) as server:
+        assert server.said.startswith("auditing 100 random items of ")
+        said = server.process.stdout.readline()
+        assert "these were drawn now" in said and said.endswith("-n 200 draws more\n")
+        assert len(drawn(run)) == 100
+    with Server(run, audit=True) as server:
+        server.kill()
+        assert "random items" in server.said
+
+
 def stroke(name, action, rows=(), **more):
     return {"stroke": f"stroke-{name}", "action": action, "rows": list(rows), **more}
 

@@ -109,6 +109,8 @@ def test_a_transformer_is_built_for_the_size_asked_for():
 def test_unknown_name_names_close_ones():
     with pytest.raises(InputError, match=r"unknown backbone 'resnet81'.*resnet18"):
         backbones.create_backbone("resnet81")
+    with pytest.raises(InputError, match=r"; names with it: vit_base_patch14_dinov2, .* in all\)"):
+        backbones.create_backbone("dinov2")
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "squeezenet1_0x"])

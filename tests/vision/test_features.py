@@ -70,6 +70,14 @@ def test_a_second_run_computes_nothing_and_gives_the_same(encoded, monkeypatch):
     assert np.array_equal(image_features(data.take(rows), size=64), first[rows])
 
 
+def test_the_device_of_features_is_not_that_of_the_process(encoded, monkeypatch):
+    before = runtime_module.Runtime("cuda:0", 1, 1, True, False, "default")
+    monkeypatch.setattr(runtime_module, "_chosen", before)
+    for make in (image_features, image_stages):
+        assert make(Images(encoded=encoded[:2]), size=64, device="cpu").shape[0] == 2
+        assert runtime_module.setup() is before
+
+
 def test_only_new_images_are_computed(encoded):
     first = image_features(Images(encoded=encoded[:15]), size=64)
     seen = []

@@ -142,6 +142,19 @@ def setup(device: str | None = None, threads: int | None = None) -> Runtime:
     return _chosen
 
 
+@contextmanager
+def set_up(device: str | None) -> Iterator[None]:
+    """`setup(device)` in here; afterwards the process has the device that it had before."""
+    global _chosen
+    before = _chosen
+    setup(device)
+    try:
+        yield
+    finally:
+        if device is not None:
+            _chosen = before
+
+
 def describe() -> str:
     """The choices in one line (applies `setup()` where that has not happened)."""
     return setup().describe()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from softfold.decisions.audit import DRAWN
 from softfold.errors import InputError, count_of
+from softfold.files import shell_word
 from softfold.review.guard import check_binding
 
 PORT = 8421
@@ -44,7 +45,7 @@ def serve(
             drawn first where there are none.
         images: the folder in which image files are now, where it was moved.
         open_browser: open the page in this machine's browser.
-        say: told the address, one line.
+        say: told the address, and what was drawn for an audit, a line each.
 
     Raises:
         InputError: no run folder, no token where one is needed, or no free port.
@@ -57,10 +58,15 @@ def serve(
     if token == "auto":
         token = secrets.token_urlsafe(24)
     check_binding(host, token)
+    more = ""
     if audit:
         desk = Desk(run_dir)
         if not desk.drawn:
             desk.draw(DRAWN)
+            more = (
+                "no audit was drawn yet: these were drawn now; "
+                f"softfold audit {shell_word(run_dir)} -n {2 * DRAWN} draws more"
+            )
     app = create_app(
         run_dir, reviewer=reviewer or _user(), host=host, token=token, names=names, images=images
     )
@@ -71,6 +77,8 @@ def serve(
     address += f"?{'&'.join(query)}" if query else ""
     doing = f"auditing {count_of(len(desk.drawn), 'random item')} of" if audit else "reviewing"
     say(f"{doing} {run_dir} at {address} (Ctrl-C ends)")
+    if more:
+        say(more)
     if open_browser:
         webbrowser.open(address)
     config = uvicorn.Config(

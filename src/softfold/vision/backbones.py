@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlparse
 
+from softfold.align.keys import some
 from softfold.errors import InputError, require
 from softfold.machine.runtime import before_torch
 
@@ -190,10 +191,9 @@ def _build_timm(name: str, pretrained: bool, size: int | None) -> tuple[Any, ...
     timm = require("timm", extra="torch")
     known = _LITE0_TIMM if name == DEFAULT else name
     if not timm.is_model(known.split(".")[0]):
-        near = difflib.get_close_matches(name, [DEFAULT, *timm.list_models()], n=3)
         raise InputError(
             f"unknown backbone {name!r}: neither torchvision nor timm has it"
-            + (f"; close names: {', '.join(near)}" if near else "")
+            + _names_like(name, timm.list_models())
         )
     config = timm.get_pretrained_cfg(known)
     native = config.input_size[-1] if config else 224
@@ -216,6 +216,19 @@ def _build_timm(name: str, pretrained: bool, size: int | None) -> tuple[Any, ...
         mean, std = (config.mean, config.std) if config else _IMAGENET
     width = getattr(body, "head_hidden_size", None) or body.num_features
     return body, width, tuple(mean), tuple(std), native, source
+
+
+def _names_like(name: str, of_timm: list[str]) -> str:
+    """Names that have this one in them, the shortest first, else those that are close, in words."""
+    models = require("torchvision.models", extra="torch")
+    known = sorted(
+        {DEFAULT, *of_timm, *models.list_models(module=models)}, key=lambda n: (len(n), n)
+    )
+    within = [each for each in known if name.casefold() in each]
+    if name and within:
+        return f"; names with it: {some(within, 5)}"
+    near = difflib.get_close_matches(name.casefold(), known, n=5)
+    return f"; close names: {', '.join(near)}" if near else ""
 
 
 def _build_torchvision(name: str, pretrained: bool, size: int | None) -> tuple[Any, ...]:

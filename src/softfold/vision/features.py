@@ -21,7 +21,7 @@ from softfold.cache.rows import Rows, RowStore
 from softfold.data.table import LabelTable
 from softfold.errors import InputError, require
 from softfold.large_arrays import LARGE, scratch
-from softfold.machine.runtime import autocast, one_late, precision, setup, to_device
+from softfold.machine.runtime import autocast, one_late, precision, set_up, setup, to_device
 from softfold.pixels.decoding import decode_batch, decode_batches, image_keys
 from softfold.pixels.images import Images
 from softfold.vision.backbones import (
@@ -63,14 +63,16 @@ def image_features(
         weights: file of weights; published ones where None.
         pretrained: False takes random weights (never cached).
         batch_size: images in a forward pass; chosen by the device where None.
-        device: torch device; the best there is where None.
+        device: torch device, of these features alone; the best there is where None.
         progress: called with (done, to do).
 
     Raises:
         InputError: no images, images that do not decode, weights that cannot be had.
     """
     settings = _settings(backbone, weights, size, pretrained)
-    return _of_kind("features", _images(table), settings, batch_size, device, progress)
+    require("torch", extra="torch")
+    with set_up(device):
+        return _of_kind("features", _images(table), settings, batch_size, device, progress)
 
 
 def image_stages(
@@ -92,7 +94,8 @@ def image_stages(
     if not has_stages(backbone):
         return np.empty((len(images), 0), np.float32)
     settings = _settings(backbone, weights, size, True)
-    return _of_kind("stages", images, settings, batch_size, device, progress)
+    with set_up(device):
+        return _of_kind("stages", images, settings, batch_size, device, progress)
 
 
 def _images(table: LabelTable | Images) -> Images:
@@ -117,7 +120,6 @@ def _of_kind(
     progress: Advance | None,
 ) -> np.ndarray:
     """The features or the stages of the images, from the cache as far as it has them."""
-    require("torch", extra="torch")
     if not settings["pretrained"] and settings["weights"] is None:
         net = create_backbone(**settings)
         part = slice(net.n_features) if kind == "features" else slice(net.n_features, None)

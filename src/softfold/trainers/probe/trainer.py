@@ -237,8 +237,10 @@ class Probe(BaseTrainer):
         return slice(None) if every else np.array(rows, dtype=np.int64)
 
     def _image_features(self, table: LabelTable, progress: Progress | None = None) -> np.ndarray:
+        from softfold.machine.runtime import setup
         from softfold.vision.features import image_features
 
+        setup(self.device)  # for what is computed of the features as well
         return image_features(
             table,
             self.arch,
