@@ -52,7 +52,7 @@ def test_without_a_split_the_same_stratified_fifth_is_held_out_for_every_seed(tm
     assert np.bincount(one.given[one.valid]).tolist() == [20, 20, 20]
     assert (jobs[0].plan(0).fold != jobs[1].plan(0).fold).any()
     assert any("a stratified fifth" in note for note in jobs[0].notes)
-    assert any("which was drawn of all: where they are wrong" in note for note in jobs[0].notes)
+    assert any("names items whose labels were checked" in note for note in jobs[0].notes)
 
 
 def test_a_hold_out_of_ones_own_is_not_told_to_be_wrong(tmp_path):

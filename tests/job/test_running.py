@@ -368,6 +368,12 @@ def test_a_run_with_decisions_keeps_the_hold_out_of_the_run_that_was_reviewed(tm
     assert set(second.train["item"]) == set(first.train["item"]) - set(train["item"][20:30])
     assert any("the hold-out is that of first" in note for note in second.config["notes"])
 
+    items = first.items
+    items["item"] = items["item"].where(items["split"] == "train", "elsewhere/" + items["item"])
+    items.to_parquet(tmp_path / "first" / "items.parquet")
+    lost = softfold.run(file, tmp_path / "lost", decisions=str(first.path), **settings)
+    assert any("give that run's --holdout" in note for note in lost.config["notes"])
+
     read_decisions(first.path).to_csv(tmp_path / "decisions.csv", index=False)
     settings["decisions"] = str(tmp_path / "decisions.csv")
     third = softfold.run(file, tmp_path / "third", **settings)

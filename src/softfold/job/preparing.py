@@ -103,8 +103,8 @@ def prepare_items(
         wrong = "both are too low and their difference too small"
         if drawn:
             notes.append(
-                "accuracies are against the given labels of the hold-out, which was drawn of all: "
-                f"where they are wrong, {wrong}; --valid or --holdout names items that were checked"
+                "accuracies are against the given labels of the hold-out: where they are wrong, "
+                f"{wrong}; --valid or --holdout names items whose labels were checked"
             )
         else:
             notes.append(
@@ -140,6 +140,11 @@ def _with_holdout(
             notes.append(
                 "a file of decisions does not say which hold-out their run had, so that this one "
                 "may be another: --decisions RUN, with the run's folder, keeps it"
+            )
+        elif before is not None and len(before):
+            notes.append(
+                "no item of the hold-out of the run that was reviewed is here, so that this one is "
+                "another: give that run's --holdout"
             )
     if settings.annotator is not None:
         notes.append("the hold-out's labels are those that most annotators gave")
