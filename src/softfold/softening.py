@@ -17,7 +17,7 @@ from softfold.arrays import each_block, one_hot
 from softfold.errors import InputError
 from softfold.large_arrays import scratch
 from softfold.noise.estimation import check_second, estimate_checked
-from softfold.noise.model import NoiseModel, as_noise_model, log_floored, posterior, shifted
+from softfold.noise.model import NoiseModel, as_noise_model, log_floored, posterior
 from softfold.noise.sample import Sample
 from softfold.soft_labels import SoftLabels
 
@@ -65,7 +65,7 @@ def _posterior(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
 
 def _people(labels: np.ndarray, p: np.ndarray, use: _Settings) -> np.ndarray:
     """Blend with predictions as unsure as several people together are of an item."""
-    z = shifted(log_floored(p), use.shift) / np.float32(use.temperature)
+    z = log_floored(p, use.shift) / np.float32(use.temperature)
     z -= z.max(axis=1, keepdims=True)
     return _blend(labels, np.exp(z, out=z), use)
 

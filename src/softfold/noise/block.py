@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from softfold.noise.matrices import MANY_CLASSES
+from softfold.noise.matrices import MANY_CLASSES, column_of_most
 
 
 class Block:
     """Given labels of some items, and logarithms of their predictions.
 
     labels: int (n,).
+    plain: float32 (n,), log of the prediction of the given label.
     logs: float32 (n, K), laid out as `by_columns`, the largest of each row 0.
     columns: each T that was asked for, by its id, with its columns of the labels.
     """
 
     def __init__(self, labels: np.ndarray, logs: np.ndarray) -> None:
-        """logs: float32 (n, K), laid out as `by_columns`; rows may have any largest value."""
+        """logs: float32 (n, K), laid out as `by_columns`, of any largest value; overwritten."""
         self.labels = labels
-        self.logs = topped(logs)
-        self.columns: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._cells = given_cells(labels, logs.shape[1])
+        self.plain = self.given(logs)
+        self.logs = top(logs)
+        self.columns: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def given(self, values: np.ndarray) -> np.ndarray:
         """values[i, labels[i]] of values (n, K) laid out as `by_columns`: (n,)."""
@@ -31,9 +33,17 @@ class Block:
         values.ravel(order="K")[self._cells] = new
 
 
-def topped(logs: np.ndarray) -> np.ndarray:
-    """logs (n, K) with the largest of each row 0: no temperature makes it underflow whole."""
-    return logs - logs.max(axis=1, keepdims=True)
+def top(logs: np.ndarray) -> np.ndarray:
+    """logs (n, K), changed so that the largest of each row is 0: no temperature makes it underflow.
+
+    Laid out as `by_columns`.
+    """
+    if logs.shape[1] < MANY_CLASSES:
+        most = logs.max(axis=1)
+    else:  # here NumPy finds where the largest is faster than what it is
+        most = logs.ravel()[given_cells(column_of_most(logs), logs.shape[1])]
+    logs -= most[:, None]
+    return logs
 
 
 def powers(logs: np.ndarray, temperature: float) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from softfold import markup
 from softfold.errors import InputError
-from softfold.noise.block import Block, given_cells, powers, topped
+from softfold.noise.block import Block, given_cells, powers, top
 from softfold.noise.matrices import MANY_CLASSES, by_columns, even_entries, unmix
 from softfold.noise.sample import FLOOR
 
@@ -87,12 +87,16 @@ class Explanation:
 
     def likeness(self, logs: np.ndarray) -> np.ndarray:
         """p(k | x) up to a factor a row: float32 (n, K), from log of predictions (n, K)."""
-        return self._likeness(topped(shifted(logs, self.shift)))
+        return self._likeness(top(self._shifted(logs)))
+
+    def _shifted(self, logs: np.ndarray) -> np.ndarray:
+        """`log_floored` with the shift, a new array, from logs without it."""
+        return logs.copy() if self.shift is None else log_floored(np.exp(logs), self.shift)
 
     def _likeness(self, logs: np.ndarray) -> np.ndarray:
         """`likeness` from logs that are shifted, the largest of each row 0."""
         if self.unmix:
-            logs = topped(log_floored(unmix(np.exp(logs), self.transition)))
+            logs = top(log_floored(unmix(np.exp(logs), self.transition)))
         return powers(logs, self.temperature)
 
     def read(self, labels: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +104,7 @@ class Explanation:
 
         labels: int (n,); logs: of predictions, float32 (n, K), at least log of FLOOR.
         """
-        return self.read_block(Block(labels, shifted(logs, self.shift)))
+        return self.read_block(Block(labels, self._shifted(logs)))
 
     def read_block(self, block: Block, weight: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """`read`, of logs that are shifted; q is multiplied by `weight`."""
@@ -292,25 +296,26 @@ def as_noise_model(transition: np.ndarray, n_classes: int, prior: Any = None) ->
     return NoiseModel((known,), rate, (rate, rate), transition, prior, joint)
 
 
-def log_floored(probabilities: np.ndarray) -> np.ndarray:
-    """log of predictions (n, K) as float32, at least that of FLOOR, laid out as `by_columns`."""
+def log_floored(probabilities: np.ndarray, shift: np.ndarray | None = None) -> np.ndarray:
+    """log of predictions (n, K) as float32, at least that of FLOOR, laid out as `by_columns`.
+
+    shift: float (K,), of predictions times exp(shift), rows summing to 1.
+    """
     # np.clip is thrice as fast as np.maximum.
-    logs = np.clip(by_columns(np.asarray(probabilities, np.float32)), FLOOR, np.inf)
-    return np.log(logs, out=logs)
-
-
-def shifted(logs: np.ndarray, shift: np.ndarray | None) -> np.ndarray:
-    """log of predictions times exp(shift), rows summing to 1: float32 (n, K)."""
+    p = np.clip(by_columns(np.asarray(probabilities, np.float32)), FLOOR, np.inf)
     if shift is None:
-        return logs
-    z = logs + np.asarray(shift, np.float32)
-    z -= np.log(np.einsum("ij->i", np.exp(z)))[:, None]
-    return np.clip(z, np.log(FLOOR), np.inf, out=z)
+        return np.log(p, out=p)
+    shift = np.asarray(shift, np.float32)
+    total = np.einsum("ij,j->i", p, np.exp(shift))
+    logs = np.log(p, out=p)
+    logs += shift
+    logs -= np.log(total)[:, None]
+    return np.clip(logs, np.log(FLOOR), np.inf, out=logs)
 
 
 def posterior(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
     """q(k | x, given), the mean over explanations: float32 (n, K), for a block of rows."""
-    block = Block(labels, shifted(log_floored(probabilities), noise.shift))
+    block = Block(labels, log_floored(probabilities, noise.shift))
     total = sum(e.weight for e in noise.counted)
     first, *rest = noise.counted
     out, _ = first.read_block(block, first.weight / total)
