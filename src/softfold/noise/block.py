@@ -32,6 +32,13 @@ class Block:
         """Writes what `given` reads."""
         values.ravel(order="K")[self._cells] = new
 
+    def empty(self, count: int) -> np.ndarray:
+        """Room for so many matrices as `logs` is: float32 (count, n, K)."""
+        n, k = self.logs.shape
+        if k < MANY_CLASSES:
+            return np.empty((count, k, n), np.float32).transpose(0, 2, 1)
+        return np.empty((count, n, k), np.float32)
+
 
 def top(logs: np.ndarray) -> np.ndarray:
     """logs (n, K), changed so that the largest of each row is 0: no temperature makes it underflow.
@@ -46,9 +53,9 @@ def top(logs: np.ndarray) -> np.ndarray:
     return logs
 
 
-def powers(logs: np.ndarray, temperature: float) -> np.ndarray:
+def powers(logs: np.ndarray, temperature: float, out: np.ndarray | None = None) -> np.ndarray:
     """p^(1 / temperature) of logs float32 (n, K), the largest of a row about 0: (n, K)."""
-    z = logs * np.float32(1 / temperature)
+    z = np.multiply(logs, np.float32(1 / temperature), out=out)
     return np.exp(z, out=z)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from softfold.align import align_predictions, align_second
+from softfold.arrays import each_block
 from softfold.errors import InputError, count_of
 from softfold.noise.audit import FEWEST, audited_rate, reweighed, tilt_into
 from softfold.noise.classwise import by_class, even
@@ -144,9 +145,12 @@ def described(explanations: tuple[Explanation, ...], sample: Sample) -> NoiseMod
     k = sample.n_classes
     any_matrix = explanations[0].transition  # stands where the counts of q will be
     draft = NoiseModel(explanations, 0.0, (0.0, 1.0), any_matrix, np.ones(k) / k, joint=any_matrix)
-    q, total = np.zeros_like(sample.p), sum(e.weight for e in draft.counted)
-    for explanation in draft.counted:
-        q += truth(sample, explanation, explanation.weight / total)
+    q, counted = np.empty_like(sample.p), list(zip(draft.counted, draft.shares, strict=True))
+
+    def work(rows: slice) -> None:
+        q[rows] = sum(truth(sample, e, share, rows) for e, share in counted)
+
+    each_block(work, *q.shape)
     joint = sample.tally(q)
     rate = max(0.0, float(1 - q[sample.rows, sample.labels].mean(dtype=float)))
     return replace(

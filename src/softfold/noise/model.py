@@ -91,13 +91,13 @@ class Explanation:
 
     def _shifted(self, logs: np.ndarray) -> np.ndarray:
         """`log_floored` with the shift, a new array, from logs without it."""
-        return logs.copy() if self.shift is None else log_floored(np.exp(logs), self.shift)
+        return logs.copy("K") if self.shift is None else log_floored(np.exp(logs), self.shift)
 
-    def _likeness(self, logs: np.ndarray) -> np.ndarray:
+    def _likeness(self, logs: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """`likeness` from logs that are shifted, the largest of each row 0."""
         if self.unmix:
             logs = top(log_floored(unmix(np.exp(logs), self.transition)))
-        return powers(logs, self.temperature)
+        return powers(logs, self.temperature, out)
 
     def read(self, labels: np.ndarray, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What it says of items: q(k) float32 (n, K), and log-odds that the given label is wrong.
@@ -108,25 +108,33 @@ class Explanation:
 
     def read_block(self, block: Block, weight: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """`read`, of logs that are shifted; q is multiplied by `weight`."""
-        if self.offset is not None:
-            return self._read_no_class(block, weight)
-        return self.weigh(block, self._likeness(block.logs), weight)
+        q, odds = read_alike([self], block, np.array([weight]))
+        return q, odds[0]
 
     def weigh(
-        self, block: Block, q: np.ndarray, weight: float = 1.0
+        self, block: Block, likenesses: np.ndarray, weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """`read_block`, from p(k | x) up to a factor a row: q (n, K), which is overwritten."""
+        """`read_alike` of m explanations of this T, from what each takes p(k | x) for.
+
+        likenesses: float32 (m, n, K), up to a factor a row; overwritten.
+        """
+        own = np.stack([block.given(z) for z in likenesses])
+        for z in likenesses:
+            block.put_given(z, 0)
+        # The sum over the others keeps its digits where 1 - q(given) would lose them.
         if self.even is None:
-            q *= self.columns(block)
-            own = block.given(q)
+            columns = self.columns(block)
+            own *= block.given(columns)
+            others = np.einsum("mik,ik->mi", likenesses, columns)
         else:
             right, wrong = np.maximum(self.even, LEAST_SHARE)
-            own = block.given(q) * np.float32(right / wrong)
-        block.put_given(q, 0)
-        # The sum over the others keeps its digits where 1 - q(given) would lose them.
-        others = np.einsum("ij->i", q)
-        block.put_given(q, own)
-        q *= (np.float32(weight) / np.maximum(own + others, np.float32(1e-30)))[:, None]
+            own *= np.float32(right / wrong)
+            others = np.einsum("mik->mi", likenesses)
+        share = weights.astype(np.float32)[:, None] / np.maximum(own + others, np.float32(1e-30))
+        q = np.einsum("mik,mi->ik", likenesses, share)
+        if self.even is None:
+            q *= columns
+        block.put_given(q, np.einsum("mi,mi->i", own, share))
         tiny = np.float32(1e-37)
         return q, np.log(np.maximum(others, tiny)) - np.log(np.maximum(own, tiny))
 
@@ -143,6 +151,24 @@ class Explanation:
         q[:] = (np.float32(weight / k) * wrong)[:, None]
         block.put_given(q, np.float32(weight) * (1 - wrong + wrong / k))
         return q, odds
+
+
+def read_alike(
+    explanations: Sequence[Explanation], block: Block, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What m explanations of one T say of items.
+
+    The sum of their q(k), each times its weight (m,): float32 (n, K). And log-odds that the given
+    label is wrong by each: float32 (m, n).
+    """
+    first = explanations[0]
+    if first.offset is not None:
+        q, odds = first._read_no_class(block, weights[0])
+        return q, odds[None]
+    likenesses = block.empty(len(explanations))
+    for explanation, z in zip(explanations, likenesses, strict=True):
+        explanation._likeness(block.logs, out=z)
+    return first.weigh(block, likenesses, weights)
 
 
 def heat(labels: np.ndarray, logs: np.ndarray) -> np.ndarray:
@@ -241,6 +267,20 @@ class NoiseModel:
         """The explanations that soft labels are made of."""
         return tuple(e for e in self.explanations if e.weight >= LEAST_WEIGHT)
 
+    @property
+    def shares(self) -> np.ndarray:
+        """Weights of `counted`, which sum to 1: float64 (m,)."""
+        weights = np.array([e.weight for e in self.counted])
+        return weights / weights.sum()
+
+    @property
+    def alike(self) -> list[list[int]]:
+        """Which of `counted` share a T: `read_alike` reads them together."""
+        members: dict[int, list[int]] = {}
+        for i, explanation in enumerate(self.counted):
+            members.setdefault(id(explanation.transition), []).append(i)
+        return list(members.values())
+
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON holds them; a rate that is not known is absent."""
         fields = asdict(self) | {
@@ -316,11 +356,10 @@ def log_floored(probabilities: np.ndarray, shift: np.ndarray | None = None) -> n
 def posterior(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> np.ndarray:
     """q(k | x, given), the mean over explanations: float32 (n, K), for a block of rows."""
     block = Block(labels, log_floored(probabilities, noise.shift))
-    total = sum(e.weight for e in noise.counted)
-    first, *rest = noise.counted
-    out, _ = first.read_block(block, first.weight / total)
-    for explanation in rest:
-        out += explanation.read_block(block, explanation.weight / total)[0]
+    explanations, shares = noise.counted, noise.shares
+    out = np.zeros_like(block.logs)
+    for members in noise.alike:
+        out += read_alike([explanations[i] for i in members], block, shares[members])[0]
     return tilted(block, out, noise.tilt) if noise.tilt else out
 
 

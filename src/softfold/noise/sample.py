@@ -79,6 +79,11 @@ class Sample:
         """What explanations read: the labels and log p."""
         return Block(self.labels, np.log(self.p))
 
+    def part(self, rows: slice) -> Block:
+        """`block` of some rows."""
+        make = lambda: Block(self.labels[rows], by_columns(self.logs[rows]))  # noqa: E731
+        return self.remembered((rows.start, rows.stop), make)
+
     @property
     def logs(self) -> np.ndarray:
         """log p (n, K), the largest of each row 0: no temperature makes it underflow whole."""

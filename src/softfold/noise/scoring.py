@@ -11,7 +11,7 @@ from softfold.arrays import each_block
 from softfold.noise.audit import LEAST, log_odds, with_odds
 from softfold.noise.block import Block
 from softfold.noise.matrices import column_of_most
-from softfold.noise.model import NoiseModel, log_floored
+from softfold.noise.model import NoiseModel, log_floored, read_alike
 
 CONFIDENCE_VOTE = 0.3
 """How much the plain probability of the given label says in the order where noise follows the item,
@@ -43,11 +43,11 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
     order, so that `suspicion` has both.
     """
     n, k = probabilities.shape
-    explanations = noise.counted
-    total = sum(e.weight for e in explanations)
+    explanations, shares = noise.counted, noise.shares
+    nothing = [i for i, e in enumerate(explanations) if e.offset is not None]
     odds = np.empty((len(explanations), n), np.float32)
-    wrong = np.zeros(n)
-    no_class = np.zeros(n, np.float32)
+    wrong = np.empty(n)
+    no_class = np.empty(n, np.float32)
     plain = np.empty(n, np.float32)
     suggested = np.empty(n, np.int64)
 
@@ -55,17 +55,16 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
         block = Block(labels[rows], log_floored(probabilities[rows], noise.shift))
         plain[rows] = -block.plain
         mixed = None
-        for i, explanation in enumerate(explanations):
-            share = explanation.weight / total
-            if explanation.offset is not None:
-                odds[i, rows] = explanation.odds_of_no_class(block)
-            else:
-                q, odds[i, rows] = explanation.read_block(block, share)
-                mixed = q if mixed is None else np.add(mixed, q, out=mixed)
-            doubt = share / (1 + np.exp(-odds[i, rows].astype(float)))
-            wrong[rows] += doubt
-            if explanation.offset is not None:
-                no_class[rows] += doubt
+        for members in noise.alike:
+            if members == nothing:
+                odds[members, rows] = explanations[members[0]].odds_of_no_class(block)
+                continue
+            same = [explanations[i] for i in members]
+            q, odds[members, rows] = read_alike(same, block, shares[members])
+            mixed = q if mixed is None else np.add(mixed, q, out=mixed)
+        doubt = shares[:, None] / (1 + np.exp(-odds[:, rows].astype(float)))
+        wrong[rows] = doubt.sum(axis=0)
+        no_class[rows] = doubt[nothing].sum(axis=0)
         if mixed is None:
             mixed = block.logs
         block.put_given(mixed, -np.inf)
