@@ -11,7 +11,9 @@ from softfold.noise.readings import level, truth, wrong
 from softfold.noise.sample import Sample
 
 
-@pytest.mark.parametrize("case", [problem(pair(5, 0.3)), people(), people(k=70, n=3000)])
+@pytest.mark.parametrize(
+    "case", [problem(pair(5, 0.3)), people(), people(k=64, n=3000), people(k=70, n=3000)]
+)
 def test_a_sample_is_read_as_its_items_are(case):
     _, given, p = case
     sample = Sample.of(given, p, np.arange(len(given)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from softfold.noise.matrices import normalised_counts, symmetric, unmix
+from softfold.noise.matrices import by_columns, normalised_counts, symmetric, unmix
 from softfold.noise.model import Explanation
 from softfold.noise.sample import FLOOR, Sample
 from softfold.noise.temperature import search
@@ -99,8 +99,8 @@ def confident_joint(sample: Sample) -> np.ndarray:
 
 
 def unmixed_logs(sample: Sample, transition: np.ndarray) -> np.ndarray:
-    """Logarithms of the predictions taken back through T: float32 (n, K)."""
-    return np.log(np.maximum(unmix(sample.p, transition), FLOOR))
+    """Logarithms of the predictions taken back through T: float32 (n, K), as `by_columns`."""
+    return np.log(by_columns(np.maximum(unmix(sample.p, transition), FLOOR)))
 
 
 def _part(sample: Sample) -> Sample:
