@@ -62,7 +62,7 @@ def rank_issues(
         "index": order,
         "given": given,
         "suggested": suggested,
-        "suspicion": found.suspicion[order],
+        "suspicion": found.falling[: len(order)],
         "none_of_these": found.no_class[order],
     }
     ranked = pd.DataFrame(columns, copy=False)

@@ -53,7 +53,7 @@ def rank_issues(
     for (y, p), model in zip(problems(both.labels, both.probabilities), models, strict=True):
         found = score(y, p, model)
         rows.append(found.ranking[:top])
-        suspicions.append(found.suspicion[rows[-1]])
+        suspicions.append(found.falling[:top])
     suspicion, index = np.concatenate(suspicions), np.concatenate(rows)
     classes = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
     place = np.concatenate([np.arange(len(part)) for part in rows])

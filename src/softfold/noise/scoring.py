@@ -23,15 +23,22 @@ class Scores:
     """Of N items, in their order.
 
     ranking: int64 (N,), rows, the most suspicious first; equal ones in their own order.
-    suspicion: float64 (N,), P(given label is wrong), falling along the ranking.
+    falling: float64 (N,), P(given label is wrong), in the order of the ranking.
     suggested: int64 (N,), the likeliest other class.
     no_class: float32 (N,), P(the item belongs to none of the classes).
     """
 
     ranking: np.ndarray
-    suspicion: np.ndarray
+    falling: np.ndarray
     suggested: np.ndarray
     no_class: np.ndarray
+
+    @property
+    def suspicion(self) -> np.ndarray:
+        """P(given label is wrong) of each item: float64 (N,)."""
+        suspicion = np.empty_like(self.falling)
+        suspicion[self.ranking] = self.falling
+        return suspicion
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> Scores:
@@ -78,9 +85,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
     with ThreadPoolExecutor(1) as beside:
         dealt = beside.submit(np.sort, wrong)
         ranking = _falling(_order(noise, odds, plain))
-    suspicion = np.empty(n)
-    suspicion[ranking] = dealt.result()[::-1]
-    return Scores(ranking, suspicion, suggested, no_class)
+    return Scores(ranking, dealt.result()[::-1], suggested, no_class)
 
 
 def _falling(values: np.ndarray) -> np.ndarray:
