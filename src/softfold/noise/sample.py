@@ -179,7 +179,7 @@ class Sample:
         """Items by likeliest class and given label: float64 (K, K)."""
         k = self.n_classes
         cells = self.predicted * k + self.labels
-        return np.bincount(cells, minlength=k * k).reshape(k, k).astype(float)
+        return np.bincount(cells, np.ones(len(self)), k * k).reshape(k, k)
 
     @cached_property
     def temperature(self) -> float:
@@ -220,13 +220,13 @@ class Sample:
         won = pairs = 0.0
         for k, end in enumerate(ends):
             start = ends[k - 1] if k else 0
-            half = np.sort(order[start : start + (end - start) // 2])  # rows are sorted by label
-            if not len(half):
+            half = order[start : start + (end - start) // 2]
+            right = self.labels[half] == k
+            if right.all() or not right.any():
                 continue
+            half.sort()  # rows are sorted by label
             labels, firsts = np.unique(self.labels[half], return_index=True)
             mine = int(np.searchsorted(labels, k))
-            if mine == len(labels) or labels[mine] != k:
-                continue
             groups = np.split(half, firsts[1:])
             base = groups.pop(mine)
             labels = np.delete(labels, mine)
