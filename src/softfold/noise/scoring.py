@@ -85,7 +85,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
     with ThreadPoolExecutor(1) as beside:
         dealt = beside.submit(np.sort, wrong)
         ranking = _falling(_order(noise, odds, plain))
-    return Scores(ranking, dealt.result()[::-1], suggested, no_class)
+    return Scores(ranking, dealt.result()[::-1].copy(), suggested, no_class)
 
 
 def _falling(values: np.ndarray) -> np.ndarray:
