@@ -63,6 +63,12 @@ class Explanation:
         """What T has on its diagonal and beside it, where that is one number each."""
         return even_entries(self.transition)
 
+    def has_transition_of(self, other: Explanation) -> bool:
+        """Whether both are of one kind and have one T."""
+        alike = self.transition is other.transition
+        same = alike or np.array_equal(self.transition, other.transition)
+        return same and (self.offset is None) == (other.offset is None)
+
     def columns(self, block: Block) -> np.ndarray:
         """T[:, y] of each label y, at least LEAST_SHARE: float32 (n, K), laid out as `by_columns`.
 
@@ -273,13 +279,21 @@ class NoiseModel:
         weights = np.array([e.weight for e in self.counted])
         return weights / weights.sum()
 
-    @property
+    @cached_property
     def alike(self) -> list[list[int]]:
-        """Which of `counted` share a T: `read_alike` reads them together."""
-        members: dict[int, list[int]] = {}
+        """Which of `counted` have one T: `read_alike` reads them together.
+
+        By its values: a model that was read from a file has an array for each.
+        """
+        found: list[list[int]] = []
         for i, explanation in enumerate(self.counted):
-            members.setdefault(id(explanation.transition), []).append(i)
-        return list(members.values())
+            for members in found:
+                if explanation.has_transition_of(self.counted[members[0]]):
+                    members.append(i)
+                    break
+            else:
+                found.append([i])
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON holds them; a rate that is not known is absent."""
