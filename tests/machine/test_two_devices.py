@@ -291,6 +291,8 @@ def clouds(n=700, k=3, d=12):
 def test_the_probe_is_solved_on_the_gpu_as_on_the_processor(monkeypatch, request, soft, noise):
     monkeypatch.setattr(fold_solver, "_LARGE", 700)
     monkeypatch.setattr(fold_solver, "_SEARCH_ROWS", 600)
+    # products in float32, as on the GPU
+    monkeypatch.setattr(softmax_regression, "precision", lambda device: torch.float32)
     x, _, given = clouds()
     item = np.arange(700).astype(str).astype(object)
     table = LabelTable(item, given, ("a", "b", "c"), np.zeros(700, bool), data=x)

@@ -221,6 +221,7 @@ def test_bad_input_on_a_worker_is_one_line_here(engine):
 def test_a_task_that_fails_costs_none_that_has_finished(engine):
     def work(shared, fails):
         if fails:
+            time.sleep(3)  # the first has come to its end by then
             raise ValueError("diverged")
         return "made"
 
@@ -228,7 +229,7 @@ def test_a_task_that_fails_costs_none_that_has_finished(engine):
 
     def done(task, made):
         told.append(task.name)
-        time.sleep(4 if task.name == "first" else 0)  # meanwhile both others come to their end
+        time.sleep(8 if task.name == "first" else 0)  # meanwhile both others come to their end
 
     tasks = [Task(name, work, {"fails": name == "bad"}) for name in ("first", "bad", "last")]
     with pytest.raises(ValueError, match="diverged"):

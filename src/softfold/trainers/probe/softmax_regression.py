@@ -288,8 +288,8 @@ def solve(
     def value(u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         w = u * scale
         flat = w.permute(1, 0, 2).reshape(d1, problems * k).to(columns.dtype)
-        total = torch.zeros(problems, dtype=torch.float64, device=device)
-        gradient = torch.zeros(d1, problems * k, device=device)
+        total = columns.new_zeros(problems, dtype=torch.float64)
+        gradient = columns.new_zeros(d1, problems * k, dtype=torch.float32)
         for begin in range(0, n, step_rows):
             rows = slice(begin, min(n, begin + step_rows))
             with full_float32(device):  # rounding would stop the line search
@@ -305,7 +305,7 @@ def solve(
         return total, (gradient + weighted) * scale
 
     shape = (problems, d1, k)
-    nothing = torch.zeros(shape, device=device)
+    nothing = columns.new_zeros(shape, dtype=torch.float32)
     u = nothing if start is None else start[:, first:] / scale
     loss, gradient = value(u)
     if start is None:
