@@ -34,15 +34,15 @@ def test_no_probability_is_nothing():
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 100, 299, 300, 10_000])
-def test_a_smaller_sample_is_drawn_from_all_classes(count):
+def test_a_smaller_sample_has_of_every_class_its_share(count):
     labels, p = drawn()
     sample = sample_of(labels, p)
     part = sample.about(count)
-    assert len(part) == min(count, 300)
+    assert abs(len(part) - min(count, 300)) <= 4  # a fraction of an item a class
     assert sorted(part.lots) == list(range(len(part)))
     if count >= 100:
         shares = np.bincount(part.labels, minlength=4) / len(part)
-        np.testing.assert_allclose(shares, np.bincount(labels) / 300, atol=0.1)
+        np.testing.assert_allclose(shares, np.bincount(labels) / 300, atol=0.02)
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 1.0, 3.0])

@@ -51,11 +51,21 @@ class Sample:
         return len(self.labels)
 
     def about(self, count: int) -> Sample:
-        """No more than `count` of the items, drawn by their lots."""
+        """About `count` of the items, drawn by their lots, of every label its share."""
         if count >= len(self):
             return self
-        rows = np.flatnonzero(self.lots < max(1, count))
-        return Sample(self.labels[rows], by_columns(self.p[rows]), self.lots[rows], self.shift)
+        wanted = count / len(self) * self._counts[self.labels]
+        rows = np.flatnonzero(self._places + self.lots / len(self) < wanted)
+        lots = np.argsort(np.argsort(self.lots[rows]))
+        return Sample(self.labels[rows], by_columns(self.p[rows]), lots, self.shift)
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        """Place of each item among those of its label, by lots: int64 (n,)."""
+        places, order = np.empty(len(self), np.int64), np.lexsort((self.lots, self.labels))
+        starts = np.cumsum(self._counts) - self._counts
+        places[order] = self.rows - starts[self.labels]  # rows are sorted by label
+        return places
 
     def evened(self) -> Sample:
         """The same items; predictions that are too unsure are no longer drawn to base rates."""
