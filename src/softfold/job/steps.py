@@ -216,7 +216,7 @@ def soften_seeds(job: Job, made: list[SeedCrossFit]) -> list[SoftLabels]:
         softs = []
         for each in made:
             if votes is not None:
-                softs.append(_voted(job, votes, each))
+                softs.append(_voted(job, votes, each, first=not softs))
                 continue
             soft = kind_of(job.table).soften(
                 job.train,
@@ -233,23 +233,26 @@ def soften_seeds(job: Job, made: list[SeedCrossFit]) -> list[SoftLabels]:
     return softs
 
 
-def _voted(job: Job, votes: Votes, made: SeedCrossFit) -> SoftLabels:
-    """Soft labels of several annotators' votes and the predictions; what they are worth is kept.
+def _voted(job: Job, votes: Votes, made: SeedCrossFit, *, first: bool) -> SoftLabels:
+    """Soft labels of several annotators' votes and the predictions.
 
-    An item with a checked label has that label, whatever the votes say.
+    An item with a checked label has that label, whatever the votes say. By the first seed's, what
+    the annotators are worth is told and kept.
     """
     both = combine_votes(votes.of(job.train.item), made.oof)
     targets = one_hot(job.train.given, job.train.n_classes)
     every = SoftLabels(both.item, both.targets, both.vocab, "votes")
     targets[find(job.train.item, both.item)] = every.aligned(both.item, job.train.vocab)
     soft = SoftLabels(job.train.item, targets, job.train.vocab, "votes")
-    quality = both.quality()
-    job.writer.annotators(quality)
-    low, high = quality["accuracy"].min(), quality["accuracy"].max()
-    job.progress.say(
-        f"{count_of(len(quality), 'annotator')}, right on {low:.0%} to {high:.0%} of their votes "
-        f"as far as votes and predictions tell ({job.writer.path / 'annotators.parquet'})"
-    )
+    if first:
+        quality = both.quality()
+        job.writer.annotators(quality)
+        low, high = quality["accuracy"].min(), quality["accuracy"].max()
+        job.progress.say(
+            f"{count_of(len(quality), 'annotator')}, right on {low:.0%} to {high:.0%} of their "
+            "votes as far as votes and predictions tell "
+            f"({job.writer.path / 'annotators.parquet'})"
+        )
     return soft if job.decisions is None else confirm_soft_labels(soft, job.decisions)
 
 
