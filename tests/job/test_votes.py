@@ -39,6 +39,8 @@ def test_votes_become_soft_labels_and_annotators_are_measured(tmp_path):
     quality = pd.read_parquet(tmp_path / "run" / "annotators.parquet").set_index("annotator")
     assert quality["accuracy"].idxmin() == "cid"
     assert made.config["settings"]["annotator"] == "who"
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert report.index("Annotators") < report.index("cid") < report.index("ann</td>")
     again = run(file, out=tmp_path / "run", annotator="who", truth="right", seeds=1, quiet=True,
                 resume=True)  # fmt: skip
     np.testing.assert_array_equal(again.soft_labels.targets, soft.targets)

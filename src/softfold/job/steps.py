@@ -213,7 +213,7 @@ def soften_seeds(job: Job, made: list[SeedCrossFit]) -> list[SoftLabels]:
     with job.progress.step("soften", title), warnings.catch_warnings():
         # rows are the job's own, and what is said of the rate of wrong labels tells it once
         warnings.simplefilter("ignore", RowsDoubted)
-        softs = []
+        softs: list[SoftLabels] = []
         for each in made:
             if votes is not None:
                 softs.append(_voted(job, votes, each, first=not softs))

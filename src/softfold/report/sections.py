@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from softfold.decisions.log import LOG
 from softfold.decisions.precision import measured_precision, precision_sentence
@@ -19,6 +20,9 @@ from softfold.runs.looks import Looks
 
 GALLERY = 50
 """Most items that the gallery of suspicious items shows, whatever the size of the run."""
+
+MOST_ANNOTATORS = 30
+"""Rows of the table of annotators."""
 
 
 def noise(run: Run, looks: Looks) -> Section | None:
@@ -144,6 +148,35 @@ def softened(run: Run, looks: Looks) -> Section | None:
         "soft-labels",
         "What soft labels look like",
         [el("p", words), el("ul", *cards, cls="examples")],
+    )
+
+
+def annotators(run: Run, looks: Looks) -> Section | None:
+    """How good each annotator is, worst first, where the labels are several people's votes."""
+    if not run.has("annotators.parquet"):
+        return None
+    quality = pd.read_parquet(run.file("annotators.parquet"))
+    rows = [
+        [
+            str(one.annotator),
+            f"{one.votes:,}",
+            f"{percent(one.accuracy)} ({percent(one.low)} to {percent(one.high)})",
+            "" if pd.isna(one.agreement) else percent(one.agreement),
+            one.mistake or "",
+        ]
+        for one in quality.head(MOST_ANNOTATORS).itertuples()
+    ]
+    words = (
+        "Worst first. How many of their votes are right is as far as votes and predictions tell, "
+        "with a 95% interval; agreement is with the other votes on the same items."
+    )
+    if len(quality) > len(rows):
+        words += f" The first {len(rows)} of {len(quality):,}; annotators.parquet has all."
+    head = ["annotator", "votes", "right", "agreement", "commonest mistake"]
+    return (
+        "annotators",
+        "Annotators",
+        [el("p", words), table("Annotators", head, rows, numbers=(1, 2, 3))],
     )
 
 
@@ -310,4 +343,14 @@ def _short(value: Any) -> str:
     return text if len(text) <= 160 else text[:159] + "…"
 
 
-SECTIONS = (comparison, noise, suspicious, softened, curves, learning, time, settings)
+SECTIONS = (
+    comparison,
+    noise,
+    annotators,
+    suspicious,
+    softened,
+    curves,
+    learning,
+    time,
+    settings,
+)
