@@ -348,6 +348,7 @@ TABLE = LabelTable(
 )
 HELD = LabelTable(TABLE.item, TABLE.given, TABLE.vocab, np.array([False, False, True]), name="toy")
 FRAME = pd.DataFrame(P2, index=list("xyz"), columns=list("ab"))
+TWICE = FRAME.set_axis(["a", "a"], axis=1)
 
 
 @pytest.mark.parametrize(
@@ -378,6 +379,8 @@ FRAME = pd.DataFrame(P2, index=list("xyz"), columns=list("ab"))
         (pd.Series(["a", "b", "a"]), FRAME, None, "the labels have none.*to_numpy"),
         (pd.Series([0, 1], index=["x", "w"]), FRAME, None, "1 label of 2 without a pred.*'w'"),
         (pd.Series([0, 1], index=["x", "x"]), FRAME, None, "keys of the labels: 1 of 2 repeat"),
+        (pd.Series(list("ab"), index=list("xy")), TWICE, None, "columns of the pr.* first is 'a'"),
+        (TABLE, TWICE, None, "columns of the predictions: 1 of 2 repeat an earlier one; .*'a'"),
     ],
 )
 def test_what_does_not_match_is_named_in_one_line(labels, p, vocab, line):

@@ -68,7 +68,11 @@ def test_known_keys_may_not_repeat_unless_position_alone_decides():
 @pytest.mark.parametrize(
     ("own", "wanted", "line"),
     [
-        (["a", "b"], ["a", "c"], r"the predictions lack 'c' \(there are a, b\)"),
+        (
+            ["a", "b"],
+            ["a", "c"],
+            r"the predictions lack 'c' \(there are a, b\), and 'b' is no class of the label table",
+        ),
         (["a", "b", "c"], ["a", "b"], r"the label table lacks 'c' \(there are a, b\)"),
         (["a", "a"], ["a", "b"], "classes of the predictions: 1 of 2 repeat .* 'a'"),
         (["a", "b"], ["b", "b"], "classes of the label table: 1 of 2 repeat .* 'b'"),

@@ -171,6 +171,20 @@ def test_columns_without_the_names_of_classes_go_by_position(folder, table, tmp_
     pd.testing.assert_frame_equal(found, predicted_issues(table, p).frame)
 
 
+def test_columns_some_of_which_have_no_name_of_a_class_do_not_go_by_position(
+    folder, table, tmp_path
+):
+    frame = pd.DataFrame(predictions(folder), columns=["ant", "bee", "Cow", "dog"])
+    line = r"predictions lack 'cow' \(there are dog, Cow, bee, ant\), and 'Cow' is no class of the"
+    for columns in ({}, {"item": table.item}):
+        frame.iloc[:, ::-1].assign(**columns).to_csv(tmp_path / "p.csv", index=False)
+        with pytest.raises(InputError, match=line):
+            predicted_issues(table, tmp_path / "p.csv")
+    frame[["ant", "bee", "dog"]].to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(InputError, match=r"predictions lack 'cow' \(there are ant, bee, dog\)"):
+        predicted_issues(table, tmp_path / "p.csv")
+
+
 def test_predictions_that_do_not_fit_are_refused(table, tmp_path):
     np.save(tmp_path / "p.npy", np.full((5, 4), 0.25))
     np.save(tmp_path / "o.npy", np.array([object()]), allow_pickle=True)

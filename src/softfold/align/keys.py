@@ -83,14 +83,19 @@ def match_columns(
     have = unique_names(own, f"classes of the {of}")
     if names == have:
         return None
-    for where, there, others in ((of, have, names), (asked, names, have)):
-        lacking = [name for name in others if name not in set(there)]
-        if lacking:
-            verb = "lack" if where.endswith("s") else "lacks"
-            raise InputError(
-                f"classes differ: the {where} {verb} {lacking[0]!r} (there are {some(there)})"
-            )
+    lacking = [name for name in names if name not in set(have)]
+    more = [name for name in have if name not in set(names)]
+    if lacking:
+        beside = f", and {more[0]!r} is no class of the {asked}" if more else ""
+        raise InputError(f"classes differ: the {_lacks(of, lacking, have)}{beside}")
+    if more:
+        raise InputError(f"classes differ: the {_lacks(asked, more, names)}")
     return find(have, names)
+
+
+def _lacks(what: str, lacking: Sequence[str], there: Sequence[str]) -> str:
+    verb = "lack" if what.endswith("s") else "lacks"
+    return f"{what} {verb} {lacking[0]!r} (there are {some(there)})"
 
 
 def take_part(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from softfold.align.frames import keyed_frame
-from softfold.align.keys import as_keys, find
+from softfold.align.keys import as_keys, find, unique_names
 from softfold.errors import InputError
 
 
@@ -51,10 +51,9 @@ def as_keyed(
         value = keyed_frame(value, vocab)
     if isinstance(value, pd.DataFrame):
         keys = _axis_keys(value.index, item, "index")
-        names = _axis_keys(value.columns, vocab, "columns")
-        return KeyedMatrix(
-            _numbers(value, what, vocab), keys, None if names is None else tuple(names), what, row
-        )
+        found = _axis_keys(value.columns, vocab, "columns")
+        names = None if found is None else unique_names(found, f"columns of the {what}")
+        return KeyedMatrix(_numbers(value, what, vocab), keys, names, what, row)
     if isinstance(value, HasKeys):
         return value.keyed()
     try:

@@ -197,7 +197,7 @@ def predicted_issues(table: LabelTable, predictions: str | Path | np.ndarray) ->
         table: the label table; all its items are looked at.
         predictions: probabilities (N, K), an array or a file. An array or a NumPy file (.npy)
             has the rows in the order of the table and the columns in that of its class names. In
-            a Parquet or CSV file the columns are found by class name where they have them, and
+            a Parquet or CSV file the columns are found by class name where any has one, and
             the rows by key where there is a column `item` or `path`.
 
     Raises:
@@ -274,16 +274,19 @@ def _read_predictions(path: Path, table: LabelTable) -> np.ndarray | pd.DataFram
     key = next((c for c in ("item", "path") if c in frame.columns), None)
     if key is not None:
         frame = frame.set_index(cells[key].astype(str)).drop(columns=key)
-    numbers = frame.rename(columns=str)
-    if set(table.vocab) <= set(numbers.columns):
-        more = [c for c in numbers.columns if c not in table.vocab]
+    named = frame.rename(columns=str)
+    classes = set(table.vocab) & set(named.columns)
+    if len(classes) == table.n_classes:
+        more = [c for c in named.columns if c not in classes]
         if key is None and more:
             raise InputError(
                 f"{path}: column {more[0]!r} is no class; rows are found by a column `item`: call "
                 "it so in both files, or take it away to go by position"
             )
-        return numbers[list(table.vocab)]
+        return named[list(table.vocab)]
     numbers = frame.select_dtypes("number")
+    if classes:  # some, not all: the refusal names what does not match
+        return named[[c for c in named if c in classes or c in numbers.columns.map(str)]]
     if numbers.shape[1] != table.n_classes:
         raise InputError(
             f"{path}: it has {numbers.shape[1]:,} columns of numbers, {table.name} has "
