@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from softfold import multilabel as several
 from softfold.errors import InputError
 from softfold.issues import label_quality, rank_issues
+from softfold.noise.estimation import estimate_noise
+from softfold.softening import soften
 
 
 def problem(n: int = 2000):
@@ -78,3 +81,34 @@ def test_quality_is_in_the_order_of_the_items_and_below_a_half_means_wrong():
     assert (mask & wrong).sum() / mask.sum() > 0.8 and (mask & wrong).sum() / wrong.sum() > 0.8
     names = np.array(["ash", "bay", "elm", "fir"])
     np.testing.assert_array_equal(label_quality(names[given], p, vocab=names), quality)
+
+
+def named(order):
+    """Labels by name, and predictions of them in a data frame with its columns in an order."""
+    _, given, p = problem()
+    keys = [f"k{i}" for i in range(len(given))]
+    labels = pd.Series(np.array(list("abcd"))[given], index=keys)
+    return labels, pd.DataFrame(p, index=keys, columns=list("abcd"))[list(order)]
+
+
+def test_a_noise_model_is_matched_to_predictions_by_the_names_of_classes():
+    labels, p = named("abcd")
+    noise = estimate_noise(labels, p)
+    assert noise.vocab == ("a", "b", "c", "d")
+    expected = rank_issues(labels, p, noise=noise)
+    other = rank_issues(*named("cbda"), noise=noise)
+    pd.testing.assert_frame_equal(other, expected, atol=1e-6)
+    quality = label_quality(labels, p, noise=noise)
+    np.testing.assert_allclose(label_quality(*named("dabc"), noise=noise), quality, atol=1e-6)
+    soft = soften(*named("cbda"), noise=noise)
+    by_name = soft.targets[:, [soft.vocab.index(name) for name in "abcd"]]
+    np.testing.assert_allclose(by_name, soften(labels, p, noise=noise).targets, atol=1e-5)
+
+
+def test_a_noise_model_of_other_classes_is_refused():
+    labels, p = named("abcd")
+    noise = estimate_noise(labels.replace("a", "e"), p.rename(columns={"a": "e"}))
+    line = "the noise model lacks 'a' .*, and 'e' is no class of the predictions"
+    for asked in (rank_issues, label_quality, soften):
+        with pytest.raises(InputError, match=line):
+            asked(labels, p, noise=noise)

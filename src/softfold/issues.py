@@ -11,7 +11,7 @@ import pandas as pd
 from softfold.align import align_predictions, align_second, doubt_rows
 from softfold.errors import check_top
 from softfold.noise.estimation import check_second, estimate_checked
-from softfold.noise.model import NoiseModel, as_noise_model
+from softfold.noise.model import NoiseModel, matched_noise
 from softfold.noise.scoring import Scores, score
 
 
@@ -33,7 +33,8 @@ def rank_issues(
             matched to a table by key and class name (`softfold.align.align_predictions` has the
             rules).
         top: how many to return (all by default); only these are sorted.
-        noise: a NoiseModel or transition matrix; estimated by itself.
+        noise: a NoiseModel, its classes matched by name where it knows them, or a transition
+            matrix; estimated by itself.
         second: another model's out-of-fold predictions, in any form that `probabilities` have: a
             second witness where the noise is estimated (`softfold.estimate_noise`).
         vocab: K class names, in the order of the columns of an array.
@@ -87,7 +88,8 @@ def label_quality(
     Args:
         labels: as `rank_issues` takes them.
         probabilities: out-of-fold predictions, as `rank_issues` takes them.
-        noise: a NoiseModel or transition matrix; estimated by itself.
+        noise: a NoiseModel, its classes matched by name where it knows them, or a transition
+            matrix; estimated by itself.
         second: another model's out-of-fold predictions, see `rank_issues`.
         vocab: K class names, in the order of the columns of an array.
 
@@ -119,6 +121,6 @@ def _scored(
         noise = estimate_checked(both.labels, both.probabilities, second=second)
         if noise.rate != noise.rate:
             doubt_rows(len(both.labels), "so trust no list of wrong ones")
-    elif not isinstance(noise, NoiseModel):
-        noise = as_noise_model(noise, both.probabilities.shape[1])
+    else:
+        noise = matched_noise(noise, both.probabilities.shape[1], both.vocab)
     return both, score(both.labels, both.probabilities, noise)

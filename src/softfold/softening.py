@@ -17,7 +17,7 @@ from softfold.arrays import each_block, one_hot
 from softfold.errors import InputError
 from softfold.large_arrays import scratch
 from softfold.noise.estimation import check_second, estimate_checked
-from softfold.noise.model import NoiseModel, as_noise_model, log_floored, posterior
+from softfold.noise.model import NoiseModel, log_floored, matched_noise, posterior
 from softfold.noise.sample import Sample
 from softfold.soft_labels import SoftLabels
 
@@ -118,8 +118,9 @@ def soften(
         given_weight: what `blend` and `gate` leave of the given label, 0 to 1.
         hard: blend with the predicted class instead of its probabilities.
         threshold: how sure a prediction must be for `gate`.
-        noise: a NoiseModel or transition matrix (K, K), rows truth, columns given; by itself
-            estimated from these labels and probabilities.
+        noise: a NoiseModel, its classes matched by name where it knows them, or a transition
+            matrix (K, K), rows truth, columns given; by itself estimated from these labels and
+            probabilities.
         second: another model's out-of-fold predictions, in any form that `probabilities` have: a
             second witness where the noise is estimated (`softfold.estimate_noise`).
         out: float32 (N, K) to write to, such as a memory map; may be `probabilities`.
@@ -148,6 +149,8 @@ def soften(
         second = align_second(labels, probabilities, second, vocab)
     whole = (labels.item, labels.given) if isinstance(labels, HasGiven) else None
     how: dict[str, Any] = {"given_weight": given_weight, "hard": hard, "threshold": threshold}
+    if noise is not None:
+        noise = matched_noise(noise, both.probabilities.shape[1], both.vocab)
     made = soften_aligned(
         both.labels, both.probabilities, strategy, noise=noise, second=second, out=out, **how
     )
@@ -178,7 +181,7 @@ def soften_aligned(
     given_weight: float,
     hard: bool,
     threshold: float | None,
-    noise: Any = None,
+    noise: NoiseModel | None = None,
     second: np.ndarray | None = None,
     out: np.ndarray | None = None,
 ) -> Softened:
@@ -187,10 +190,8 @@ def soften_aligned(
     if strategy in ("auto", "posterior"):
         if noise is None:
             model = estimate_checked(labels, probabilities, second=second)
-        elif isinstance(noise, NoiseModel):
-            model = noise
         else:
-            model = as_noise_model(noise, probabilities.shape[1])
+            model = noise
         if strategy == "auto":
             strategy = "given" if model.rate != model.rate else "posterior"
     use = _Settings(

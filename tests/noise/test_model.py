@@ -139,6 +139,30 @@ def test_the_json_of_a_model_without_shift_is_that_of_versions_without_shifts():
     np.testing.assert_array_equal(NoiseModel.from_json(fields).shift, [0.0, 0.5, -0.5])
 
 
+def test_names_of_classes_come_back_from_json_and_older_files_have_none():
+    _, given, p = problem(pair(3, 0.2), n=500)
+    noise = estimate_noise(given, p, vocab="cab")
+    again = NoiseModel.from_json(json.dumps(noise.to_json()))
+    assert again.vocab == noise.vocab == ("c", "a", "b")
+    assert noise.html() == noise.html("cab") != noise.html("012")
+    without = estimate_noise(given, p)
+    assert without.vocab is None and "vocab" not in without.to_json()
+    assert NoiseModel.from_json(without.to_json()).in_order("cab").vocab is None
+
+
+def test_a_model_in_another_order_of_classes_says_the_same_of_every_item():
+    _, given, p = problem(pair(3, 0.2), n=500)
+    noise = estimate_noise(given, p, vocab="cab")
+    shifted = [replace(e, shift=np.array([0.0, 0.4, -0.4])) for e in noise.explanations]
+    noise = replace(noise, explanations=tuple(shifted))
+    other, order = noise.in_order("abc"), [1, 2, 0]
+    assert other.vocab == ("a", "b", "c") and noise.in_order("cab") is noise
+    np.testing.assert_allclose(other.joint, noise.joint[order][:, order])
+    np.testing.assert_allclose(other.prior, noise.prior[order])
+    found = posterior(np.argsort(order)[given], p[:, order], other)
+    np.testing.assert_allclose(found, posterior(given, p, noise)[:, order], atol=1e-6)
+
+
 @pytest.mark.parametrize("checked", [None, 50])
 def test_the_json_is_one_that_every_reader_takes(checked):
     _, given, p = people(n=800)

@@ -158,7 +158,7 @@ def from_plain(
 
     if plain is None:
         plain, near = fit("plain"), near or nearest_once(trainer, table, plan)
-    noise = estimate_noise(table.given, plain.probabilities, seed=seed)
+    noise = estimate_noise(table.given, plain.probabilities, vocab=table.vocab, seed=seed)
     entry = {"start": "plain", "log_likelihood": noise.log_likelihood, "rate": noise.rate}
     first = _Round(plain, noise.best, _levels(table.given, plain, noise.best), entry)
     if noise.information <= 0:
@@ -311,6 +311,7 @@ def _combined(
         out,
         rate_interval=(low, max(high, noise.rate_interval[1])),
         information=noise.information,
+        vocab=noise.vocab,
     )
 
 

@@ -69,6 +69,7 @@ def learn_noise(
         A model whose transition matrix says how labels came about, and whose rate and joint
         counts are of the labels as they stand now: confirmed ones are right.
     """
+    noise = noise.in_order(table.vocab)
     rows, truth, first = _confirmed(table.item, table.vocab, decisions)
     use = first >= 0
     rows, truth, first = rows[use], truth[use], first[use]

@@ -92,9 +92,10 @@ def estimate_noise(
     """
     both = align_predictions(labels, probabilities, vocab)
     other = None if second is None else align_second(labels, probabilities, second, vocab)
-    return estimate_checked(
+    noise = estimate_checked(
         both.labels, both.probabilities, second=other, seed=seed, checked=checked
     )
+    return replace(noise, vocab=both.vocab)
 
 
 def estimate_checked(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from softfold import markup
+from softfold.align import match_columns
 from softfold.errors import InputError
 from softfold.noise.block import Block, given_cells, powers, top
 from softfold.noise.matrices import MANY_CLASSES, by_columns, even_entries, unmix
@@ -209,6 +210,7 @@ class NoiseModel:
         audited: items checked at random that the rate rests on; 0: it is an estimate.
         tilt: added to each item's log-odds that its given label is wrong, so that suspicions add up
             to what an audit found (`softfold.noise.audit.tilt_into`).
+        vocab: K class names in the order of `transition`; None where only numbers were known.
     """
 
     explanations: tuple[Explanation, ...]
@@ -221,6 +223,7 @@ class NoiseModel:
     information: float = float("nan")
     audited: int = 0
     tilt: float = 0.0
+    vocab: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return f"NoiseModel({self._about})"
@@ -240,9 +243,39 @@ class NoiseModel:
 
     def html(self, vocab: Sequence[str] | None = None) -> str:
         """The rate and a heat map of T for a notebook; `vocab` are the K class names to show."""
+        vocab = self.vocab if vocab is None else vocab
         names = [str(k) for k in range(len(self.prior))] if vocab is None else list(vocab)
         about = markup.text(f"noise model: {self._about}")
         return f"<div>{about}</div>{markup.heat_map(self.transition, names)}"
+
+    def in_order(self, vocab: Sequence[str] | None) -> NoiseModel:
+        """The same model with its classes in the order of these names; itself without names.
+
+        Raises:
+            InputError: a class that only one of them has.
+        """
+        if self.vocab is None or vocab is None:
+            return self
+        order = match_columns(self.vocab, vocab, "noise model", "predictions")
+        if order is None:
+            return self
+        square = np.ix_(order, order)
+        explanations = [
+            replace(
+                e,
+                transition=e.transition[square],
+                shift=None if e.shift is None else e.shift[order],
+            )
+            for e in self.explanations
+        ]
+        return replace(
+            self,
+            explanations=tuple(explanations),
+            transition=self.transition[square],
+            prior=self.prior[order],
+            joint=self.joint[square],
+            vocab=tuple(vocab),
+        )
 
     @property
     def best(self) -> Explanation:
@@ -296,7 +329,7 @@ class NoiseModel:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """All fields as JSON holds them; a rate that is not known is absent."""
+        """All fields as JSON holds them; a rate or names that are not known are absent."""
         fields = asdict(self) | {
             "transition": np.round(self.transition, 7).tolist(),
             "prior": np.round(self.prior, 7).tolist(),
@@ -306,6 +339,8 @@ class NoiseModel:
             "temperature": self.temperature,
             "clean": self.clean,
         }
+        if self.vocab is None:
+            del fields["vocab"]
         return {k: v for k, v in fields.items() if not (isinstance(v, float) and np.isnan(v))}
 
     @classmethod
@@ -320,8 +355,17 @@ class NoiseModel:
             Explanation(**(e | {n: np.asarray(e[n], float) for n in ARRAYS if n in e}))
             for e in made["explanations"]
         )
+        if "vocab" in made:
+            made["vocab"] = tuple(made["vocab"])
         low, high = made["rate_interval"]
         return cls(**({"rate": float("nan")} | made | {"rate_interval": (low, high)}))
+
+
+def matched_noise(noise: Any, n_classes: int, vocab: Sequence[str] | None) -> NoiseModel:
+    """What was given as `noise`, a model or a transition matrix, for predictions of classes."""
+    if isinstance(noise, NoiseModel):
+        return noise.in_order(vocab)
+    return as_noise_model(noise, n_classes)
 
 
 def as_noise_model(transition: np.ndarray, n_classes: int, prior: Any = None) -> NoiseModel:

@@ -222,7 +222,7 @@ def _one_seed(job: Job, s: int) -> dict[str, Any]:
     folds = _FoldTrainer(trainer, train.item[rows], fold)
     with job.progress.step("crossfit", f"{plan.n_folds} models, each blind to one fold") as tell:
         oof = cross_fit(train, folds, plan, seed=seed, out=job.folder(s) / "folds", progress=tell)
-    cross_fitted = SeedCrossFit(oof, estimate_noise(train.given, oof.probabilities))
+    cross_fitted = SeedCrossFit(oof, estimate_noise(train, oof))
     keep_cross_fit(job, s, cross_fitted)
     frame = post_frame(train, oof.probabilities)
     if s == 0:
