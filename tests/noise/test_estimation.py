@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_noise import pair, people, problem, weak_model
 
-from softfold import InputError, estimate_noise, rank_issues, soften
+from softfold import InputError, LabelTable, estimate_noise, rank_issues, soften
 from softfold.noise.matrices import symmetric
 from softfold.noise.model import NoiseModel, as_noise_model, posterior
 from softfold.noise.scoring import score
@@ -169,10 +170,15 @@ def test_a_large_table_is_fitted_on_a_sample(monkeypatch):
     [
         (([0, 1], [0]), "shapes"),
         (([0, 99_999], [0, 0]), "outside 0..499; the first is 99999"),
-        (([0, 1], [0, 7]), "outside -1..2"),
+        (([0, 1], [0, 7]), r"1 of 2 are no class; the first is 7: .* columns .*, 0\.\.2; -1 or"),
+        (([0, 1], [-2, 0]), "1 of 2 are no class; the first is -2"),
+        (([0, 1], [0.5, np.nan]), "1 of 2 are no class; the first is 0.5"),
+        (([0, 1], ["a", "b"]), "2 of 2 are no class; the first is 'a': expected numbers"),
         (([3, 3], [0, 1]), "row 3 is there 2 times"),
         (([0.5], [1]), "expected integers"),
-        (np.full(500, -1), r"expected \(rows, truth\), two arrays of integers, got ndarray"),
+        ((["k1"], [1]), "expected integers, got string"),
+        ((3, [1]), r"expected rows \(m,\)"),
+        (np.full(500, -1), r"expected \(rows, truth\), two arrays, got ndarray"),
         ({3: 1}, "got dict"),
     ],
 )
@@ -180,6 +186,46 @@ def test_checked_items_that_cannot_be_are_named(checked, says):
     _, given, p = problem(symmetric(3, 0.2), n=500)
     with pytest.raises(InputError, match=says):
         estimate_noise(given, p, checked=checked)
+
+
+def checked_by_key(order):
+    """Labels by key and name, predictions with their columns in an order, and 60 checked items."""
+    truth, given, p = problem(symmetric(3, 0.2), n=500)
+    names, keys = np.array(["ant", "bee", "cow"]), np.array([f"k{i}" for i in range(500)])
+    labels = pd.Series(names[given], index=keys)
+    predicted = pd.DataFrame(p, index=keys, columns=names)[order].iloc[::-1]
+    rows = np.random.default_rng(0).choice(500, 60, replace=False)
+    told = [None, np.nan, "", -1, *names[truth[rows[4:]]]]
+    codes = [-1] * 4 + [order.index(name) for name in told[4:]]
+    return labels, predicted, keys, rows, told, codes
+
+
+@pytest.mark.parametrize("order", [["ant", "bee", "cow"], ["cow", "ant", "bee"]])
+def test_checked_items_are_found_by_key_and_their_truth_by_name(order):
+    labels, predicted, keys, rows, told, codes = checked_by_key(order)
+    expected = estimate_noise(labels, predicted, checked=(rows, codes))
+    assert expected.audited == 60 and expected.rate >= 4 / 60
+    names = ("ant", "bee", "cow")
+    numbers = labels.map(names.index).to_numpy()
+    table = LabelTable(keys.astype(object), numbers, names, np.zeros(500, bool))
+    for given in (labels, table):
+        found = estimate_noise(given, predicted, checked=(keys[rows], told))
+        assert found.rate == pytest.approx(expected.rate, abs=1e-4)
+        assert found.audited == 60
+    floats = np.where(np.array(codes) < 0, np.nan, codes)  # as pandas holds numbers with gaps
+    assert estimate_noise(labels, predicted, checked=(rows, floats)).rate == expected.rate
+
+
+def test_checked_items_and_classes_that_there_are_not_are_named():
+    labels, predicted, *_ = checked_by_key(["cow", "ant", "bee"])
+    for checked, line in (
+        ((["k1", "z"], ["ant", "ant"]), "checked: 1 item of 2 not among the labels; .* 'z'"),
+        ((["k1", "k1"], ["ant", "ant"]), "row 'k1' is there 2 times"),
+        (([0.5], ["ant"]), "expected integers or item keys such as 'k0', got floating"),
+        ((["k1"], ["Ant"]), "first is 'Ant': expected names .* in this order: cow, ant, bee; -1"),
+    ):
+        with pytest.raises(InputError, match=line):
+            estimate_noise(labels, predicted, checked=checked)
 
 
 def test_items_of_no_class_are_suspected_whatever_their_label():

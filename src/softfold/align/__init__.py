@@ -4,6 +4,7 @@ Position decides only where there is no key and no name to go by. What does not 
 `InputError` that names the first offender.
 """
 
+from softfold.align.checked import align_checked as align_checked
 from softfold.align.frames import as_frame as as_frame
 from softfold.align.inputs import Aligned as Aligned
 from softfold.align.inputs import HasGiven as HasGiven

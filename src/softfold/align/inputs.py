@@ -139,7 +139,7 @@ def align_second(
         if isinstance(labels, HasGiven):
             other = align_predictions(labels, second, vocab)
         else:
-            own = _own_keys(labels)
+            own = own_keys(labels)
             item = item if own is None else own
             if not isinstance(labels, pd.DataFrame):
                 first = as_keyed(probabilities, "predictions", "a prediction", None, names)
@@ -277,7 +277,7 @@ def doubt_rows(n: int, so: str) -> None:
 
 def _of_labels(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -> Aligned:
     """Labels without a table: rows by position, unless both sides have keys."""
-    item, rows, columns = _own_keys(labels), None, None
+    item, rows, columns = own_keys(labels), None, None
     matrix = as_keyed(probabilities, "predictions", "a prediction", item, names)
     if matrix.item is None:
         item = None
@@ -301,7 +301,7 @@ def _of_labels(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -
     return Aligned(codes, values, item, found)
 
 
-def _own_keys(labels: Any) -> np.ndarray | None:
+def own_keys(labels: Any) -> np.ndarray | None:
     """The keys of a Series whose index is not the one that pandas gives by itself."""
     if isinstance(labels, pd.Series) and not numbered(labels.index):
         return as_keys(labels.index)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from softfold.align import align_predictions, align_second
+from softfold.align import align_checked, align_predictions, align_second
 from softfold.arrays import each_block
-from softfold.errors import InputError, count_of
+from softfold.errors import InputError
 from softfold.noise.audit import FEWEST, audited_rate, reweighed, tilt_into
 from softfold.noise.classwise import by_class, even
 from softfold.noise.clean import clean
@@ -55,7 +55,7 @@ def estimate_noise(
     probabilities: Any = None,
     *,
     second: Any = None,
-    checked: tuple[np.ndarray, np.ndarray] | None = None,
+    checked: tuple[Any, Any] | None = None,
     vocab: Iterable[Any] | None = None,
     seed: int = 0,
 ) -> NoiseModel:
@@ -75,9 +75,11 @@ def estimate_noise(
             `probabilities` have: a second witness of how many labels are wrong. It should look at
             items another way (another backbone, other features); of what both models have learned
             by heart it cannot tell. Explanations stay those of `probabilities`.
-        checked: (rows, truth) of items that were drawn at random and checked: rows int (m,), truth
-            int (m,), -1 for none of the classes. Of 30 items and more, rate and interval are those
-            of the audit; fewer change nothing.
+        checked: (rows, truth) of items that were drawn at random and checked. Rows (m,) are
+            integers, in the order of the labels, or item keys where the labels have keys. Truth
+            (m,) are class names where these are known, or integers, the number of a class in the
+            order of T; -1, None, NaN or "" for none of the classes. Of 30 items and more, rate and
+            interval are those of the audit; fewer change nothing.
         vocab: K class names, in the order of an array's columns. T has the classes in the order of
             the table's vocab, else of `vocab`, else of the predictions' columns.
         seed: draws the items that the model is fitted to, of more than 10,000.
@@ -92,6 +94,8 @@ def estimate_noise(
     """
     both = align_predictions(labels, probabilities, vocab)
     other = None if second is None else align_second(labels, probabilities, second, vocab)
+    if checked is not None:
+        checked = align_checked(checked, both, labels, probabilities)
     noise = estimate_checked(
         both.labels, both.probabilities, second=other, seed=seed, checked=checked
     )
@@ -213,7 +217,7 @@ def audited(
     """The noise model after items drawn at random were checked; see `estimate_noise`."""
     from softfold.noise.scoring import score
 
-    rows, truth = check_checked(checked, *probabilities.shape)
+    rows, truth = checked
     if len(rows) < min(FEWEST, len(labels)):
         return noise
     found = reweighed(noise.explanations, labels[rows], probabilities[rows], truth)
@@ -228,43 +232,3 @@ def check_second(second: Any, noise: Any) -> None:
     """A second model's predictions help to estimate noise. Raises InputError where it is given."""
     if second is not None and noise is not None:
         raise InputError("second has no use beside noise: give it to estimate_noise, or leave one")
-
-
-def check_checked(
-    checked: tuple[np.ndarray, np.ndarray], n_items: int, n_classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (m,) and truth (m,) of checked items. Raises InputError naming the first offender."""
-    if not isinstance(checked, tuple | list) or len(checked) != 2:
-        raise InputError(
-            f"checked: expected (rows, truth), two arrays of integers, got {type(checked).__name__}"
-        )
-    rows, truth = (np.asarray(part) for part in checked)
-    if rows.ndim != 1 or rows.shape != truth.shape:
-        raise InputError(
-            f"checked: expected rows (m,) and truth (m,), got shapes {rows.shape} and {truth.shape}"
-        )
-    if not len(rows):
-        return rows.astype(np.int64), truth.astype(np.int64)
-    if rows.dtype.kind not in "iu" or truth.dtype.kind not in "iu":
-        raise InputError(f"checked: expected integers, got {rows.dtype} and {truth.dtype}")
-    wrong = (rows < 0) | (rows >= n_items)
-    if wrong.any():
-        first = rows[int(np.argmax(wrong))]
-        raise InputError(
-            f"checked: {int(wrong.sum())} of {count_of(len(rows), 'row')} are outside "
-            f"0..{n_items - 1}; the first is {first}"
-        )
-    wrong = (truth < -1) | (truth >= n_classes)
-    if wrong.any():
-        first = truth[int(np.argmax(wrong))]
-        raise InputError(
-            f"checked: {int(wrong.sum())} of {len(truth)} classes are outside -1..{n_classes - 1} "
-            f"(-1: none of them); the first is {first}"
-        )
-    if len(np.unique(rows)) < len(rows):
-        values, counts = np.unique(rows, return_counts=True)
-        raise InputError(
-            f"checked: row {values[counts > 1][0]} is there {counts.max()} times; each checked "
-            "item counts once"
-        )
-    return rows.astype(np.int64), truth.astype(np.int64)
