@@ -66,6 +66,8 @@ def test_a_profile_is_in_the_run_and_its_report_and_changes_nothing(run, tmp_pat
     total = told.metrics["seconds"]["total"]  # the same steps, by another clock
     assert total > 0 and spent == pytest.approx(total, rel=0.2, abs=0.1)
     page = (told.path / "report.html").read_text()
+    whole = sum(step["seconds"] for step in told.profile["steps"])
+    assert f"{whole:.2f} s together" in page and "in all steps, without what is between" in page
     assert "of the processor" in page and steps["crossfit"][0]["function"].split()[-1] in page
     assert not run.has("profile.json")
     np.testing.assert_array_equal(told.probabilities, run.probabilities)

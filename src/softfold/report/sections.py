@@ -262,7 +262,9 @@ def time(run: Run, looks: Looks) -> Section | None:
         f"{charts.STEP_NAMES.get(k, k)} {charts.duration(v)}" for k, v in spent.items()
     )
     total = spent.get("total")
-    caption = f"{charts.duration(total)} in all." if total is not None else "Seconds by step."
+    caption = "Seconds by step."
+    if total is not None:
+        caption = f"{charts.duration(total)} in all steps, without what is between them."
     return (
         "time",
         "Where the time went",
@@ -274,11 +276,13 @@ def _profiled(run: Run) -> Iterator[Any]:
     """By function, where the run was made with --profile."""
     steps = run.get("profile", {}).get("steps", [])
     if steps:
+        whole = sum(step["seconds"] for step in steps)
         about = (
-            "By function of the thread that runs the job: what other threads and processes do "
-            "shows there as waiting. The rest is what is between the steps, such as choosing the "
-            "trainers. A module is imported when it is first needed, and counts in that step; "
-            "what was imported before the job began, and this report, are not counted."
+            f"These parts are {whole:.2f} s together: the steps, and the rest, which is what is "
+            "between them, such as choosing the trainers. By function of the thread that runs the "
+            "job: what other threads and processes do shows there as waiting. A module is imported "
+            "when it is first needed, and counts in that step; what was imported before the job "
+            "began, and this report, are not counted."
         )
         yield el("p", about, cls="note")
     for step in steps:
