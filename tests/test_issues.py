@@ -100,9 +100,13 @@ def test_a_noise_model_is_matched_to_predictions_by_the_names_of_classes():
     pd.testing.assert_frame_equal(other, expected, atol=1e-6)
     quality = label_quality(labels, p, noise=noise)
     np.testing.assert_allclose(label_quality(*named("dabc"), noise=noise), quality, atol=1e-6)
-    soft = soften(*named("cbda"), noise=noise)
+    labels, p = named("cbda")
+    numbers = labels.map("cbda".index).to_numpy()  # of the columns, whose names are known
+    found = label_quality(numbers, p.reset_index(drop=True), noise=noise)
+    np.testing.assert_allclose(found, quality, atol=1e-6)
+    soft = soften(labels, p, noise=noise)
     by_name = soft.targets[:, [soft.vocab.index(name) for name in "abcd"]]
-    np.testing.assert_allclose(by_name, soften(labels, p, noise=noise).targets, atol=1e-5)
+    np.testing.assert_allclose(by_name, soften(*named("abcd"), noise=noise).targets, atol=1e-5)
 
 
 def test_a_noise_model_of_other_classes_is_refused():

@@ -122,5 +122,5 @@ def _scored(
         if noise.rate != noise.rate:
             doubt_rows(len(both.labels), "so trust no list of wrong ones")
     else:
-        noise = matched_noise(noise, both.probabilities.shape[1], both.vocab)
+        noise = matched_noise(noise, both.probabilities.shape[1], both.columns)
     return both, score(both.labels, both.probabilities, noise)

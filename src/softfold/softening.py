@@ -150,7 +150,7 @@ def soften(
     whole = (labels.item, labels.given) if isinstance(labels, HasGiven) else None
     how: dict[str, Any] = {"given_weight": given_weight, "hard": hard, "threshold": threshold}
     if noise is not None:
-        noise = matched_noise(noise, both.probabilities.shape[1], both.vocab)
+        noise = matched_noise(noise, both.probabilities.shape[1], both.columns)
     made = soften_aligned(
         both.labels, both.probabilities, strategy, noise=noise, second=second, out=out, **how
     )

@@ -171,6 +171,7 @@ def test_a_large_table_is_fitted_on_a_sample(monkeypatch):
         (([0, 1], [0]), "shapes"),
         (([0, 99_999], [0, 0]), "outside 0..499; the first is 99999"),
         (([0, 1], [0, 7]), r"1 of 2 are no class; the first is 7: .* columns .*, 0\.\.2; -1 or"),
+        (([2**70], [0]), "1 of 1 row are outside 0..499"),
         (([0, 1], [-2, 0]), "1 of 2 are no class; the first is -2"),
         (([0, 1], [0.5, np.nan]), "1 of 2 are no class; the first is 0.5"),
         (([0, 1], ["a", "b"]), "2 of 2 are no class; the first is 'a': expected numbers"),

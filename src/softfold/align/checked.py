@@ -9,16 +9,13 @@ import pandas as pd
 
 from softfold.align.inputs import Aligned, own_keys
 from softfold.align.keys import as_objects, find, match_rows, some
-from softfold.align.matrices import as_keyed
 from softfold.errors import InputError, count_of
 
 NO_CLASS = -1
 """The code of an item that belongs to no class."""
 
 
-def align_checked(
-    checked: Any, both: Aligned, labels: Any, probabilities: Any
-) -> tuple[np.ndarray, np.ndarray]:
+def align_checked(checked: Any, both: Aligned, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     """Rows int64 (m,) and truth int64 (m,), -1 for none of the classes, of checked items.
 
     Args:
@@ -26,8 +23,8 @@ def align_checked(
             the labels have keys. Truth (m,) are integers, the number of a class in the order of
             `both`, or class names where these are known; -1, None, NaN or "" for none of the
             classes.
-        both: what `align_predictions` made of labels and probabilities.
-        labels, probabilities: what it was given.
+        both: what `align_predictions` made of the labels.
+        labels: what it was given.
 
     Raises:
         InputError: a row or class that there is not, an item that is there twice.
@@ -44,11 +41,7 @@ def align_checked(
         raise InputError(
             f"checked: expected rows (m,) and truth (m,), got shapes {rows.shape} and {truth.shape}"
         )
-    keys, names = both.item, both.vocab
-    if keys is None:
-        keys = own_keys(labels)
-    if names is None:
-        names = as_keyed(probabilities, "predictions", "a prediction", None, None).vocab
+    keys = own_keys(labels) if both.item is None else both.item
     found = _rows(rows, len(both.labels), keys)
     values, counts = np.unique(found, return_counts=True)
     if len(values) < len(found):
@@ -56,7 +49,7 @@ def align_checked(
         raise InputError(
             f"checked: row {first!r} is there {counts.max()} times; each checked item counts once"
         )
-    return found, _codes(truth, both.probabilities.shape[1], names)
+    return found, _codes(truth, both.probabilities.shape[1], both.columns)
 
 
 def _rows(rows: np.ndarray, n: int, keys: np.ndarray | None) -> np.ndarray:
@@ -68,14 +61,13 @@ def _rows(rows: np.ndarray, n: int, keys: np.ndarray | None) -> np.ndarray:
     if kind not in ("integer", "empty"):
         or_keys = "" if keys is None else f" or item keys such as {keys[0]!r}"
         raise InputError(f"checked: rows: expected integers{or_keys}, got {kind}")
-    found = rows.astype(np.int64)
-    wrong = (found < 0) | (found >= n)
+    wrong = (rows < 0) | (rows >= n)
     if wrong.any():
         raise InputError(
-            f"checked: {int(wrong.sum())} of {count_of(len(found), 'row')} are outside "
-            f"0..{n - 1}; the first is {found[int(np.argmax(wrong))]}"
+            f"checked: {int(wrong.sum())} of {count_of(len(rows), 'row')} are outside "
+            f"0..{n - 1}; the first is {rows[int(np.argmax(wrong))]}"
         )
-    return found
+    return rows.astype(np.int64)
 
 
 def _codes(truth: np.ndarray, k: int, names: tuple[str, ...] | None) -> np.ndarray:

@@ -62,12 +62,14 @@ class Aligned:
         probabilities: (N, K), row i of the item of labels[i]; not copied where it was in order.
         item: (N,) str keys where the labels came with keys, else None.
         vocab: K class names in column order where the labels have names, else None.
+        columns: the same, also where the predictions alone have names.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
     item: np.ndarray | None = None
     vocab: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
 
 
 def align_predictions(
@@ -188,7 +190,8 @@ def _of_table(table: HasGiven, probabilities: Any, names: tuple[str, ...] | None
     refuse_multi_label(table)
     matrix = of_training(table, item, train, probabilities, names, "predictions", "a prediction")
     labels, matrix = check_both(given, matrix)
-    return Aligned(labels, matrix, item, unique_names(table.vocab, "classes"))
+    vocab = unique_names(table.vocab, "classes")
+    return Aligned(labels, matrix, item, vocab, vocab)
 
 
 def training_part(table: HasGiven) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -298,7 +301,7 @@ def _of_labels(labels: Any, probabilities: Any, names: tuple[str, ...] | None) -
     codes, values = check_both(codes, take_part(matrix.values, rows, columns))
     if named and names is None and matrix.vocab is None:
         _doubt_order(codes, values, named)
-    return Aligned(codes, values, item, found)
+    return Aligned(codes, values, item, found, found or matrix.vocab)
 
 
 def own_keys(labels: Any) -> np.ndarray | None:
@@ -394,4 +397,4 @@ def _of_frame(frame: pd.DataFrame, names: tuple[str, ...] | None) -> Aligned:
             f"data frame: in {wrong.sum():,} of {count_of(len(frame), 'row')} {TRUE}* is not "
             f"one-hot; the first is {item[int(np.argmax(wrong))]!r}"
         )
-    return Aligned(*check_both(given.argmax(axis=1), probabilities), item, vocab)
+    return Aligned(*check_both(given.argmax(axis=1), probabilities), item, vocab, vocab)

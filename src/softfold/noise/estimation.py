@@ -95,11 +95,11 @@ def estimate_noise(
     both = align_predictions(labels, probabilities, vocab)
     other = None if second is None else align_second(labels, probabilities, second, vocab)
     if checked is not None:
-        checked = align_checked(checked, both, labels, probabilities)
+        checked = align_checked(checked, both, labels)
     noise = estimate_checked(
         both.labels, both.probabilities, second=other, seed=seed, checked=checked
     )
-    return replace(noise, vocab=both.vocab)
+    return replace(noise, vocab=both.columns)
 
 
 def estimate_checked(
