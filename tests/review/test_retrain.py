@@ -62,6 +62,57 @@ def test_a_run_reviewed_by_someone_who_knows_trains_a_model_on_what_they_decided
     assert again.metrics["noise"]["rate_estimate"] < run.metrics["noise"]["rate_estimate"]
 
 
+def test_over_several_rounds_no_decision_is_lost_and_the_audit_goes_on(first, tmp_path):
+    folder, _, settings = first
+    table = str(folder / "digits.csv")
+    runs = [softfold.run(table, tmp_path / "0", **settings)]
+    for n in (40, 80):
+        desk = Desk(runs[-1].path)
+        truth = desk.run.codes("truth")
+        desk.draw(n)
+        ask = [row for row, how in desk.audit() if how == "open"]
+        assert not {desk.item[row] for row in ask} & desk.decided
+        desk.strike("ann", [stroke(f"blind {row}", row, truth, audit=True) for row in ask])
+        top = desk.listing(Filter(state="open"), "ann")[0][:30]
+        desk.strike("ann", [stroke(f"review {row}", row, truth) for row in top])
+        assert desk.audit_state().checked == n and desk.audit_state().left == 0
+        runs.append(
+            softfold.run(table, tmp_path / str(n), decisions=str(runs[-1].path), **settings)
+        )
+        decided = read_decisions(runs[-2].path)
+        items = runs[-1].items.set_index("item").loc[decided["item"]]
+        assert (items["given"] == items["truth"]).all() and decided["audited"].sum() == n
+        state = Desk(runs[-1].path).audit_state()
+        noise = runs[-1].noise
+        assert state.checked == state.before == n == noise.audited
+        assert state.rate == pytest.approx(noise.rate, abs=0.01)
+        still = runs[-1].train
+        assert state.low <= (still["given"] != still["truth"]).mean() <= state.high
+        exported = pd.read_csv(export_labels(runs[-1].path, tmp_path / "out.csv", "decisions"))
+        assert len(exported) == len(decided) and (exported["state"] == "confirmed").all()
+    assert len(read_decisions(runs[2].path)) > len(read_decisions(runs[0].path)) >= 70
+    # a run that goes on hears of its own further audit
+    before = runs[1].noise
+    again = softfold.run(
+        table, tmp_path / "40", decisions=str(runs[0].path), resume=True, **settings
+    ).noise
+    assert (before.audited, again.audited) == (40, 80)
+    still = runs[1].train
+    low, high = again.rate_interval
+    assert low <= (still["given"] != still["truth"]).mean() <= high
+    assert high - low < before.rate_interval[1] - before.rate_interval[0]
+
+
+def stroke(name, row, truth, **more):
+    return {
+        "stroke": f"a {name}",
+        "action": "class",
+        "rows": [row],
+        "label": int(truth[row]),
+        **more,
+    }
+
+
 def test_the_exported_table_of_a_tabular_run_is_its_label_table_corrected(first):
     folder, run, _ = first
     out = read_table(export_labels(run.path, folder / "corrected.csv"))

@@ -36,9 +36,9 @@ def audit(
     before = len(drawn(run))
     if n is not None or not before:
         draw(run, items, DRAWN if n is None else n)
-    state = audit_state(run, *about, width)
+    state = audit_state(run, *about, width, data.suspicion_of)
     if json:
-        print(json_module.dumps({**asdict(state), "left": state.left}, indent=1))
+        print(json_module.dumps(asdict(state), indent=1))
         return
     part = f"{state.drawn:,} of {count_of(state.items, 'training item')}"
     print(f"{run}: {part} drawn at random, blind to suspicion; {state.checked:,} checked")
@@ -57,7 +57,7 @@ def audit(
         print(f"the interval is at most {100 * width:g} points wide: enough")
         return
     line = f"for an interval {100 * width:g} points wide check about {state.more:,} more"
-    in_all = min(state.items, state.drawn + state.more - state.left)
+    in_all = min(state.items, state.drawn + state.more - state.left - state.later)
     if in_all > state.drawn:
         line += f": softfold audit {shell_word(run)} -n {in_all}"
     print(line)

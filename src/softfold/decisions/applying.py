@@ -14,7 +14,7 @@ from softfold.data.delimited import read_delimited
 from softfold.data.grouping import contents_of
 from softfold.data.table import LabelTable
 from softfold.decisions.log import LOG, DecisionLog
-from softfold.decisions.opinions import replay
+from softfold.decisions.opinions import replay, standing
 from softfold.decisions.questions import of_classes, with_classes
 from softfold.errors import InputError, count_of
 from softfold.files import read_parquet
@@ -22,6 +22,9 @@ from softfold.pixels.images import Images
 
 LEFT_OUT = ("excluded", "none_of_these")
 """States of items that leave the label table."""
+
+CARRIED = "decisions.parquet"
+"""The file of a run that has what was decided before it was made."""
 
 _DECIDED = ("confirmed", *LEFT_OUT, "unsure", "conflict")
 
@@ -32,8 +35,10 @@ def read_decisions(
     """What was decided, one row an item.
 
     Args:
-        source: a run folder, a log (`decisions.sqlite`), a CSV or Parquet file as
-            `softfold export` writes it, or a data frame with columns item, state and label.
+        source: a run folder or the log in it (`decisions.sqlite`), a CSV or Parquet file as
+            `softfold export` writes it, or a data frame with columns item, state and label. What
+            was decided before the run was made carries over: of an item decided again the newer
+            decision holds, unless that is unsure, and `given` is the label first given.
         with_content: add what tells that an item is still the one decided on, for decisions that
             are applied to a label table or leave the run. It takes a look at the run's data.
 
@@ -52,14 +57,24 @@ def read_decisions(
     if isinstance(source, pd.DataFrame):
         return _checked(source, "decisions")
     path = Path(source)
-    if path.is_dir():
-        path = path / LOG
+    run = path if path.is_dir() else path.parent if path.name == LOG else None
+    before = None if run is None else carried(run)
+    path = path / LOG if path.is_dir() else path
+    if before is not None and run is not None:
+        frame = _with_carried(before, run)
+        return _with_contents(frame, run) if with_content else frame
     if not path.is_file():
         raise InputError(f"{source}: no decisions there (softfold review RUN makes them)")
     if path.suffix.lower() == ".csv":
         return _checked(read_delimited(path), str(source))
     if path.suffix.lower() == ".parquet":
         return _checked(pd.read_parquet(path), str(source))
+    frame = logged(path)
+    return _with_contents(frame, path.parent) if with_content else frame
+
+
+def logged(path: str | Path) -> pd.DataFrame:
+    """What a log itself holds, without what was decided before its run was made."""
     log = DecisionLog(path, create=False)
     try:
         opinions = replay(log.since())
@@ -78,8 +93,51 @@ def read_decisions(
     columns = ["item", "state", "label", "none_of_these", "audited"]
     columns += ["given", "suspicion", "reviewers"]
     frame = pd.DataFrame(rows, columns=columns).astype({"none_of_these": bool, "audited": bool})
-    frame = with_classes(frame)
-    return _with_contents(frame, path.parent) if with_content else frame
+    return with_classes(frame)
+
+
+def carried(run: str | Path) -> pd.DataFrame | None:
+    """What was decided before the run was made, None where it was made without decisions."""
+    file = Path(run) / CARRIED
+    return _checked(read_parquet(file), str(file)) if file.is_file() else None
+
+
+def decided_before(run: str | Path) -> tuple[list[str], set[str]]:
+    """The items that were checked at random before the run was made, and all that were decided.
+
+    Those of which nothing tells the label first given are not among them.
+    """
+    before = carried(run)
+    if before is None:
+        return [], set()
+    nowhere = before["none_of_these"]
+    first_known = before["given"].notna() if "given" in before else ~nowhere & nowhere
+    known = before[nowhere | ((before["state"] == "confirmed") & first_known)]
+    return known.loc[known["audited"], "item"].tolist(), set(known["item"])
+
+
+def _with_carried(before: pd.DataFrame, run: Path) -> pd.DataFrame:
+    """What was decided before a run was made, and in its log since."""
+    if not (run / LOG).is_file():
+        return before
+    now, first = logged(run / LOG), before.set_index("item")
+    now = now[~now["item"].isin(first.index) | (now["state"] != "unsure")].reset_index(drop=True)
+    again = now["item"].isin(first.index)
+    for column in ("given", "suspicion"):
+        known = first[column] if column in first else pd.Series(np.nan, first.index)
+        now[column] = now[column].where(~again, now["item"].map(known))
+    now["audited"] |= now["item"].isin(first.index[first["audited"]])
+    both = pd.concat([before[~before["item"].isin(now["item"])], now], ignore_index=True)
+    _, decided = decided_before(run)
+    log = DecisionLog(run / LOG, create=False)
+    try:
+        drawn = log.drawn()
+        states = standing(drawn, replay(log.since()), decided)
+    finally:
+        log.close()
+    reached = [item for item, state in zip(drawn, states) if state == "checked"]
+    both["audited"] |= both["item"].isin(decided.intersection(reached))
+    return both
 
 
 def settled(run: str | Path) -> pd.DataFrame:
@@ -89,13 +147,16 @@ def settled(run: str | Path) -> pd.DataFrame:
         Columns item and, where items have several labels, class; those that are unsure or in
         conflict are not among them.
     """
-    files = [Path(run) / "decisions.parquet", Path(run) / LOG]
-    found = [read_decisions(file) for file in files if file.is_file()]
-    frames = [each[each["state"].isin(("confirmed", *LEFT_OUT))] for each in found]
-    if not frames:
+    if not has_decisions(run):
         return pd.DataFrame({"item": []}, dtype=object)
-    both = pd.concat(frames)
-    return both[[c for c in ("item", "class") if c in both]].drop_duplicates()
+    found = read_decisions(run)
+    found = found[found["state"].isin(("confirmed", *LEFT_OUT))]
+    return found[[c for c in ("item", "class") if c in found]]
+
+
+def has_decisions(run: str | Path) -> bool:
+    """Whether a run has a log of decisions, or was made with some."""
+    return any((Path(run) / name).is_file() for name in (CARRIED, LOG))
 
 
 def holdout_beside(source: str | Path) -> np.ndarray | None:
@@ -124,9 +185,13 @@ def _with_contents(frame: pd.DataFrame, run: Path) -> pd.DataFrame:
         data = Images(encoded=list(data["image"]))
     contents = contents_of(data)
     rows = find(items["item"], frame["item"])
-    if contents is None or len(contents) != len(items) or (rows < 0).any():
-        return frame
-    return frame.assign(content=contents[rows])
+    here = rows >= 0
+    # what was left out before the run was made is not in it, and keeps its content of then
+    before = frame.get("content", pd.Series(np.nan, frame.index, dtype=object))
+    known = here | before.notna().to_numpy()
+    if contents is None or len(contents) != len(items) or not known.all():
+        return frame.drop(columns="content", errors="ignore")
+    return frame.assign(content=np.where(here, contents[rows], before.to_numpy(dtype=object)))
 
 
 def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:

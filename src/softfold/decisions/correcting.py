@@ -15,9 +15,11 @@ import pandas as pd
 from softfold.align import find
 from softfold.arrays import one_hot, row_blocks
 from softfold.data.table import LabelTable
-from softfold.decisions.applying import read_decisions
+from softfold.decisions.applying import carried, logged, read_decisions
+from softfold.decisions.audit import as_first_given, checked
+from softfold.decisions.log import LOG
 from softfold.large_arrays import taken
-from softfold.noise.audit import FEWEST, audited_rate, reweighed, tilt_into
+from softfold.noise.audit import FEWEST, reweighed, tilt_into
 from softfold.noise.model import (
     LEAST_WEIGHT,
     Explanation,
@@ -107,6 +109,33 @@ def learn_noise(
     )
 
 
+def audited_since(
+    noise: NoiseModel, table: LabelTable, probabilities: np.ndarray, run: str | Path
+) -> NoiseModel:
+    """The noise model of a run made with decisions, after further items were checked at random.
+
+    Args:
+        noise: as `learn_noise` gave it.
+        table: the training items of the run.
+        probabilities: out-of-fold predictions (N, K).
+        run: the run folder, with the decisions made before it and its log.
+    """
+    before, since = carried(run), logged(Path(run) / LOG)
+    if before is None or not since["audited"].any():
+        return noise
+    new = since[~since["item"].isin(before["item"])]
+    rows, truth = checked(new, table.item, table.vocab)
+    explanations = reweighed(noise.explanations, table.given[rows], probabilities[rows], truth)
+    current = replace(noise, explanations=explanations, tilt=0.0)
+    found = _audited_rate(current, table, probabilities, run)
+    if found is None:
+        return noise
+    confirmed = before.loc[before["state"] == "confirmed", "item"].to_numpy(dtype=object)
+    tilt = _tilt(current, table, probabilities, ~np.isin(table.item, confirmed), found)
+    rate, low, high, n = found
+    return replace(current, rate=rate, rate_interval=(low, high), audited=n, tilt=tilt)
+
+
 def _audited_rate(
     noise: NoiseModel, table: LabelTable, probabilities: np.ndarray, decisions: Decisions
 ) -> tuple[float, float, float, int] | None:
@@ -115,23 +144,14 @@ def _audited_rate(
     The audit says how many labels were wrong as first given; what people corrected or took out
     since is wrong no more. None where fewer than `FEWEST` items were checked at random.
     """
-    frame = read_decisions(decisions)
-    rows, truth, first = _confirmed(table.item, table.vocab, frame[frame["audited"]])
-    gone = int((frame["audited"] & frame["none_of_these"]).sum())
-    if len(rows) + gone < min(FEWEST, len(table)):
+
+    def suspicion_of(given: np.ndarray) -> np.ndarray:
+        return score(given, probabilities, noise).suspicion
+
+    found = as_first_given(decisions, table.item, table.vocab, table.given, suspicion_of)
+    if len(found.rows) < min(FEWEST, len(table)):
         return None
-    every, right, before = _confirmed(table.item, table.vocab, frame)
-    given = table.given.copy()
-    given[every[before >= 0]] = before[before >= 0]
-    suspicion = score(given, probabilities, noise).suspicion
-    wrong = np.append(truth != first, np.ones(gone, bool))
-    # items of no class are in the table no more: they were suspected as the others were
-    suspicion = np.append(suspicion, np.full(gone, suspicion.mean()))
-    drawn = np.append(rows, np.arange(len(table), len(suspicion)))
-    mended = int((right != before)[before >= 0].sum()) + gone
-    bounds = [b - mended / len(suspicion) for b in audited_rate(suspicion, drawn, wrong)]
-    rate, low, high = (float(np.clip(b, 0.0, 1.0)) for b in bounds)
-    return rate, low, high, len(drawn)
+    return (*found.rate(), len(found.rows))
 
 
 def _tilt(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,6 +69,28 @@ class Opinions:
 
     def _blind(self) -> list[Decision]:
         return [d for held in self.by_reviewer.values() for d in held if d.audit]
+
+
+def standing(
+    drawn: Iterable[str], opinions: Mapping[str, Opinions], decided: Container[str]
+) -> list[str]:
+    """How each item that was drawn stands, in their order; see `Opinions.in_audit`.
+
+    Args:
+        drawn: the items in their random order.
+        opinions: what reviewers hold about items.
+        decided: items whose label was decided before the run was made. Nobody is asked again: they
+            are checked as soon as all drawn before them were looked at, and `later` until then, so
+            that as many of them count as of the others.
+    """
+    states, reached = [], True
+    for item in drawn:
+        state = opinions[item].in_audit if item in opinions else "open"
+        if state == "open" and item in decided:
+            state = "checked" if reached else "later"
+        reached = reached and state != "open"
+        states.append(state)
+    return states
 
 
 def replay(log: Iterable[Decision]) -> dict[str, Opinions]:

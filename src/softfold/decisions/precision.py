@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from softfold.decisions.applying import read_decisions
+from softfold.decisions.applying import logged, read_decisions
 from softfold.decisions.log import LOG
 
 
@@ -71,7 +71,7 @@ def precision_sentence(run: str | Path) -> str | None:
     """The measured precision of a run's suspicion in words, None before anyone decided."""
     if not (Path(run) / LOG).is_file():
         return None
-    found = measured_precision(run)
+    found = measured_precision(logged(Path(run) / LOG))
     if found is None:
         return None
     low, high = found.interval

@@ -18,7 +18,7 @@ from softfold.crossfit.noise_aware import noise_aware_cross_fit
 from softfold.crossfit.oof import OutOfFold
 from softfold.crossfit.plain import cross_fit
 from softfold.decisions.audit import checked
-from softfold.decisions.correcting import confirm_soft_labels, learn_noise
+from softfold.decisions.correcting import audited_since, confirm_soft_labels, learn_noise
 from softfold.decisions.log import LOG
 from softfold.errors import InputError, count_of
 from softfold.files import Damaged, read_json, told_if_damaged, write_json
@@ -134,6 +134,9 @@ def with_audit(job: Job, made: SeedCrossFit) -> SeedCrossFit:
     """The cross-fit with a noise model that has heard what the run's own audit found."""
     if not (job.writer.path / LOG).is_file():
         return made
+    if job.decisions is not None:
+        about = (made.noise, job.train, made.oof.probabilities, job.writer.path)
+        return SeedCrossFit(made.oof, audited_since(*about))
     found = checked(job.writer.path, job.train.item, job.train.vocab)
     noise = audited(made.noise, job.train.given, made.oof.probabilities, found)
     return SeedCrossFit(made.oof, noise)

@@ -123,7 +123,9 @@ def audit_of(run: Run) -> AuditState | None:
         return None
     items = run.train["item"].to_numpy(dtype=object)
     suspicion = np.nan_to_num(run.suspicion)
-    state = audit_state(run.path, items, run.vocab, run.codes("given"), suspicion)
+    state = audit_state(
+        run.path, items, run.vocab, run.codes("given"), suspicion, suspicion_of=run.suspicion_of
+    )
     return None if state.rate is None else state
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from softfold.decisions.applying import logged
 from softfold.decisions.log import LOG
 from softfold.decisions.precision import measured_precision, precision_sentence
 from softfold.report import charts, measures
@@ -210,7 +211,7 @@ def curves(run: Run, looks: Looks) -> Section | None:
             "Looking at items in the order of their suspicion; dashed: if every one were wrong."
         )
         decided = None
-        found = measured_precision(run.path) if (run.path / LOG).is_file() else None
+        found = measured_precision(logged(run.path / LOG)) if (run.path / LOG).is_file() else None
         if found is not None:
             decided = (found.wrong + found.right, found.wrong)
         parts.append(chart(charts.suspicion(curve, decided), label + ".", caption))

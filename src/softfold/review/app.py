@@ -239,7 +239,7 @@ def _static(name: str) -> bytes:
 def _audit(desk: Desk) -> dict[str, Any]:
     """The audit's items in their random order, each with how it stands, and what they say."""
     state = desk.audit_state()
-    told = {**asdict(state), "left": state.left, "text": state.text()}
+    told = {**asdict(state), "text": state.text()}
     return {"rows": desk.audit(), "state": told}
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softfold.decisions.audit import AuditState, draw, summary
+from softfold.decisions.applying import decided_before
+from softfold.decisions.audit import AuditState, audit_state, draw, summary
 from softfold.decisions.log import ACTIONS, LOG, Decision, DecisionLog
-from softfold.decisions.opinions import Opinions, agreement
+from softfold.decisions.opinions import Opinions, agreement, standing
 from softfold.errors import InputError
 from softfold.noise.audit import FEWEST
 from softfold.review.questions import questions_of
@@ -70,7 +71,8 @@ class Desk:
         self.opinions: dict[int, Opinions] = {}
         self.reviewers: dict[str, int] = {}
         self._codes = {name: code for code, name in enumerate(self.asked.vocab)}
-        self.drawn: list[int] = []
+        at_random, self.decided = decided_before(self.run.path)
+        self.drawn = [row for row in map(self._row, at_random) if row is not None]
         self._last = self._drawn = 0
         self._groups: np.ndarray | None = None
         self._lock = threading.RLock()
@@ -93,7 +95,8 @@ class Desk:
                 self.label[row] = -1 if label is None else self._codes.get(label, -1)
             new = self.log.drawn(after=self._drawn)
             self._drawn += len(new)
-            self.drawn += [row for row in map(self._row, new) if row is not None]
+            rows = [row for row in map(self._row, new) if row is not None]
+            self.drawn = list(dict.fromkeys([*self.drawn, *rows]))
             return touched
 
     @property
@@ -315,17 +318,23 @@ class Desk:
     def audit_state(self) -> AuditState:
         """How far the audit has come and what it says."""
         with self._lock:
-            states = [self._in_audit(row) for row in self.drawn]
-            rows = np.array([r for r in self.drawn if self._in_audit(r) == "checked"], dtype=int)
+            if self.decided:
+                about = (self.item, self.asked.vocab, self.given, self.suspicion)
+                of = self.run.suspicion_of
+                return audit_state(self.run.path, *about, suspicion_of=of)
+            states = self._in_audit()
+            rows = np.array([r for r, s in zip(self.drawn, states) if s == "checked"], dtype=int)
             return summary(self.suspicion, self.given, rows, self.label[rows], states)
 
     def audit(self) -> list[list[Any]]:
         """[row, how it stands] of the items drawn, in the random order."""
         with self._lock:
-            return [[row, self._in_audit(row)] for row in self.drawn]
+            return [[row, state] for row, state in zip(self.drawn, self._in_audit())]
 
-    def _in_audit(self, row: int) -> str:
-        return self.opinions[row].in_audit if row in self.opinions else "open"
+    def _in_audit(self) -> list[str]:
+        keys = [self.item[row] for row in self.drawn]
+        held = {self.item[row]: each for row, each in self.opinions.items()}
+        return standing(keys, held, self.decided)
 
     def _audited(self, row: int) -> bool:
         return row in self.opinions and self.opinions[row].audited

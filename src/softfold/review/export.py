@@ -12,8 +12,7 @@ import pandas as pd
 
 from softfold.align import find
 from softfold.data.delimited import csv_text
-from softfold.decisions.applying import LEFT_OUT, read_decisions
-from softfold.decisions.log import LOG
+from softfold.decisions.applying import LEFT_OUT, has_decisions, read_decisions
 from softfold.errors import InputError
 from softfold.files import write_parquet, write_text
 from softfold.runs.folder import Run
@@ -140,7 +139,7 @@ def _with_states(run: Run) -> pd.DataFrame:
         if column in items:
             frame[column] = items[column]
     frame["reviewers"] = ""
-    if (run.path / LOG).is_file():
+    if has_decisions(run.path):
         decided = read_decisions(run.path)
         if isinstance(run, SeveralRun) and len(decided):
             return _with_answers(frame, run, decided)
@@ -149,13 +148,19 @@ def _with_states(run: Run) -> pd.DataFrame:
         confirmed = (decided["state"] == "confirmed").to_numpy()
         for column, part, values in (
             ("state", rows, decided["state"]),
-            ("reviewers", rows, decided["reviewers"]),
+            ("reviewers", rows, _reviewers(decided)),
             ("label", rows[confirmed], decided["label"][confirmed]),
         ):
             whole = frame[column].to_numpy(dtype=object).copy()
             whole[part] = values.to_numpy(dtype=object)
             frame[column] = whole
     return frame
+
+
+def _reviewers(decided: pd.DataFrame) -> pd.Series:
+    """Who decided, empty where a file of decisions did not say."""
+    said = decided.get("reviewers", pd.Series("", decided.index, dtype=object))
+    return said.where(said.notna(), "")
 
 
 def _with_answers(frame: pd.DataFrame, run: SeveralRun, decided: pd.DataFrame) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from softfold.data.table import LabelTable
 from softfold.errors import InputError
 from softfold.files import Damaged, read_json, read_parquet, told_if_damaged
 from softfold.noise.model import NoiseModel
+from softfold.noise.scoring import score
 from softfold.pixels.images import Images
 from softfold.runs.manifest import check
 from softfold.runs.settings import Settings
@@ -296,6 +297,16 @@ class Run:
     def suspicion(self) -> np.ndarray:
         """(N,) float64 suspicion of the training items, 0 to 1."""
         return self.train["suspicion"].to_numpy(np.float64)
+
+    def suspicion_of(self, given: np.ndarray) -> np.ndarray:
+        """The suspicions (N,) of other given labels, as positions in the vocabulary, of all items.
+
+        All are the same where the run keeps no noise model or no predictions.
+        """
+        noise, probabilities = self.get("noise"), self.get("probabilities")
+        if noise is None or probabilities is None:
+            return np.full(len(given), 0.5)
+        return score(given, np.asarray(probabilities), noise).suspicion
 
     @cached_property
     def ranking(self) -> np.ndarray:

@@ -154,7 +154,7 @@ function result() {
   const more = state ? Math.min(AT_MOST, state.items - rows.length, Math.max(30, state.more || 0)) : 0;
   $("more").hidden = more <= 0;
   $("more").textContent = rows.length ? `Draw ${more} more` : "Draw 100";
-  $("more").dataset.n = rows.length ? rows.length + more : Math.min(100, state?.items || 100);
+  $("more").dataset.n = rows.length ? (state?.drawn ?? 0) + more : Math.min(100, state?.items || 100);
 }
 
 function finding(unknown) {
