@@ -3,7 +3,7 @@
 import pytest
 from decision_rows import row
 
-from softfold.decisions.precision import measured_precision
+from softfold.decisions.precision import measured_precision, precision_sentence
 
 
 def test_precision_counts_confirmed_items_only(log, tmp_path):
@@ -15,3 +15,10 @@ def test_precision_counts_confirmed_items_only(log, tmp_path):
     assert found.promised == pytest.approx(3.6)
     low, high = found.interval
     assert low < 0.75 < high
+
+
+def test_what_was_expected_is_said_where_the_log_has_every_suspicion(log, tmp_path):
+    log.append([row("ann", "s0", "i0", "accept", "dog")])
+    assert precision_sentence(tmp_path).endswith("; by their suspicions 1 were expected.")
+    log.append([row("ann", "s1", "i1", "keep", "cat", suspicion=None)])
+    assert precision_sentence(tmp_path).endswith(").")

@@ -40,7 +40,7 @@ def test_what_is_not_known_is_absent():
             "runs/a",
             [
                 "between 4.0% and 13.0% of labels are wrong (best guess 8.0%)",
-                "to know it to 3 points or better, check 100 drawn at random: "
+                "to know it to plus or minus 3 points, check 100 drawn at random: "
                 "softfold audit runs/a",
             ],
         ),
@@ -49,7 +49,7 @@ def test_what_is_not_known_is_absent():
             "runs/a",
             [
                 "8.0% of labels are wrong (95% interval 5.0% to 12.0%; 100 checked at random)",
-                "to know it to 2 points or better, check 100 more drawn at random: "
+                "to know it to plus or minus 2 points, check 100 more drawn at random: "
                 "softfold audit runs/a",
             ],
         ),

@@ -14,7 +14,10 @@ def audit(
     run: RunFolder,
     n: Annotated[int | None, typer.Option("-n", help="items to draw in all (100 at first)")] = None,
     width: Annotated[
-        float, typer.Option("--width", help="aim at an interval this wide: 0.04 is 4 points")
+        float,
+        typer.Option(
+            "--width", help="aim at an interval this wide: 0.04 is plus or minus 2 points"
+        ),
     ] = 0.04,
     json: Annotated[bool, typer.Option("--json", help="print what is known as JSON")] = False,
 ) -> None:
@@ -54,9 +57,9 @@ def audit(
     if state.more is None:
         return
     if state.more == 0:
-        print(f"the interval is at most {100 * width:g} points wide: enough")
+        print(f"known to plus or minus {50 * width:g} points: enough")
         return
-    line = f"for an interval {100 * width:g} points wide check about {state.more:,} more"
+    line = f"to know it to plus or minus {50 * width:g} points check about {state.more:,} more"
     in_all = min(state.items, state.drawn + state.more - state.left - state.later)
     if in_all > state.drawn:
         line += f": softfold audit {shell_word(run)} -n {in_all}"

@@ -96,6 +96,10 @@ def issues(
 
     if out is not None and Path(out).suffix.lower() not in {".csv", ".parquet"}:
         raise InputError(f"--out {out}: the list goes to a .csv or .parquet file")
+    if top < 0:
+        raise InputError(f"--top {top}: it is 0 or more")
+    if not 0 <= min_suspicion <= 1:
+        raise InputError(f"--min-suspicion {min_suspicion:g}: a suspicion is 0 to 1")
     is_run = (Path(labels) / "config.json").exists()
     if is_run and (found := several_of_run(labels)) is not None:
         if pred_probs or given or suggested:

@@ -30,6 +30,9 @@ def doctor(
         print(f"{used:.2f} of {limit:.0f} GB in {info['dir']} (SOFTFOLD_CACHE, SOFTFOLD_CACHE_GB)")
         return
     from softfold.doctor import diagnose
+    from softfold.errors import InputError
 
+    if not seconds >= 0:
+        raise InputError(f"--seconds {seconds:g}: it is 0 or more")
     for line in diagnose(device, seconds=seconds):
         print(line, flush=True)

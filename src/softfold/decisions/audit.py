@@ -28,7 +28,7 @@ DRAWN = 100
 """Items that an audit draws unless asked otherwise."""
 
 WIDTH = 0.04
-"""Width of the interval to aim at unless asked otherwise: the rate to 2 points."""
+"""Width of the interval to aim at unless asked otherwise: plus or minus 2 points."""
 
 # Keeps the order apart from every other draw of the same seed, such as noise made to order.
 _STREAM = int.from_bytes(b"audit", "big")
@@ -268,7 +268,7 @@ def audit_state(
         vocab: the class names.
         given: int (N,), their given labels as positions in vocab.
         suspicion: float (N,).
-        width: the width of the interval to aim at, a fraction of 1: 0.04 is a rate to 2 points.
+        width: the width of the interval to aim at, a fraction of 1: 0.04 is plus or minus 2 points.
         suspicion_of: see `as_first_given`, for a run that was made with decisions; without it
             suspicion is not heard there.
 
@@ -276,7 +276,9 @@ def audit_state(
         InputError: a width outside 0..1.
     """
     if not 0 < width < 1:
-        raise InputError(f"--width {width}: an interval is between 0 and 1 wide: 0.04 is 4 points")
+        raise InputError(
+            f"--width {width}: an interval is between 0 and 1 wide: 0.04 is plus or minus 2"
+        )
     if not has_decisions(run):
         none = np.zeros(0, np.int64)
         return summary(suspicion, given, none, none, [], width=width)

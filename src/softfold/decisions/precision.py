@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from softfold.decisions.applying import logged, read_decisions
@@ -21,13 +22,14 @@ class Precision:
     """How many of the labels that people looked at were wrong.
 
     wrong, right: items confirmed with another label or of no class, with the given one
-    promised:     the sum of their suspicions: how many were expected to be wrong
+    promised:     the sum of their suspicions: how many were expected to be wrong; None where the
+                  decisions do not have the suspicion of each
     low, high:    95% interval of the share (Wilson 1927)
     """
 
     wrong: int
     right: int
-    promised: float
+    promised: float | None
 
     @property
     def share(self) -> float:
@@ -63,8 +65,9 @@ def measured_precision(decisions: str | Path | pd.DataFrame) -> Precision | None
     if frame.empty:
         return None
     wrong = int((frame["none_of_these"] | (frame["label"] != frame["given"])).sum())
-    promised = pd.to_numeric(frame.get("suspicion", pd.Series(dtype=float))).fillna(0).sum()
-    return Precision(wrong, len(frame) - wrong, float(promised))
+    suspicion = pd.to_numeric(frame.get("suspicion", pd.Series(np.nan, frame.index)))
+    promised = None if suspicion.isna().any() else float(suspicion.sum())
+    return Precision(wrong, len(frame) - wrong, promised)
 
 
 def precision_sentence(run: str | Path) -> str | None:
@@ -75,8 +78,11 @@ def precision_sentence(run: str | Path) -> str | None:
     if found is None:
         return None
     low, high = found.interval
+    expected = ""
+    if found.promised is not None:
+        expected = f"; by their suspicions {found.promised:,.0f} were expected"
     return (
         f"People have decided about {found.wrong + found.right:,} labels: {found.wrong:,} were "
-        f"wrong, {100 * found.share:.1f}% (95% interval {100 * low:.1f}% to {100 * high:.1f}%); "
-        f"by their suspicions {found.promised:,.0f} were expected."
+        f"wrong, {100 * found.share:.1f}% (95% interval {100 * low:.1f}% to {100 * high:.1f}%)"
+        f"{expected}."
     )

@@ -38,7 +38,7 @@ def rate_lines(fields: dict[str, float | int], run: str | None = None) -> list[s
     >>> for line in rate_lines({"rate_estimate": 0.08, "rate_low": 0.04, "rate_high": 0.13}, "r"):
     ...     print(line)
     between 4.0% and 13.0% of labels are wrong (best guess 8.0%)
-    to know it to 3 points or better, check 100 drawn at random: softfold audit r
+    to know it to plus or minus 3 points, check 100 drawn at random: softfold audit r
     """
     low, high = fields["rate_low"], fields["rate_high"]
     if "rate_estimate" not in fields:
@@ -61,7 +61,7 @@ def rate_lines(fields: dict[str, float | int], run: str | None = None) -> list[s
         points = points_after(rate, int(fields.get("audited", 0)) + CHECKS)
         more = " more" if fields.get("audited") else ""
         lines.append(
-            f"to know it to {points} points or better, check {CHECKS}{more} drawn at random: "
+            f"to know it to plus or minus {points} points, check {CHECKS}{more} drawn at random: "
             f"softfold audit {shell_word(run)}"
         )
     return lines

@@ -147,8 +147,8 @@ function result() {
     finding("");
     $("words").textContent = state.text;
     $("further").textContent = state.more
-      ? `For an interval ${100 * state.width} points wide, check about ${whole(state.more)} more.`
-      : `The interval is at most ${100 * state.width} points wide: enough.`;
+      ? `To know it to plus or minus ${50 * state.width} points, check about ${whole(state.more)} more.`
+      : `Known to plus or minus ${50 * state.width} points: enough.`;
   }
   if (known) scale();
   const more = state ? Math.min(AT_MOST, state.items - rows.length, Math.max(30, state.more || 0)) : 0;
