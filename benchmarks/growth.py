@@ -197,7 +197,7 @@ def crossfit(folder: Path, n: int, k: int) -> dict:
 
 def neighbours(folder: Path, n: int, k: int) -> dict:
     from softfold.crossfit.neighbours import joined, nearest
-    from softfold.noise.model import Explanation
+    from softfold.noise.explanation import Explanation
 
     near = nearest(features(folder), np.arange(n) % FOLDS)
     truth, given = labels(n, k)

@@ -17,7 +17,8 @@ from softfold.arrays import each_block, one_hot
 from softfold.errors import InputError
 from softfold.large_arrays import scratch
 from softfold.noise.estimation import check_second, estimate_checked
-from softfold.noise.model import NoiseModel, log_floored, matched_noise, posterior
+from softfold.noise.explanation import log_floored
+from softfold.noise.model import NoiseModel, matched_noise, posterior
 from softfold.noise.sample import Sample
 from softfold.soft_labels import SoftLabels
 

@@ -5,7 +5,7 @@ import pytest
 from made_noise import weak_model
 
 from softfold.noise.clean import CLEAN_RATE, clean
-from softfold.noise.model import log_floored
+from softfold.noise.explanation import log_floored
 from softfold.noise.sample import Sample
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softfold.noise.model import log_floored
+from softfold.noise.explanation import log_floored
 from softfold.noise.no_class import SHARE, no_class
 from softfold.noise.sample import Sample
 

@@ -5,8 +5,8 @@ import pytest
 from made_noise import pair, people, problem
 
 from softfold.noise.estimation import estimate_from_sample
+from softfold.noise.explanation import log_floored
 from softfold.noise.matrices import column_of_most
-from softfold.noise.model import log_floored
 from softfold.noise.readings import level, truth, wrong
 from softfold.noise.sample import Sample
 

@@ -10,8 +10,9 @@ from made_noise import pair, people, problem
 
 from softfold import estimate_noise
 from softfold.noise.audit import log_odds
+from softfold.noise.explanation import Explanation
 from softfold.noise.matrices import symmetric
-from softfold.noise.model import Explanation, NoiseModel, posterior
+from softfold.noise.model import NoiseModel, posterior
 from softfold.noise.scoring import score
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_noise import people
 
-from softfold.noise.model import log_floored
+from softfold.noise.explanation import log_floored
 from softfold.noise.sample import Sample
 from softfold.noise.surest import SHARPER, surest
 

@@ -17,7 +17,7 @@ from softfold import nearby
 from softfold.arrays import row_blocks
 from softfold.large_arrays import scratch
 from softfold.machine.runtime import full_float32, gpu_cells, solving_device
-from softfold.noise.model import Explanation
+from softfold.noise.explanation import Explanation
 from softfold.noise.sample import FLOOR
 
 NEIGHBOURS = 10

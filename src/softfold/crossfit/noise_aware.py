@@ -28,8 +28,9 @@ from softfold.data.table import LabelTable, check_table
 from softfold.noise.classwise import refined
 from softfold.noise.clean import clean
 from softfold.noise.estimation import described, estimate_noise, interval
+from softfold.noise.explanation import Explanation, log_floored
 from softfold.noise.matrices import normalised_counts
-from softfold.noise.model import Explanation, NoiseModel, log_floored
+from softfold.noise.model import NoiseModel
 from softfold.noise.no_class import no_class
 from softfold.noise.sample import FLOOR, Sample
 from softfold.noise.surest import SHRINK

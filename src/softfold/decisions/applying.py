@@ -110,10 +110,11 @@ def decided_before(run: str | Path) -> tuple[list[str], set[str]]:
     before = carried(run)
     if before is None:
         return [], set()
-    nowhere = before["none_of_these"]
-    first_known = before["given"].notna() if "given" in before else ~nowhere & nowhere
-    known = before[nowhere | ((before["state"] == "confirmed") & first_known)]
-    return known.loc[known["audited"], "item"].tolist(), set(known["item"])
+    known = before["none_of_these"]
+    if "given" in before:
+        known = known | ((before["state"] == "confirmed") & before["given"].notna())
+    before = before[known]
+    return before.loc[before["audited"], "item"].tolist(), set(before["item"])
 
 
 def _with_carried(before: pd.DataFrame, run: Path) -> pd.DataFrame:

@@ -292,14 +292,11 @@ def audit_state(
     at_random, decided = decided_before(run)
     states = standing(drawn(run), opinions, decided)
     rows, truth = checked(run, items, vocab)
-    if not decided:
-        return summary(suspicion, given, rows, truth, states, width=width)
-    if suspicion_of is None:
-        plain = np.full(len(suspicion), suspicion.mean())
-        found = as_first_given(run, items, vocab, given, lambda _: plain)
-    else:
-        found = as_first_given(run, items, vocab, given, suspicion_of)
     state = summary(suspicion, given, rows, truth, states, width=width)
+    if not decided:
+        return state
+    unheard = np.full(len(suspicion), suspicion.mean())
+    found = as_first_given(run, items, vocab, given, suspicion_of or (lambda _: unheard))
     wanted = wanted_checks(found.suspicion, found.rows, found.wrong, width / 2)
     rate, low, high = found.rate() if len(found.rows) > 1 else (None, None, None)
     return replace(

@@ -20,13 +20,8 @@ from softfold.decisions.audit import as_first_given, checked
 from softfold.decisions.log import LOG
 from softfold.large_arrays import taken
 from softfold.noise.audit import FEWEST, reweighed, tilt_into
-from softfold.noise.model import (
-    LEAST_WEIGHT,
-    Explanation,
-    NoiseModel,
-    as_noise_model,
-    posterior,
-)
+from softfold.noise.explanation import Explanation
+from softfold.noise.model import LEAST_WEIGHT, NoiseModel, as_noise_model, posterior
 from softfold.noise.scoring import score
 from softfold.soft_labels import SoftLabels
 

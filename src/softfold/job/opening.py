@@ -69,9 +69,7 @@ def open_job(
     _claim(run, settings, resume)
     if resume:
         _set_damaged_aside(run)
-    engine_for(
-        settings
-    )  # a package that it lacks, or a cluster that does not answer, is said first
+    engine_for(settings)  # what it lacks, or a cluster that does not answer, is said first
     with progress.step("load", "reading the labels"):
         decisions = None
         if settings.decisions is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from softfold.noise.model import Explanation, log_floored
+from softfold.noise.explanation import Explanation, log_floored
 from softfold.noise.weighing import with_weights
 
 FEWEST = 30
@@ -14,7 +14,6 @@ FEWEST = 30
 
 SLIP = 0.02
 """How often any explanation may be plainly wrong about an item: none is ruled out by one."""
-
 
 MOST_TILT = 20.0
 """Bound of what is added to log-odds."""
@@ -56,8 +55,9 @@ def tilt_into(suspicion: np.ndarray, low: float, high: float) -> float:
     0 where the mean of suspicion (N,) is within low..high, else what brings it to the nearer bound:
     an audit moves single suspicions as far as it contradicts them, and no further.
     """
-    goal = float(np.clip(suspicion.mean(dtype=float), low, high))
-    if goal == suspicion.mean(dtype=float) or not 0 < goal < 1:
+    mean = float(suspicion.mean(dtype=float))
+    goal = float(np.clip(mean, low, high))
+    if goal == mean or not 0 < goal < 1:
         return 0.0
     odds = log_odds(suspicion)
     below, above = -MOST_TILT, MOST_TILT

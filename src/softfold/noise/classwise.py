@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from softfold.noise.explanation import Explanation
 from softfold.noise.matrices import by_columns, normalised_counts, symmetric, unmix
-from softfold.noise.model import Explanation
 from softfold.noise.sample import FLOOR, Sample
 from softfold.noise.temperature import search
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from softfold.noise.explanation import Explanation
 from softfold.noise.matrices import symmetric
-from softfold.noise.model import Explanation
 from softfold.noise.sample import Sample
 
 CLEAN_RATE = 0.005

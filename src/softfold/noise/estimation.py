@@ -15,8 +15,9 @@ from softfold.errors import InputError
 from softfold.noise.audit import FEWEST, audited_rate, reweighed, tilt_into
 from softfold.noise.classwise import by_class, even
 from softfold.noise.clean import clean
+from softfold.noise.explanation import Explanation
 from softfold.noise.matrices import normalised_counts
-from softfold.noise.model import Explanation, NoiseModel
+from softfold.noise.model import NoiseModel
 from softfold.noise.no_class import no_class
 from softfold.noise.readings import level, truth, wrong
 from softfold.noise.sample import Sample

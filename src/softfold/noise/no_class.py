@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from softfold.noise.explanation import HEAT, Explanation
 from softfold.noise.matrices import symmetric
-from softfold.noise.model import HEAT, Explanation
 from softfold.noise.readings import heats
 from softfold.noise.sample import Sample
 

@@ -12,7 +12,7 @@ import numpy as np
 from softfold.arrays import each_block
 from softfold.noise.block import powers
 from softfold.noise.classwise import unmixed_logs
-from softfold.noise.model import HEAT, Explanation, heat
+from softfold.noise.explanation import HEAT, Explanation, heat
 from softfold.noise.sample import Sample
 
 ALL = slice(None)

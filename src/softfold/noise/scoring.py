@@ -10,8 +10,9 @@ import numpy as np
 from softfold.arrays import each_block
 from softfold.noise.audit import LEAST, log_odds, with_odds
 from softfold.noise.block import Block
+from softfold.noise.explanation import log_floored, read_alike
 from softfold.noise.matrices import column_of_most
-from softfold.noise.model import NoiseModel, log_floored, read_alike
+from softfold.noise.model import NoiseModel
 
 CONFIDENCE_VOTE = 0.3
 """How much the plain probability of the given label says in the order where noise follows the item,
@@ -69,7 +70,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, noise: NoiseModel) -> S
             same = [explanations[i] for i in members]
             q, odds[members, rows] = read_alike(same, block, shares[members])
             mixed = q if mixed is None else np.add(mixed, q, out=mixed)
-        doubt = shares[:, None] / (1 + np.exp(-odds[:, rows].astype(float)))
+        doubt = shares[:, None] * with_odds(odds[:, rows].astype(float))
         wrong[rows] = doubt.sum(axis=0)
         no_class[rows] = doubt[nothing].sum(axis=0)
         if mixed is None:

@@ -8,8 +8,8 @@ finds likeliest.
 
 from __future__ import annotations
 
+from softfold.noise.explanation import Explanation
 from softfold.noise.matrices import normalised_counts
-from softfold.noise.model import Explanation
 from softfold.noise.sample import Sample
 
 SHARPER = (0.6, 0.4, 0.25)

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from softfold.noise.model import Explanation
+from softfold.noise.explanation import Explanation
 from softfold.noise.readings import level, likeness
 from softfold.noise.sample import Sample
 

@@ -73,6 +73,7 @@ class Desk:
         self._codes = {name: code for code, name in enumerate(self.asked.vocab)}
         at_random, self.decided = decided_before(self.run.path)
         self.drawn = [row for row in map(self._row, at_random) if row is not None]
+        self._asked_of: tuple[np.ndarray, np.ndarray] | None = None
         self._last = self._drawn = 0
         self._groups: np.ndarray | None = None
         self._lock = threading.RLock()
@@ -320,11 +321,16 @@ class Desk:
         with self._lock:
             if self.decided:
                 about = (self.item, self.asked.vocab, self.given, self.suspicion)
-                of = self.run.suspicion_of
-                return audit_state(self.run.path, *about, suspicion_of=of)
+                return audit_state(self.run.path, *about, suspicion_of=self._suspicion_of)
             states = self._in_audit()
             rows = np.array([r for r, s in zip(self.drawn, states) if s == "checked"], dtype=int)
             return summary(self.suspicion, self.given, rows, self.label[rows], states)
+
+    def _suspicion_of(self, given: np.ndarray) -> np.ndarray:
+        """`Run.suspicion_of`, remembered: labels as first given are the same at every stroke."""
+        if self._asked_of is None or not np.array_equal(self._asked_of[0], given):
+            self._asked_of = given, self.run.suspicion_of(given)
+        return self._asked_of[1]
 
     def audit(self) -> list[list[Any]]:
         """[row, how it stands] of the items drawn, in the random order."""

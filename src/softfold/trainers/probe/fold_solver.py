@@ -157,7 +157,6 @@ class FoldSolver:
         rough: bool = False,
     ) -> Solved:
         """All folds at one strength. A `rough` solution is for comparing strengths."""
-
         problem = (self.design, goal, self.row_weights, strength)
         tolerance = _SEARCH_TOLERANCE if rough else _TOLERANCE
         weights = solve(*problem, start=start, tolerance=tolerance, rough=True)
